@@ -1,0 +1,182 @@
+//! The layer table: the data that all rules are checked against.
+
+use crate::check_deps::rule::Rule;
+
+/// Bottom layer first; a crate may use what compares less than its own layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Layer {
+    Core,
+    Runtime,
+    /// Layer 1 as well, but on top of the runtime, and used by tests alone.
+    TestKit,
+    Parts,
+    Binaries,
+    /// Uses whatever it needs and is used by nothing.
+    Outside,
+}
+
+/// What one crate may do.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) layer: Layer,
+    pub(crate) external: External,
+    /// Words that its sources and documents must not contain.
+    pub(crate) silent_about: &'static [&'static [&'static str]],
+}
+
+/// What a crate may take from outside the workspace as a normal or build dependency.
+#[derive(Debug)]
+pub(crate) enum External {
+    Only(&'static [&'static str]),
+    /// For crates that are tests and nothing else.
+    Any,
+}
+
+pub(crate) const CORE: &str = "lifecycle-core";
+pub(crate) const XTASK: &str = "xtask";
+
+/// The most crates that [`CORE`] may build, itself included.
+pub(crate) const CORE_CRATES: usize = 16;
+/// What may be on of tokio in the tree of [`CORE`].
+pub(crate) const CORE_TOKIO_FEATURES: &[&str] = &["default", "sync"];
+
+/// Written as in [`crate::check_deps::words::canonical`].
+const HOSTS: &[&str] = &["control-plane", "controlplane", "dispatcher"];
+const MESH: &[&str] = &["gossip", "mesh"];
+const TRANSPORTS: &[&str] = &["axum", "g-rpc", "grpc", "http", "hyper", "tonic"];
+
+/// Every member of the workspace, bottom layer first; the reasons are in docs/architecture.md.
+///
+/// A crate that is planned has its row already, with nothing to take from outside: who writes it
+/// adds what it needs, together with the reason.
+pub(crate) const TABLE: &[Row] = &[
+    Row {
+        name: CORE,
+        layer: Layer::Core,
+        external: External::Only(&["serde", "thiserror", "tokio-util"]),
+        silent_about: &[HOSTS, MESH, TRANSPORTS],
+    },
+    Row {
+        name: "lifecycle-runtime",
+        layer: Layer::Runtime,
+        external: External::Only(&[
+            "futures-util",
+            "metrics",
+            "sd-notify",
+            "thiserror",
+            "tokio",
+            "tokio-util",
+            "tracing",
+            "tracing-subscriber",
+        ]),
+        silent_about: &[HOSTS, MESH, TRANSPORTS],
+    },
+    Row {
+        name: "lifecycle-testkit",
+        layer: Layer::TestKit,
+        external: External::Only(&[]),
+        silent_about: &[HOSTS, MESH, TRANSPORTS],
+    },
+    Row {
+        name: "lifecycle-adapters",
+        layer: Layer::Parts,
+        external: External::Only(&[]),
+        silent_about: &[HOSTS, MESH],
+    },
+    Row {
+        name: "diagnostics",
+        layer: Layer::Parts,
+        external: External::Only(&[
+            "axum",
+            "metrics-exporter-prometheus",
+            "serde",
+            "serde_json",
+            "tokio",
+            "tokio-util",
+            "tracing",
+        ]),
+        silent_about: &[],
+    },
+    Row {
+        name: "mesh",
+        layer: Layer::Parts,
+        external: External::Only(&[
+            "chitchat",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ]),
+        silent_about: &[],
+    },
+    Row {
+        name: "control-plane-host",
+        layer: Layer::Binaries,
+        external: External::Only(&[
+            "anyhow", "axum", "clap", "serde", "toml", "tokio", "tracing",
+        ]),
+        silent_about: &[],
+    },
+    Row {
+        name: "dispatcher",
+        layer: Layer::Binaries,
+        external: External::Only(&[]),
+        silent_about: &[],
+    },
+    Row {
+        name: "lifecyclectl",
+        layer: Layer::Binaries,
+        external: External::Only(&[]),
+        silent_about: &[],
+    },
+    Row {
+        name: "bench",
+        layer: Layer::Outside,
+        external: External::Any,
+        silent_about: &[],
+    },
+    Row {
+        name: "feature-tests",
+        layer: Layer::Outside,
+        external: External::Any,
+        silent_about: &[],
+    },
+    Row {
+        name: XTASK,
+        layer: Layer::Outside,
+        external: External::Only(&["anyhow", "clap", "guppy", "toml"]),
+        silent_about: &[],
+    },
+];
+
+/// The row of a member, if it has one.
+pub(crate) fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|it| it.name == name)
+}
+
+/// Whether an edge is there for tests alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Dev,
+    Any,
+}
+
+/// The rule that an edge between two members breaks, if any.
+pub(crate) fn broken_by(from: &Row, to: &Row, usage: Use) -> Option<Rule> {
+    if to.name == XTASK {
+        return Some(Rule::XtaskUsed);
+    }
+    if from.layer == Layer::Outside {
+        return None;
+    }
+    if to.layer > from.layer {
+        return Some(Rule::LayerUpward);
+    }
+    if to.layer == from.layer {
+        return Some(Rule::LayerSideways);
+    }
+    let kit_outside_tests = to.layer == Layer::TestKit && usage == Use::Any;
+    kit_outside_tests.then_some(Rule::DevOnly)
+}
