@@ -25,17 +25,20 @@ use guppy::graph::{PackageGraph, PackageMetadata};
 use self::core_tree::CoreTree;
 use self::layers::Row;
 use self::rule::{Rule, Violation};
+use crate::process::root;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// The workspace to check, by its root manifest
-    #[arg(long, value_name = "PATH", default_value = "Cargo.toml")]
-    manifest_path: PathBuf,
+    /// The workspace to check, by its manifest; this one when absent
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
 }
 
 /// Checks the workspace and prints all violations, or what was checked.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let workspace = Workspace::load(&args.manifest_path, &[])?;
+    let own = root().join("Cargo.toml");
+    let manifest = args.manifest_path.as_ref().unwrap_or(&own);
+    let workspace = Workspace::load(manifest, &[])?;
     let report = workspace.check()?;
     report.print(&mut io::stdout().lock())?;
     let clean = report.violations.is_empty();

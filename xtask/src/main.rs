@@ -4,6 +4,12 @@
 //! `cargo xtask <command>`.
 
 mod check_deps;
+mod ci;
+mod example;
+mod model;
+mod process;
+mod semantics;
+mod test;
 
 use std::process::ExitCode;
 
@@ -21,10 +27,22 @@ struct Cli {
 enum Command {
     /// Proves the layering of the workspace from its dependency graph
     CheckDeps(check_deps::Args),
+    /// Runs the whole gate: formatting, lints, boundary, licences, advisories, docs and tests
+    Ci(ci::Args),
+    /// Runs the tests and doctests as the gate does
+    Test,
+    /// Runs the model checker on the orchestrator
+    Model(example::Args),
+    /// Prints the tables of the rules, or writes them with --write
+    Semantics(example::Args),
 }
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::CheckDeps(args) => check_deps::run(&args),
+        Command::Ci(args) => ci::run(&args),
+        Command::Test => test::run(),
+        Command::Model(args) => model::run(&args),
+        Command::Semantics(args) => semantics::run(&args),
     }
 }

@@ -1,0 +1,120 @@
+//! The tools of the gate: found by asking them, installed by package name when missing.
+
+use anyhow::Result;
+
+use crate::ci::Args;
+use crate::ci::stage::Outcome;
+use crate::process::{self, say};
+
+/// A program that a stage runs.
+#[derive(Debug)]
+struct Tool {
+    name: &'static str,
+    /// The oldest that will do, and the one that is installed.
+    version: &'static str,
+    /// Prints the version.
+    detect: &'static [&'static str],
+    install: &'static [&'static str],
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "cargo-deny",
+        version: "0.20.2",
+        detect: &["cargo", "deny", "--version"],
+        install: &["cargo", "install", "--locked", "cargo-deny@0.20.2"],
+    },
+    Tool {
+        name: "cargo-machete",
+        version: "0.9.2",
+        detect: &["cargo", "machete", "--version"],
+        install: &["cargo", "install", "--locked", "cargo-machete@0.9.2"],
+    },
+    Tool {
+        name: "cargo-nextest",
+        version: "0.9.143",
+        detect: &["cargo", "nextest", "--version"],
+        install: &["cargo", "install", "--locked", "cargo-nextest@0.9.143"],
+    },
+];
+
+/// Finds every tool, and installs what is missing unless the caller said not to.
+pub(crate) fn check(args: &Args) -> Result<Outcome> {
+    let mut wanting = Vec::new();
+    for tool in TOOLS {
+        let there = tool.is_there()? || (!args.no_install && tool.install()? && tool.is_there()?);
+        if !there {
+            wanting.push(tool.name);
+        }
+    }
+    if wanting.is_empty() {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::Failed(format!("missing: {}", wanting.join(", "))))
+}
+
+impl Tool {
+    fn is_there(&self) -> Result<bool> {
+        let Self { name, version, .. } = self;
+        let found = process::output_of(self.detect);
+        let Some(found) = found.as_deref().and_then(printed_version) else {
+            say(format_args!(
+                "{name}: missing, {version} is wanted; to install: {}",
+                self.install.join(" ")
+            ))?;
+            return Ok(false);
+        };
+        let enough = parts(found) >= parts(version);
+        let remark = if enough { "" } else { ", too old" };
+        say(format_args!(
+            "{name}: {found}{remark} ({version} is wanted)"
+        ))?;
+        Ok(enough)
+    }
+
+    fn install(&self) -> Result<bool> {
+        process::succeeds(self.install, &[])
+    }
+}
+
+/// The first word that begins with a digit: tools print `cargo-deny 0.20.2` or `0.9.2`.
+fn printed_version(output: &str) -> Option<&str> {
+    output
+        .split_whitespace()
+        .find(|it| it.starts_with(|it: char| it.is_ascii_digit()))
+}
+
+fn parts(version: &str) -> Vec<u32> {
+    version.split('.').map_while(|it| it.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_in_what_a_tool_prints() {
+        assert_eq!(
+            printed_version("cargo-nextest 0.9.143 (60fa45f63 2026-08-04)\n"),
+            Some("0.9.143")
+        );
+        assert_eq!(printed_version("0.9.2\n"), Some("0.9.2"));
+        assert_eq!(printed_version("no such command\n"), None);
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(parts("0.9.143") > parts("0.9.99"));
+        assert!(parts("1.0.0") > parts("0.20.2"));
+        assert!(parts("0.20.2") >= parts("0.20.2"));
+    }
+
+    /// Else a newer tool would be asked for than is installed.
+    #[test]
+    fn what_is_installed_is_what_is_wanted() {
+        for tool in TOOLS {
+            let package = format!("{}@{}", tool.name, tool.version);
+            assert!(tool.install.contains(&package.as_str()), "{package}");
+        }
+    }
+}
