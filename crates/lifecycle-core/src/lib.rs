@@ -1,1 +1,46 @@
-//! (skeleton)
+//! Component lifecycles, decided: names, registrations, dependency graph, plan, policies, and the orchestrator itself as
+//! a pure state machine.
+//!
+//! This crate knows no runtime, clock, socket, environment or log. A library that offers a component depends on it
+//! alone; an executor carries out what its [`Engine`](engine::Engine) decides.
+//!
+//! ```
+//! use lifecycle_core::{BoxError, Lifecycle, Registration, StartContext, StopContext};
+//!
+//! struct Pool;
+//!
+//! impl Lifecycle for Pool {
+//!     async fn start(&self, _cx: &StartContext) -> Result<(), BoxError> { Ok(()) }
+//!     async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> { Ok(()) }
+//! }
+//!
+//! let registration = Registration::new("pool", Pool).depends_on(["config"]);
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+pub mod component;
+pub mod context;
+pub mod engine;
+mod failure;
+mod graph;
+mod lifecycle;
+mod name;
+mod plan;
+mod policy;
+mod registration;
+mod time;
+
+pub use component::{Component, ServiceContext};
+pub use context::{Scope, ScopeTask, StartContext, StopContext, TaskOutput, TaskRole};
+pub use failure::{BoxError, Class, ComponentError, Failure, FailureKind};
+pub use graph::{BuildError, Edge, GraphFault};
+pub use lifecycle::{BoxFuture, ErasedLifecycle, Lifecycle};
+pub use name::{ComponentName, NameError};
+pub use plan::{Compiled, ComponentId, Plan, PlanWarning};
+pub use policy::{
+    Backoff, Defaults, Jitter, LONGEST_POLICY_DURATION, Policies, Retry, RetryIf, RetryPolicy,
+    Timeout,
+};
+pub use registration::{Criticality, Dependency, EdgeKind, Registration};
+pub use time::{Nanos, ParseNanosError, Time};

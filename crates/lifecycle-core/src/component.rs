@@ -1,0 +1,325 @@
+//! Ways to make a component: a [`Lifecycle`] value, two closures, a loop, or a factory of any of them.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{StartContext, StopContext, TaskOutput, TaskRole};
+use crate::failure::BoxError;
+use crate::lifecycle::{ErasedLifecycle, Lifecycle};
+
+/// A component as it is registered: one shared value, or a factory that makes a fresh one for each attempt.
+#[derive(Clone)]
+pub struct Component(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Shared(Arc<dyn ErasedLifecycle>),
+    Factory(Arc<dyn Fn() -> Arc<dyn ErasedLifecycle> + Send + Sync>),
+}
+
+impl Component {
+    /// Whether each attempt gets a fresh value.
+    #[must_use]
+    pub fn is_factory(&self) -> bool {
+        matches!(self.0, Kind::Factory(_))
+    }
+
+    /// The value for one attempt. Runs user code when this is a factory.
+    #[must_use]
+    pub fn instantiate(&self) -> Arc<dyn ErasedLifecycle> {
+        match &self.0 {
+            Kind::Shared(value) => Arc::clone(value),
+            Kind::Factory(make) => make(),
+        }
+    }
+
+    /// What tells shared values apart: the same value registered twice has the same address.
+    pub(crate) fn address(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Shared(value) => Some(Arc::as_ptr(value).cast::<()>() as usize),
+            Kind::Factory(_) => None,
+        }
+    }
+}
+
+impl<L: Lifecycle> From<L> for Component {
+    fn from(value: L) -> Self {
+        Self(Kind::Shared(Arc::new(value)))
+    }
+}
+
+impl<L: Lifecycle> From<Arc<L>> for Component {
+    fn from(value: Arc<L>) -> Self {
+        Self(Kind::Shared(value))
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_factory() {
+            "Component(factory)"
+        } else {
+            "Component(shared)"
+        })
+    }
+}
+
+/// A component from two async closures.
+///
+/// ```
+/// use lifecycle_core::{component, Registration};
+///
+/// let component = component::from_fn(
+///     async |cx| { println!("{} is up", cx.component()); Ok(()) },
+///     async |_| Ok(()),
+/// );
+/// let registration = Registration::new("greeter", component);
+/// ```
+pub fn from_fn<S, SF, T, TF>(start: S, stop: T) -> Component
+where
+    S: Fn(StartContext) -> SF + Send + Sync + 'static,
+    SF: Future<Output = Result<(), BoxError>> + Send + 'static,
+    T: Fn(StopContext) -> TF + Send + Sync + 'static,
+    TF: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    Component::from(FromFn { start, stop })
+}
+
+struct FromFn<S, T> {
+    start: S,
+    stop: T,
+}
+
+impl<S, SF, T, TF> Lifecycle for FromFn<S, T>
+where
+    S: Fn(StartContext) -> SF + Send + Sync + 'static,
+    SF: Future<Output = Result<(), BoxError>> + Send + 'static,
+    T: Fn(StopContext) -> TF + Send + Sync + 'static,
+    TF: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    const DISPOSES: bool = false;
+
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        (self.start)(cx.clone()).await
+    }
+
+    async fn stop(&self, cx: &StopContext) -> Result<(), BoxError> {
+        (self.stop)(cx.clone()).await
+    }
+}
+
+/// A component that is a fresh value for each attempt; the value of a failed attempt is disposed and dropped first.
+///
+/// With a factory, a panic in start is tried again like an error, since the next attempt does not see the broken value.
+pub fn factory<L: Lifecycle>(make: impl Fn() -> L + Send + Sync + 'static) -> Component {
+    Component(Kind::Factory(Arc::new(move || Arc::new(make()))))
+}
+
+/// A component that is a loop: `run` is called for each attempt and runs until its context says so.
+///
+/// It is *starting* until it calls [`ServiceContext::ready`]. Returning, panicking or dropping the context before that
+/// is a failed attempt. Afterwards an error or a panic is a loss, and `Ok` before a stop means that it has completed
+/// (semantics 8). It is stopped by the run token: heed [`ServiceContext::cancelled`].
+///
+/// ```
+/// use lifecycle_core::{component, BoxError};
+///
+/// let ticker = component::service(|cx| async move {
+///     cx.ready();
+///     cx.cancelled().await;
+/// });
+/// ```
+pub fn service<F, Fut>(run: F) -> Component
+where
+    F: Fn(ServiceContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: TaskOutput> + Send + 'static,
+{
+    Component::from(Service { run })
+}
+
+struct Service<F> {
+    run: F,
+}
+
+impl<F, Fut> Lifecycle for Service<F>
+where
+    F: Fn(ServiceContext) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: TaskOutput> + Send + 'static,
+{
+    const DISPOSES: bool = false;
+
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        let readiness = Arc::new(Readiness::default());
+        let context = ServiceContext {
+            start: cx.clone(),
+            readiness: Arc::clone(&readiness),
+        };
+        let run = (self.run)(context);
+        let service = Watched {
+            run: Box::pin(async move { run.await.into_result() }),
+            readiness: Arc::clone(&readiness),
+        };
+        cx.spawn_as(TaskRole::Service, "service".into(), service);
+        readiness.settled.cancelled().await;
+        readiness.outcome()
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        // The run token ends the loop; its task is joined by the scope.
+        Ok(())
+    }
+}
+
+/// What a [`service`] is given.
+#[derive(Debug)]
+pub struct ServiceContext {
+    start: StartContext,
+    readiness: Arc<Readiness>,
+}
+
+impl ServiceContext {
+    /// Says that the component is ready: its start has succeeded. Further calls do nothing.
+    pub fn ready(&self) {
+        self.readiness.ready.store(true, Ordering::SeqCst);
+        self.readiness.settled.cancel();
+    }
+
+    /// Completes when the component shall end: its stop begins, or its start is given up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn cancelled(&self) {
+        self.token().cancelled().await;
+    }
+
+    /// The token behind [`cancelled`](Self::cancelled).
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.start.run_token()
+    }
+
+    /// The context of the start attempt: names, numbers, and further tasks of this generation.
+    #[must_use]
+    pub fn start_context(&self) -> &StartContext {
+        &self.start
+    }
+}
+
+impl Drop for ServiceContext {
+    fn drop(&mut self) {
+        self.readiness.dropped.store(true, Ordering::SeqCst);
+        // Inside a poll of the service the result may follow in a moment; `Watched` looks again after the poll.
+        if !self.readiness.polling.load(Ordering::SeqCst) {
+            self.readiness.settle_if_dropped();
+        }
+    }
+}
+
+/// What a service and its start share.
+#[derive(Debug, Default)]
+struct Readiness {
+    /// Cancelled once it is known whether the start has succeeded.
+    settled: CancellationToken,
+    ready: AtomicBool,
+    dropped: AtomicBool,
+    polling: AtomicBool,
+    /// How the service ended, if it ended before it was ready.
+    error: Mutex<Option<BoxError>>,
+}
+
+impl Readiness {
+    fn settle_if_dropped(&self) {
+        if self.dropped.load(Ordering::SeqCst) && !self.ready.load(Ordering::SeqCst) {
+            self.settle_with("the service dropped its context before it was ready".into());
+        }
+    }
+
+    fn settle_with(&self, error: BoxError) {
+        let mut slot = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(error);
+        drop(slot);
+        self.settled.cancel();
+    }
+
+    fn outcome(&self) -> Result<(), BoxError> {
+        if self.ready.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(error
+            .take()
+            .unwrap_or_else(|| "the service ended before it was ready".into()))
+    }
+}
+
+/// The loop of a service; notes how it ended, so that a start which waits for it learns why.
+struct Watched {
+    run: Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>,
+    readiness: Arc<Readiness>,
+}
+
+impl Future for Watched {
+    type Output = Result<(), BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.readiness.polling.store(true, Ordering::SeqCst);
+        let polled = catch_unwind(AssertUnwindSafe(|| this.run.as_mut().poll(cx)));
+        this.readiness.polling.store(false, Ordering::SeqCst);
+        match polled {
+            Ok(Poll::Pending) => {
+                this.readiness.settle_if_dropped();
+                Poll::Pending
+            }
+            Ok(Poll::Ready(result)) => Poll::Ready(this.ended(result)),
+            Err(panic) => {
+                let message = format!(
+                    "the service panicked before it was ready: {}",
+                    panic_message(&*panic)
+                );
+                this.readiness.settle_with(message.into());
+                resume_unwind(panic)
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Passes the result on; an error from before readiness belongs to the start that waits for it.
+    fn ended(&self, result: Result<(), BoxError>) -> Result<(), BoxError> {
+        if self.readiness.ready.load(Ordering::SeqCst) {
+            return result;
+        }
+        let early = || "the service returned before it was ready".into();
+        self.readiness
+            .settle_with(result.err().unwrap_or_else(early));
+        Ok(())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.readiness.ready.load(Ordering::SeqCst) {
+            self.readiness
+                .settle_with("the service was aborted before it was ready".into());
+        }
+    }
+}
+
+/// The text of a panic, or a stand-in when it carries none.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+}

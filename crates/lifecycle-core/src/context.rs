@@ -1,0 +1,213 @@
+//! What a component sees of its orchestrator while it is called.
+//!
+//! There are three tokens, never the same one (semantics 17): the *start token*, bounded to one start attempt; the *run
+//! token*, alive until this generation's stop begins; the *force token* of a stop, cancelled only by a forced stop.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::AttemptKey;
+use crate::failure::BoxError;
+use crate::lifecycle::BoxFuture;
+use crate::name::ComponentName;
+
+/// What owns the tasks of one generation (of one attempt, until that attempt has succeeded). The executor implements it.
+///
+/// An implementation must keep: a task handed to [`spawn`](Self::spawn) is polled until it ends, or dropped when the
+/// scope is aborted; once the scope is closed no task of it is alive, and a task handed in later is dropped unpolled.
+pub trait Scope: fmt::Debug + Send + Sync {
+    /// The component whose scope this is.
+    fn component(&self) -> &ComponentName;
+    /// Which generation and attempt it belongs to.
+    fn key(&self) -> AttemptKey;
+    /// The token that is cancelled when the start attempt shall end.
+    fn start_token(&self) -> CancellationToken;
+    /// The token that is cancelled when the generation shall end.
+    fn run_token(&self) -> CancellationToken;
+    /// The token that is cancelled when a stop is forced.
+    fn force_token(&self) -> CancellationToken;
+    /// How long the present call has until its deadline; `None` without one.
+    fn remaining(&self) -> Option<Duration>;
+    /// Runs `task` until it ends or the scope does.
+    fn spawn(&self, task: ScopeTask);
+}
+
+/// A task on its way into a scope.
+pub struct ScopeTask {
+    /// What it is called in logs and reports.
+    pub name: Cow<'static, str>,
+    /// What its end means.
+    pub role: TaskRole,
+    /// The task itself.
+    pub future: BoxFuture<'static, Result<(), BoxError>>,
+}
+
+impl fmt::Debug for ScopeTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopeTask")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the end of a task means for its component (semantics 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskRole {
+    /// A helper: an error or a panic is a loss, `Ok` is nothing.
+    Task,
+    /// The component itself: an error or a panic is a loss, `Ok` means that it has completed.
+    Service,
+}
+
+/// What a task may return: nothing, or a result.
+pub trait TaskOutput {
+    /// The result that the orchestrator looks at.
+    ///
+    /// # Errors
+    ///
+    /// The task's own error, if it returned one.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl TaskOutput for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> TaskOutput for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+macro_rules! shared_accessors {
+    () => {
+        /// The component's name.
+        #[must_use]
+        pub fn component(&self) -> &ComponentName {
+            self.scope.component()
+        }
+
+        /// Which incarnation of the component this is, counted from 1.
+        #[must_use]
+        pub fn generation(&self) -> u32 {
+            self.scope.key().generation
+        }
+
+        /// How long this call has until its deadline, or `None` without one.
+        #[must_use]
+        pub fn remaining(&self) -> Option<Duration> {
+            self.scope.remaining()
+        }
+    };
+}
+
+/// What a start attempt is given.
+#[derive(Clone, Debug)]
+pub struct StartContext {
+    scope: Arc<dyn Scope>,
+}
+
+impl StartContext {
+    /// Wraps the scope of one attempt; for executors.
+    #[must_use]
+    pub fn new(scope: Arc<dyn Scope>) -> Self {
+        Self { scope }
+    }
+
+    shared_accessors!();
+
+    /// Which attempt this is, counted from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.scope.key().attempt
+    }
+
+    /// The start token: cancelled when this attempt shall end. Never use it for what shall outlive the call.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.scope.start_token()
+    }
+
+    /// Completes when this attempt shall end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn cancelled(&self) {
+        self.token().cancelled().await;
+    }
+
+    /// The run token: alive until this generation's stop begins, or until this attempt has failed.
+    #[must_use]
+    pub fn run_token(&self) -> CancellationToken {
+        self.scope.run_token()
+    }
+
+    /// Runs `future` as a task of this generation.
+    ///
+    /// The orchestrator owns it: it is cancelled by the run token, joined after `stop`, and aborted if it does not
+    /// heed the token. If it returns an error or panics while the component runs, the component is lost; `Ok` is
+    /// nothing. Once the generation has ended, `future` is dropped unpolled.
+    pub fn spawn<F>(&self, name: impl Into<Cow<'static, str>>, future: F)
+    where
+        F: Future<Output: TaskOutput> + Send + 'static,
+    {
+        self.spawn_as(TaskRole::Task, name.into(), future);
+    }
+
+    pub(crate) fn spawn_as<F>(&self, role: TaskRole, name: Cow<'static, str>, future: F)
+    where
+        F: Future<Output: TaskOutput> + Send + 'static,
+    {
+        self.scope.spawn(ScopeTask {
+            name,
+            role,
+            future: Box::pin(async move { future.await.into_result() }),
+        });
+    }
+}
+
+/// What a stop attempt is given.
+#[derive(Clone, Debug)]
+pub struct StopContext {
+    scope: Arc<dyn Scope>,
+    attempt: u32,
+}
+
+impl StopContext {
+    /// Wraps the scope of a generation for its stop attempt `attempt`; for executors.
+    #[must_use]
+    pub fn new(scope: Arc<dyn Scope>, attempt: u32) -> Self {
+        Self { scope, attempt }
+    }
+
+    shared_accessors!();
+
+    /// Which attempt this is, counted from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The token that is cancelled when this stop is forced: give up what is in flight, and return.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.scope.force_token()
+    }
+
+    /// Completes when this stop is forced.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn forced(&self) {
+        self.token().cancelled().await;
+    }
+}

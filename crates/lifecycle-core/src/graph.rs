@@ -1,0 +1,723 @@
+//! Checked registrations: names resolved, edges in both directions, every fault reported at once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::name::{ComponentName, NameError};
+use crate::plan::ComponentId;
+use crate::registration::{Dependency, EdgeKind, Registration};
+
+/// How many unknown names are compared with the known ones for a suggestion; the rest are reported without.
+const SUGGESTIONS: usize = 16;
+
+/// One fault of a set of registrations. Nothing was built; the message says what to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphFault {
+    /// A name breaks the naming rule.
+    #[error("registration {position}: {error}")]
+    Name {
+        /// The position of the registration, counted from 1.
+        position: usize,
+        /// What is wrong with the name.
+        error: NameError,
+    },
+    /// Two registrations, or an alias and another name, are equal without regard to case.
+    #[error(
+        "registration {position}: the name \"{name}\" is taken by \"{taken_by}\" (case does not count); rename one of them"
+    )]
+    DuplicateName {
+        /// The position of the later registration, counted from 1.
+        position: usize,
+        /// The name as the later registration spells it.
+        name: ComponentName,
+        /// The component that has it already.
+        taken_by: ComponentName,
+    },
+    /// An edge names a component that nobody registered.
+    #[error("\"{component}\" depends on \"{dependency}\", which is not registered; {remedy}", remedy = suggestion(.nearest.as_ref()))]
+    UnknownDependency {
+        /// The dependent.
+        component: ComponentName,
+        /// The name that nobody has.
+        dependency: String,
+        /// The registered name that is spelled most like it, if one is near.
+        nearest: Option<ComponentName>,
+    },
+    /// A component depends on itself.
+    #[error("\"{component}\" depends on itself; remove that dependency")]
+    SelfDependency {
+        /// The component.
+        component: ComponentName,
+    },
+    /// Two edges between the same two components say different things.
+    #[error(
+        "\"{component}\" declares two different edges to \"{dependency}\" ({first} and {second}); keep one of them"
+    )]
+    ContradictoryEdges {
+        /// The dependent.
+        component: ComponentName,
+        /// The dependency.
+        dependency: ComponentName,
+        /// The kind of one edge.
+        first: &'static str,
+        /// The kind of the other edge.
+        second: &'static str,
+    },
+    /// Components wait for each other in a circle.
+    #[error("these components wait for each other: {}; remove one of the edges", CyclePath(.path))]
+    Cycle {
+        /// The circle, each component depending on the next, the last on the first.
+        path: Vec<ComponentName>,
+    },
+    /// A policy contradicts itself or is out of range.
+    #[error("\"{component}\", {phase}: {fault}")]
+    Policy {
+        /// The component.
+        component: ComponentName,
+        /// Which policy: `start`, `stop`, `dispose-timeout` or `abort-grace`.
+        phase: &'static str,
+        /// What is wrong, and what to do about it.
+        fault: String,
+    },
+    /// A default contradicts itself or is out of range.
+    #[error("defaults, {phase}: {fault}")]
+    Defaults {
+        /// Which default.
+        phase: &'static str,
+        /// What is wrong, and what to do about it.
+        fault: String,
+    },
+    /// The same instance is registered under several names with different policies.
+    #[error(
+        "\"{name}\" is the same instance as \"{first}\" but declares policies or criticality of its own; declare them once, on \"{first}\""
+    )]
+    ContradictoryInstance {
+        /// The later name.
+        name: ComponentName,
+        /// The first name of the instance.
+        first: ComponentName,
+    },
+    /// A component that everything is ordered after has dependencies.
+    #[error(
+        "everything is ordered after \"{component}\", so it may depend on nothing; remove its dependencies"
+    )]
+    FirstHasDependencies {
+        /// The component.
+        component: ComponentName,
+    },
+    /// There are more components or edges than an id can count.
+    #[error(
+        "{count} {what} are more than the {} that can be counted; split the orchestrator",
+        u32::MAX
+    )]
+    TooMany {
+        /// Components or edges.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+fn suggestion(nearest: Option<&ComponentName>) -> String {
+    match nearest {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => "register it or remove the dependency".to_owned(),
+    }
+}
+
+struct CyclePath<'a>(&'a [ComponentName]);
+
+impl fmt::Display for CyclePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in self.0 {
+            write!(f, "{name} -> ")?;
+        }
+        self.0.first().map_or(Ok(()), |first| write!(f, "{first}"))
+    }
+}
+
+/// Every fault of a set of registrations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError {
+    /// The faults: names first, then edges, cycles, policies; never empty.
+    pub faults: Vec<GraphFault>,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.faults[..] {
+            [only] => write!(f, "the components cannot be orchestrated: {only}"),
+            faults => {
+                write!(
+                    f,
+                    "the components cannot be orchestrated, {} faults:",
+                    faults.len()
+                )?;
+                faults.iter().try_for_each(|it| write!(f, "\n  - {it}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// One resolved edge, seen from either end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The component at the other end.
+    pub component: ComponentId,
+    /// What the edge demands.
+    pub kind: EdgeKind,
+    /// Whether it holds the dependency up (semantics 15).
+    pub hold: bool,
+}
+
+/// Edges of all components in one direction: one array, and where each component's part begins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Adjacency {
+    begins: Box<[u32]>,
+    edges: Box<[Edge]>,
+}
+
+impl Adjacency {
+    pub(crate) fn of(&self, id: ComponentId) -> &[Edge] {
+        let index = id.index();
+        &self.edges[self.begins[index] as usize..self.begins[index + 1] as usize]
+    }
+
+    pub(crate) fn edge_count(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// The same edges, seen from the other end; each list is in the order of the components that hold the edges.
+    fn reversed(&self) -> Self {
+        let count = self.begins.len() - 1;
+        let mut begins = vec![0_u32; count + 1];
+        for edge in &self.edges {
+            begins[edge.component.index() + 1] += 1;
+        }
+        for index in 0..count {
+            begins[index + 1] += begins[index];
+        }
+        let mut next = begins.clone();
+        let mut edges = self.edges.to_vec();
+        for id in ComponentId::all(count) {
+            for edge in self.of(id) {
+                let slot = &mut next[edge.component.index()];
+                edges[*slot as usize] = Edge {
+                    component: id,
+                    ..*edge
+                };
+                *slot += 1;
+            }
+        }
+        Self {
+            begins: begins.into(),
+            edges: edges.into(),
+        }
+    }
+}
+
+/// Names, aliases and edges of a set of registrations, all resolved and free of cycles.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) names: Box<[ComponentName]>,
+    pub(crate) aliases: Vec<(ComponentName, ComponentId)>,
+    pub(crate) dependencies: Adjacency,
+    pub(crate) dependents: Adjacency,
+    /// Longest path from a component without dependencies.
+    pub(crate) depths: Box<[u32]>,
+    /// All components, by depth and then by registration.
+    pub(crate) order: Box<[ComponentId]>,
+    /// For each component, the registration that it comes from.
+    pub(crate) sources: Vec<usize>,
+}
+
+impl Graph {
+    pub(crate) fn check(
+        registrations: &[Registration],
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<Self> {
+        if u32::try_from(registrations.len()).is_err() {
+            faults.push(GraphFault::TooMany {
+                what: "components",
+                count: registrations.len(),
+            });
+            return None;
+        }
+        let catalogue = Catalogue::of(registrations, faults);
+        let dependencies = catalogue.resolve(registrations, faults)?;
+        let dependents = dependencies.reversed();
+        let (depths, order) = sorted(&dependencies, &dependents);
+        if order.len() < catalogue.names.len() {
+            let cycles = cycles(&dependencies, &depths);
+            faults.extend(cycles.into_iter().map(|path| {
+                GraphFault::Cycle {
+                    path: path
+                        .into_iter()
+                        .map(|id| catalogue.names[id.index()].clone())
+                        .collect(),
+                }
+            }));
+            return None;
+        }
+        Some(Self {
+            names: catalogue.names.into(),
+            aliases: catalogue.aliases,
+            dependencies,
+            dependents,
+            depths: depths.into(),
+            order: order.into(),
+            sources: catalogue.sources,
+        })
+    }
+}
+
+/// A name as a key: bytes compared without regard to ASCII case, borrowed.
+#[derive(Clone, Copy, Debug)]
+struct FoldedName<'a>(&'a str);
+
+impl PartialEq for FoldedName<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
+    }
+}
+
+impl Eq for FoldedName<'_> {}
+
+impl Hash for FoldedName<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut buffer = [0_u8; 64];
+        for chunk in self.0.as_bytes().chunks(buffer.len()) {
+            let folded = &mut buffer[..chunk.len()];
+            folded.copy_from_slice(chunk);
+            folded.make_ascii_lowercase();
+            state.write(folded);
+        }
+    }
+}
+
+/// Which component has which name; several registrations of one instance are one component.
+struct Catalogue<'a> {
+    names: Vec<ComponentName>,
+    aliases: Vec<(ComponentName, ComponentId)>,
+    ids: HashMap<FoldedName<'a>, ComponentId>,
+    /// The component of each registration; `None` when its name is at fault.
+    components: Vec<Option<ComponentId>>,
+    sources: Vec<usize>,
+}
+
+impl<'a> Catalogue<'a> {
+    fn of(registrations: &'a [Registration], faults: &mut Vec<GraphFault>) -> Self {
+        let mut catalogue = Self {
+            names: Vec::with_capacity(registrations.len()),
+            aliases: Vec::new(),
+            ids: HashMap::with_capacity(registrations.len()),
+            components: Vec::with_capacity(registrations.len()),
+            sources: Vec::with_capacity(registrations.len()),
+        };
+        let mut instances = HashMap::with_capacity(registrations.len());
+        for (source, registration) in registrations.iter().enumerate() {
+            let address = registration.component.address();
+            let earlier = address.and_then(|it| instances.get(&it).copied());
+            let id = match earlier {
+                Some(id) => catalogue.merge(id, source, registrations, faults),
+                None => catalogue.insert(source, registration, faults),
+            };
+            if let (Some(address), Some(id)) = (address, id) {
+                instances.insert(address, id);
+            }
+            catalogue.components.push(id);
+            if let Some(id) = id {
+                catalogue.insert_aliases(id, source, &registration.aliases, faults);
+            }
+        }
+        catalogue
+    }
+
+    fn insert(
+        &mut self,
+        source: usize,
+        registration: &'a Registration,
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<ComponentId> {
+        let id = ComponentId::at(self.names.len());
+        let name = self.claim(id, source, &registration.name, faults)?;
+        self.names.push(name);
+        self.sources.push(source);
+        Some(id)
+    }
+
+    /// The same instance under a further name: an alias, unless it says something else about policies.
+    fn merge(
+        &mut self,
+        id: ComponentId,
+        source: usize,
+        registrations: &'a [Registration],
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<ComponentId> {
+        let registration = &registrations[source];
+        let name = self.claim(id, source, &registration.name, faults)?;
+        let first = &registrations[self.sources[id.index()]];
+        if !registration.has_no_policies() || registration.criticality != first.criticality {
+            faults.push(GraphFault::ContradictoryInstance {
+                name: name.clone(),
+                first: self.names[id.index()].clone(),
+            });
+        }
+        self.aliases.push((name, id));
+        Some(id)
+    }
+
+    fn insert_aliases(
+        &mut self,
+        id: ComponentId,
+        source: usize,
+        aliases: &'a [String],
+        faults: &mut Vec<GraphFault>,
+    ) {
+        for alias in aliases {
+            if let Some(name) = self.claim(id, source, alias, faults) {
+                self.aliases.push((name, id));
+            }
+        }
+    }
+
+    /// Checks `name` and gives it to `id`.
+    fn claim(
+        &mut self,
+        id: ComponentId,
+        source: usize,
+        name: &'a str,
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<ComponentName> {
+        let position = source + 1;
+        let checked = match ComponentName::new(name) {
+            Ok(checked) => checked,
+            Err(error) => {
+                faults.push(GraphFault::Name { position, error });
+                return None;
+            }
+        };
+        match self.ids.entry(FoldedName(name.trim())) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(id);
+                Some(checked)
+            }
+            Entry::Occupied(taken) => {
+                let taken_by = self
+                    .names
+                    .get(taken.get().index())
+                    .unwrap_or(&checked)
+                    .clone();
+                faults.push(GraphFault::DuplicateName {
+                    position,
+                    name: checked,
+                    taken_by,
+                });
+                None
+            }
+        }
+    }
+
+    /// Resolves every edge. `None` when names are at fault, since ids would not match then.
+    fn resolve(
+        &self,
+        registrations: &[Registration],
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<Adjacency> {
+        let mut lists: Vec<Vec<Edge>> = Vec::new();
+        let mut edges =
+            Vec::with_capacity(registrations.iter().map(|it| it.dependencies.len()).sum());
+        let mut begins = Vec::with_capacity(self.names.len() + 1);
+        let merged = self.names.len() != registrations.len();
+        if merged {
+            lists.resize_with(self.names.len(), Vec::new);
+        }
+        begins.push(0);
+        let firsts = self.firsts(registrations, faults);
+        let mut unknown = 0;
+        for (registration, id) in registrations.iter().zip(&self.components) {
+            let before = edges.len();
+            self.resolve_one(registration, *id, &mut edges, &mut unknown, faults);
+            if let Some(id) = *id
+                && !registration.before_all
+                && !firsts.is_empty()
+            {
+                // A declared edge to the same component says more than the implicit one.
+                let declared = edges[before..].to_vec();
+                let implicit = |it: &&Edge| {
+                    it.component != id && declared.iter().all(|edge| edge.component != it.component)
+                };
+                edges.extend(firsts.iter().filter(implicit));
+            }
+            if merged {
+                let resolved = edges.split_off(before);
+                if let Some(id) = *id {
+                    lists[id.index()].extend(resolved);
+                }
+                continue;
+            }
+            self.collapse(*id, &mut edges, before, faults);
+            begins.push(edges.len());
+        }
+        for (index, mut list) in lists.into_iter().enumerate() {
+            self.collapse(Some(ComponentId::at(index)), &mut list, 0, faults);
+            edges.extend(list);
+            begins.push(edges.len());
+        }
+        self.adjacency(begins, edges, faults)
+    }
+
+    fn adjacency(
+        &self,
+        begins: Vec<usize>,
+        edges: Vec<Edge>,
+        faults: &mut Vec<GraphFault>,
+    ) -> Option<Adjacency> {
+        if u32::try_from(edges.len()).is_err() {
+            faults.push(GraphFault::TooMany {
+                what: "edges",
+                count: edges.len(),
+            });
+            return None;
+        }
+        if self.components.iter().any(Option::is_none) {
+            return None;
+        }
+        let begins: Vec<u32> = begins
+            .into_iter()
+            .map(|it| u32::try_from(it).expect("the edges were counted above"))
+            .collect();
+        Some(Adjacency {
+            begins: begins.into(),
+            edges: edges.into(),
+        })
+    }
+
+    /// Edges to the components that everything else is ordered after.
+    fn firsts(&self, registrations: &[Registration], faults: &mut Vec<GraphFault>) -> Vec<Edge> {
+        let mut firsts = Vec::new();
+        for (registration, id) in registrations.iter().zip(&self.components) {
+            let (true, Some(id)) = (registration.before_all, *id) else {
+                continue;
+            };
+            if !registration.dependencies.is_empty() {
+                faults.push(GraphFault::FirstHasDependencies {
+                    component: self.names[id.index()].clone(),
+                });
+            }
+            firsts.push(Edge {
+                component: id,
+                kind: EdgeKind::Order,
+                hold: false,
+            });
+        }
+        firsts
+    }
+
+    fn resolve_one(
+        &self,
+        registration: &Registration,
+        id: Option<ComponentId>,
+        edges: &mut Vec<Edge>,
+        unknown: &mut usize,
+        faults: &mut Vec<GraphFault>,
+    ) {
+        let Some(id) = id else { return };
+        for dependency in &registration.dependencies {
+            let name = dependency.name.trim();
+            if name.is_empty() {
+                continue;
+            }
+            match self.ids.get(&FoldedName(name)) {
+                Some(&found) if found == id => faults.push(GraphFault::SelfDependency {
+                    component: self.names[id.index()].clone(),
+                }),
+                Some(&found) => edges.push(edge_to(found, dependency)),
+                None => {
+                    *unknown += 1;
+                    let search = *unknown <= SUGGESTIONS;
+                    faults.push(GraphFault::UnknownDependency {
+                        component: self.names[id.index()].clone(),
+                        dependency: name.to_owned(),
+                        nearest: if search { self.nearest(name) } else { None },
+                    });
+                }
+            }
+        }
+    }
+
+    /// Sorts the edges from `begin` on and makes one of equal ones; different ones to the same component are a fault.
+    fn collapse(
+        &self,
+        id: Option<ComponentId>,
+        edges: &mut Vec<Edge>,
+        begin: usize,
+        faults: &mut Vec<GraphFault>,
+    ) {
+        let list = &mut edges[begin..];
+        if list.len() < 2 {
+            return;
+        }
+        list.sort_by_key(|it| it.component);
+        let mut kept = begin;
+        for next in begin + 1..edges.len() {
+            let (last, edge) = (edges[kept], edges[next]);
+            if last.component != edge.component {
+                kept += 1;
+                edges[kept] = edge;
+                continue;
+            }
+            let contradictory = last.kind != edge.kind || last.hold != edge.hold;
+            if let (true, Some(id)) = (contradictory, id) {
+                faults.push(GraphFault::ContradictoryEdges {
+                    component: self.names[id.index()].clone(),
+                    dependency: self.names[edge.component.index()].clone(),
+                    first: last.kind.as_str(),
+                    second: edge.kind.as_str(),
+                });
+            }
+        }
+        edges.truncate(kept + 1);
+    }
+
+    fn nearest(&self, name: &str) -> Option<ComponentName> {
+        let limit = 1 + name.len() / 4;
+        self.names
+            .iter()
+            .map(|it| {
+                (
+                    edit_distance(
+                        &it.as_str().to_ascii_lowercase(),
+                        &name.to_ascii_lowercase(),
+                    ),
+                    it,
+                )
+            })
+            .filter(|(distance, _)| *distance <= limit)
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, it)| it.clone())
+    }
+}
+
+fn edge_to(component: ComponentId, dependency: &Dependency) -> Edge {
+    Edge {
+        component,
+        kind: dependency.kind,
+        hold: dependency.hold,
+    }
+}
+
+/// How many letters must be changed, added or removed to make one text of the other.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// Depths, and all components by depth and then registration; fewer than all when there is a cycle.
+fn sorted(dependencies: &Adjacency, dependents: &Adjacency) -> (Vec<u32>, Vec<ComponentId>) {
+    let count = dependencies.begins.len() - 1;
+    let mut missing: Vec<u32> = ComponentId::all(count)
+        .map(|id| u32::try_from(dependencies.of(id).len()).expect("edges are counted in 32 bits"))
+        .collect();
+    let mut depths = vec![u32::MAX; count];
+    let mut reached: Vec<ComponentId> = ComponentId::all(count)
+        .filter(|id| missing[id.index()] == 0)
+        .collect();
+    for root in &reached {
+        depths[root.index()] = 0;
+    }
+    let mut next = 0;
+    while let Some(&id) = reached.get(next) {
+        next += 1;
+        for edge in dependents.of(id) {
+            let index = edge.component.index();
+            missing[index] -= 1;
+            if missing[index] == 0 {
+                // Found from its deepest dependency, since components are taken by ascending depth.
+                depths[index] = depths[id.index()] + 1;
+                reached.push(edge.component);
+            }
+        }
+    }
+    reached.sort_by_key(|id| (depths[id.index()], *id));
+    (depths, reached)
+}
+
+/// How many cycles are reported at once; a tangle of edges has exponentially many.
+const MOST_CYCLES: usize = 32;
+
+/// Every cycle that one walk over the components without a depth closes, each with its whole path.
+fn cycles(dependencies: &Adjacency, depths: &[u32]) -> Vec<Vec<ComponentId>> {
+    let mut search = CycleSearch {
+        dependencies,
+        depths,
+        state: vec![Walk::Untouched; depths.len()],
+        found: Vec::new(),
+    };
+    for id in ComponentId::all(depths.len()) {
+        if depths[id.index()] == u32::MAX && search.state[id.index()] == Walk::Untouched {
+            search.walk_from(id);
+        }
+    }
+    search.found
+}
+
+/// Follows dependencies in depth, with its path on the heap: a chain may be 100 000 long.
+struct CycleSearch<'a> {
+    dependencies: &'a Adjacency,
+    depths: &'a [u32],
+    state: Vec<Walk>,
+    found: Vec<Vec<ComponentId>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Walk {
+    Untouched,
+    /// On the present path, at this position.
+    OnPath(usize),
+    Done,
+}
+
+impl CycleSearch<'_> {
+    fn walk_from(&mut self, start: ComponentId) {
+        let mut path = vec![start];
+        let mut next_edge = vec![0];
+        self.state[start.index()] = Walk::OnPath(0);
+        while let (Some(&id), Some(edge)) = (path.last(), next_edge.last_mut()) {
+            let Some(dependency) = self.dependencies.of(id).get(*edge) else {
+                self.state[id.index()] = Walk::Done;
+                path.pop();
+                next_edge.pop();
+                continue;
+            };
+            *edge += 1;
+            let dependency = dependency.component;
+            match self.state[dependency.index()] {
+                Walk::Untouched if self.depths[dependency.index()] == u32::MAX => {
+                    self.state[dependency.index()] = Walk::OnPath(path.len());
+                    path.push(dependency);
+                    next_edge.push(0);
+                }
+                Walk::OnPath(position) if self.found.len() < MOST_CYCLES => {
+                    self.found.push(path[position..].to_vec());
+                }
+                Walk::Untouched | Walk::OnPath(_) | Walk::Done => {}
+            }
+        }
+    }
+}
