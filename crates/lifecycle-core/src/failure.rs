@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_plain_error_says_nothing_about_trying_again() {
-        let failure = Failure::from_error(&std::fmt::Error);
+        let failure = Failure::from_error(&fmt::Error);
         assert_eq!(failure.class, Class::Unclassified);
         assert_eq!(failure.kind, FailureKind::Error);
     }

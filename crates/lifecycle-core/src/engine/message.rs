@@ -1,0 +1,401 @@
+//! What goes into the engine and what comes out of it: inputs, commands and events.
+
+use std::sync::Arc;
+
+use crate::failure::Failure;
+use crate::plan::ComponentId;
+use crate::time::{Nanos, Time};
+
+use super::report::{StartError, StartReport, StopReport};
+use super::state::{ComponentState, OrchestratorState};
+
+/// Which call or scope is meant. Everything that comes back late carries one that no longer matches (invariant 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptKey {
+    /// The component.
+    pub component: ComponentId,
+    /// Its incarnation, counted from 1.
+    pub generation: u32,
+    /// The attempt, counted from 1: of start for a start call, a scope or a dispose; of stop for a stop call.
+    pub attempt: u32,
+}
+
+/// One of the three calls that a component receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Call {
+    /// [`Lifecycle::start`](crate::Lifecycle::start).
+    Start,
+    /// [`Lifecycle::stop`](crate::Lifecycle::stop).
+    Stop,
+    /// [`Lifecycle::dispose`](crate::Lifecycle::dispose).
+    Dispose,
+}
+
+impl Call {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Dispose => "dispose",
+        }
+    }
+}
+
+/// Somebody who waits for an answer; the shell makes the number and keeps who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// How a stop is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopMode {
+    /// The graceful shutdown.
+    Graceful,
+    /// Without settle and drain.
+    Now,
+    /// Within the force timeout from now; pre-empts whatever stop is under way (semantics 16).
+    Force,
+}
+
+/// How a call ended.
+pub type CallOutcome = Result<(), Arc<Failure>>;
+
+/// What happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody wants the orchestrator to start.
+    StartRequested {
+        /// Who waits for the answer.
+        request: RequestId,
+    },
+    /// The token that was given with a start was cancelled (semantics 20).
+    StartCancelled {
+        /// The request of that start.
+        request: RequestId,
+    },
+    /// Somebody wants the orchestrator to stop.
+    StopRequested {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// How it is meant.
+        mode: StopMode,
+        /// The latest moment; the configured shutdown timeout from now when there is none. The earliest one wins.
+        deadline: Option<Time>,
+    },
+    /// A call has ended: it returned, panicked, or its task is gone.
+    CallEnded {
+        /// Which call.
+        call: Call,
+        /// As the command named it.
+        key: AttemptKey,
+        /// How it ended.
+        outcome: CallOutcome,
+    },
+    /// A scope that was closed or aborted has no task any more.
+    ScopeClosed {
+        /// As the command named it.
+        key: AttemptKey,
+    },
+    /// A task of a scope ended while nobody had asked it to.
+    TaskEnded {
+        /// The generation and attempt whose scope it belonged to.
+        key: AttemptKey,
+        /// `Ok` when the component's own loop has completed; otherwise how the task was lost.
+        outcome: CallOutcome,
+    },
+}
+
+/// What the shell shall do. Commands are taken in order.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make `call`. For start: make a new scope, and for a factory a fresh value. For stop: cancel the run token
+    /// first. Answer with [`Input::CallEnded`], exactly once.
+    Call {
+        /// Which call.
+        call: Call,
+        /// What the answer must carry.
+        key: AttemptKey,
+        /// When the engine will give up on it; for the context only.
+        deadline: Time,
+    },
+    /// Cancel the call's token: the start token, or the force token of a stop. The call is still awaited.
+    Cancel {
+        /// Which call.
+        call: Call,
+        /// As in [`Command::Call`].
+        key: AttemptKey,
+    },
+    /// Drop the call's future. Answer with [`Input::CallEnded`] once it is gone; the result of a call that ended by
+    /// itself in the meantime is as good.
+    Abort {
+        /// Which call.
+        call: Call,
+        /// As in [`Command::Call`].
+        key: AttemptKey,
+    },
+    /// Close the scope: cancel its run token, refuse new tasks, and answer with [`Input::ScopeClosed`] once no task of
+    /// it is alive; at once if there is none.
+    CloseScope {
+        /// The start attempt whose scope it is.
+        key: AttemptKey,
+    },
+    /// Drop the scope's tasks. The answer is that of [`Command::CloseScope`].
+    AbortScope {
+        /// As in [`Command::CloseScope`].
+        key: AttemptKey,
+    },
+    /// Stop waiting for whatever of this generation is still alive: it blocks a thread. Count it as leaked.
+    Abandon {
+        /// The generation and start attempt.
+        key: AttemptKey,
+    },
+    /// Answer a request.
+    Respond {
+        /// Whom.
+        request: RequestId,
+        /// With what.
+        response: Response,
+    },
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// To [`Input::StartRequested`].
+    Start(Result<Arc<StartReport>, Arc<StartError>>),
+    /// To [`Input::StopRequested`].
+    Stop(Arc<StopReport>),
+}
+
+/// Why something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Reason {
+    /// A start of the orchestrator was requested.
+    StartRequested,
+    /// Dependencies are not there yet.
+    DependenciesPending,
+    /// The last dependency that was missing is there.
+    DependenciesReady,
+    /// The call returned `Ok`.
+    Succeeded,
+    /// The call returned an error, panicked or vanished.
+    Failed,
+    /// The call or what it left was still at work at its limit.
+    TimedOut,
+    /// The delay before the next attempt is over.
+    RetryDue,
+    /// No further attempt is allowed.
+    AttemptsExhausted,
+    /// A dependency failed for good.
+    DependencyFailed,
+    /// An earlier generation still blocks a thread.
+    Quarantined,
+    /// A stop of the orchestrator was requested.
+    StopRequested,
+    /// A forced stop of the orchestrator was requested.
+    ForceRequested,
+    /// The caller of start has cancelled it.
+    StartCancelled,
+    /// An essential component failed to start; what had started is stopped again.
+    Rollback,
+    /// An essential component was lost.
+    EssentialLost,
+    /// Every dependent is down.
+    DependentsDown,
+    /// The stop's deadline came before its turn.
+    DeadlinePassed,
+    /// A dependent that could not be confirmed down holds it up (semantics 15).
+    Held,
+    /// A task of the running component failed.
+    Lost,
+    /// The component's own loop returned `Ok`.
+    Completed,
+    /// Everything has settled.
+    Settled,
+}
+
+impl Reason {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StartRequested => "start-requested",
+            Self::DependenciesPending => "dependencies-pending",
+            Self::DependenciesReady => "dependencies-ready",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::RetryDue => "retry-due",
+            Self::AttemptsExhausted => "attempts-exhausted",
+            Self::DependencyFailed => "dependency-failed",
+            Self::Quarantined => "quarantined",
+            Self::StopRequested => "stop-requested",
+            Self::ForceRequested => "force-requested",
+            Self::StartCancelled => "start-cancelled",
+            Self::Rollback => "rollback",
+            Self::EssentialLost => "essential-lost",
+            Self::DependentsDown => "dependents-down",
+            Self::DeadlinePassed => "deadline-passed",
+            Self::Held => "held",
+            Self::Lost => "lost",
+            Self::Completed => "completed",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// Which limit ran out (semantics 18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Limit {
+    /// That of one attempt.
+    AttemptTimeout,
+    /// That of all attempts of the phase together.
+    PhaseTotal,
+    /// The component's share of the time that the whole stop has left.
+    Share,
+    /// The deadline of the whole stop.
+    GlobalDeadline,
+    /// The time that a cancelled call has to end by itself.
+    AbortGrace,
+}
+
+impl Limit {
+    /// The limit in words, for messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptTimeout => "attempt timeout",
+            Self::PhaseTotal => "phase total",
+            Self::Share => "share of the shutdown time",
+            Self::GlobalDeadline => "shutdown deadline",
+            Self::AbortGrace => "abort grace",
+        }
+    }
+}
+
+/// Something that happened inside, for logs, metrics, history and subscribers: one stream, in order (invariant 14).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Which run of the orchestrator, counted from 1; 0 before the first.
+    pub run: u64,
+    /// The position in the stream, counted from 1 over all runs.
+    pub sequence: u64,
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub reason: Reason,
+    /// The component at the root of it, when it is not the subject itself.
+    pub cause: Option<ComponentId>,
+    /// What.
+    pub kind: EventKind,
+}
+
+impl Event {
+    /// The component that the event is about; `None` for the orchestrator.
+    #[must_use]
+    pub fn subject(&self) -> Option<AttemptKey> {
+        match &self.kind {
+            EventKind::Orchestrator { .. } => None,
+            EventKind::Transition { key, .. }
+            | EventKind::AttemptFailed { key, .. }
+            | EventKind::RetryScheduled { key, .. }
+            | EventKind::Cancelled { key, .. }
+            | EventKind::Aborted { key, .. }
+            | EventKind::Abandoned { key }
+            | EventKind::Disposed { key, .. } => Some(*key),
+        }
+    }
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    /// The orchestrator has entered another state.
+    Orchestrator {
+        /// The state before.
+        from: OrchestratorState,
+        /// The state now.
+        to: OrchestratorState,
+        /// What is behind it, if it is a failure.
+        failure: Option<Arc<Failure>>,
+    },
+    /// A component has entered another state.
+    Transition {
+        /// Which; the attempt is that of start, or of stop from `stopping` on.
+        key: AttemptKey,
+        /// The state before.
+        from: ComponentState,
+        /// The state now.
+        to: ComponentState,
+        /// How long it was in the state before.
+        lasted: Nanos,
+        /// What is behind it, if it is a failure.
+        failure: Option<Arc<Failure>>,
+    },
+    /// An attempt has failed; what follows is in the next events.
+    AttemptFailed {
+        /// Which call.
+        call: Call,
+        /// Which attempt.
+        key: AttemptKey,
+        /// How long it took.
+        worked: Nanos,
+        /// How it failed.
+        failure: Arc<Failure>,
+    },
+    /// A further attempt will follow.
+    RetryScheduled {
+        /// Which call.
+        call: Call,
+        /// The attempt that failed.
+        key: AttemptKey,
+        /// The delay before the next one.
+        delay: Nanos,
+    },
+    /// A call was asked to end.
+    Cancelled {
+        /// Which call.
+        call: Call,
+        /// Which attempt.
+        key: AttemptKey,
+        /// The limit that ran out, if one did; otherwise it was on request.
+        limit: Option<Limit>,
+    },
+    /// A call, or the tasks that it left, did not end when asked and is dropped.
+    Aborted {
+        /// Which call; `None` for the tasks of the scope.
+        call: Option<Call>,
+        /// Which attempt.
+        key: AttemptKey,
+        /// The limit that ran out.
+        limit: Limit,
+    },
+    /// Something could not even be dropped: it blocks its thread. It is left behind and named.
+    Abandoned {
+        /// Which generation and start attempt.
+        key: AttemptKey,
+    },
+    /// A generation has released what it had.
+    Disposed {
+        /// Which generation.
+        key: AttemptKey,
+        /// How that failed, if it did.
+        failure: Option<Arc<Failure>>,
+    },
+}
