@@ -25,7 +25,7 @@ use guppy::graph::{PackageGraph, PackageMetadata};
 use self::core_tree::CoreTree;
 use self::layers::Row;
 use self::rule::{Rule, Violation};
-use crate::process::root;
+use crate::process::{exit_code, root};
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -41,12 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load(manifest, &[])?;
     let report = workspace.check()?;
     report.print(&mut io::stdout().lock())?;
-    let clean = report.violations.is_empty();
-    Ok(if clean {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(report.violations.is_empty()))
 }
 
 /// All that the rules look at, read once.
@@ -95,15 +90,11 @@ impl Workspace {
         violations.extend(word_violations(&self.sources));
         // Stable: lines of a file stay in their order.
         violations.sort_by(|a, b| (&a.package, a.rule).cmp(&(&b.package, b.rule)));
+        let members = self.graph.workspace();
         Ok(Report {
             violations,
-            members: self.graph.workspace().member_count(),
-            edges: self
-                .graph
-                .workspace()
-                .iter()
-                .flat_map(|it| it.direct_links())
-                .count(),
+            members: members.member_count(),
+            edges: members.iter().flat_map(|it| it.direct_links()).count(),
             core_crates: core.as_ref().map_or(0, CoreTree::crate_count),
             files: self.manifests.len() + self.sources.len(),
         })
@@ -196,19 +187,16 @@ fn word_violations(sources: &[(&Row, Text)]) -> Vec<Violation> {
 
 fn words_in_file(row: &Row, text: &Text) -> Vec<Violation> {
     let forbidden = row.silent_about.concat();
-    let lines = (1..).zip(text.content.lines());
-    lines
-        .flat_map(|(number, line)| {
-            words::named_in(line, &forbidden)
-                .into_iter()
-                .map(move |it| (number, it))
-        })
-        .map(|(number, word): (usize, _)| Violation {
+    let mut found = Vec::new();
+    for (before, line) in text.content.lines().enumerate() {
+        let words = words::named_in(line, &forbidden);
+        found.extend(words.into_iter().map(|word| Violation {
             package: text.package.clone(),
             rule: Rule::ForbiddenWord,
-            place: format!("{}:{number}: `{word}`", text.path),
-        })
-        .collect()
+            place: format!("{}:{}: `{word}`", text.path, before + 1),
+        }));
+    }
+    found
 }
 
 /// What was found, and in how much.

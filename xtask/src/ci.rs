@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use self::stage::{Outcome, STAGES, Stage};
-use crate::process::say;
+use crate::process::{exit_code, say};
 
 /// For the stages together, on two cores, from an empty target folder.
 const BUDGET: Duration = Duration::from_mins(30);
@@ -80,44 +80,35 @@ fn run_stage(stage: &'static Stage, args: &Args) -> Result<Row> {
 
 impl Row {
     fn verdict(&self) -> String {
-        let late = if self.took > self.stage.budget {
-            ", OVER BUDGET"
-        } else {
-            ""
-        };
+        let late = late(self.took, self.stage.budget);
         format!("{} in {:.1} s{late}", self.outcome, self.took.as_secs_f64())
     }
+}
+
+/// A stage that is late is told; only the whole run fails by being late.
+fn late(took: Duration, budget: Duration) -> &'static str {
+    if took > budget { ", OVER BUDGET" } else { "" }
 }
 
 fn summarise(rows: &[Row], took: Duration) -> Result<ExitCode> {
     say("\nstage        budget  result")?;
     for row in rows {
-        let Row { stage, .. } = row;
+        let Stage { name, budget, .. } = row.stage;
         say(format_args!(
-            "{:<12} {:>4} s  {}",
-            stage.name,
-            stage.budget.as_secs(),
+            "{name:<12} {:>4} s  {}",
+            budget.as_secs(),
             row.verdict()
         ))?;
     }
     let failed = rows.iter().filter(|it| it.outcome.is_failure()).count();
-    let late = took > BUDGET;
-    let verdict = if failed == 0 && !late {
-        "passed"
-    } else {
-        "FAILED"
-    };
+    let passed = failed == 0 && took <= BUDGET;
+    let verdict = if passed { "passed" } else { "FAILED" };
     say(format_args!(
-        "ci {verdict}: {} of {} stages failed; {:.0} s of {} s{}",
-        failed,
+        "ci {verdict}: {failed} of {} stages failed; {:.0} s of {} s{}",
         rows.len(),
         took.as_secs_f64(),
         BUDGET.as_secs(),
-        if late { ", OVER BUDGET" } else { "" },
+        late(took, BUDGET),
     ))?;
-    Ok(if verdict == "passed" {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(passed))
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::process;
+use crate::process::{exit_code, succeeds};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,10 +33,5 @@ pub(crate) fn run(name: &str, args: &Args) -> Result<ExitCode> {
         .into_iter()
         .chain(args.args.iter().map(String::as_str))
         .collect();
-    let passed = process::succeeds(&line, &[])?;
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(succeeds(&line)?))
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
@@ -22,23 +22,27 @@ pub(crate) fn say(line: impl Display) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A command by program and arguments, at the root of the checkout.
+/// A command at the root of the checkout: settings such as `NAME=value`, program, arguments.
 ///
 /// `cargo` is the one that runs us. No child may fetch a toolchain or a component: a gate that
 /// changes the machine it judges proves nothing about it.
-pub(crate) fn command(line: &[&str]) -> Command {
-    let (program, args) = line.split_first().unwrap_or((&"cargo", &[]));
+pub(crate) fn command(words: &[&str]) -> Command {
+    let settings = words.iter().map_while(|it| it.split_once('='));
+    let (program, args) = words[settings.clone().count()..]
+        .split_first()
+        .unwrap_or((&"cargo", &[]));
     let mut command = match *program {
         "cargo" => Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
         other => Command::new(other),
     };
-    command
-        .args(args)
-        .current_dir(root())
-        .env("RUSTUP_AUTO_INSTALL", "0");
     for (name, _) in env::vars_os().filter(|(name, _)| is_about_us(name)) {
         command.env_remove(name);
     }
+    command
+        .args(args)
+        .current_dir(root())
+        .env("RUSTUP_AUTO_INSTALL", "0")
+        .envs(settings);
     command
 }
 
@@ -50,21 +54,27 @@ fn is_about_us(name: &OsStr) -> bool {
 }
 
 /// Runs a command in sight of the reader; true when it succeeded.
-pub(crate) fn succeeds(line: &[&str], env: &[(&str, &str)]) -> Result<bool> {
-    let settings: String = env
-        .iter()
-        .map(|(key, value)| format!("{key}='{value}' "))
-        .collect();
-    say(format_args!("$ {settings}{}", line.join(" ")))?;
-    let status = command(line).envs(env.iter().copied()).status();
-    Ok(status
-        .with_context(|| format!("cannot run {}", line.join(" ")))?
-        .success())
+pub(crate) fn succeeds(words: &[&str]) -> Result<bool> {
+    let line = words.join(" ");
+    say(format_args!("$ {line}"))?;
+    let status = command(words)
+        .status()
+        .with_context(|| format!("cannot run {line}"))?;
+    Ok(status.success())
+}
+
+/// What the process ends with.
+pub(crate) fn exit_code(passed: bool) -> ExitCode {
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// What a command prints; `None` when it is missing or fails.
-pub(crate) fn output_of(line: &[&str]) -> Option<String> {
-    let output = command(line)
+pub(crate) fn output_of(words: &[&str]) -> Option<String> {
+    let output = command(words)
         .output()
         .ok()
         .filter(|it| it.status.success())?;

@@ -45,27 +45,15 @@ impl CoreTree {
 
     fn too_many_crates(&self) -> Option<Violation> {
         let count = self.crate_count();
-        (count > CORE_CRATES).then(|| {
-            violation(
-                Rule::CoreCrateCount,
-                format!("{count} crates: {}", self.crates.join(", ")),
-            )
-        })
+        let place = format!("{count} crates: {}", self.crates.join(", "));
+        (count > CORE_CRATES).then(|| violation(Rule::CoreCrateCount, place))
     }
 
     fn too_much_tokio(&self) -> Option<Violation> {
-        let extra: Vec<_> = self
-            .tokio_features
-            .iter()
-            .filter(|it| !CORE_TOKIO_FEATURES.contains(&it.as_str()))
-            .map(String::as_str)
-            .collect();
-        (!extra.is_empty()).then(|| {
-            violation(
-                Rule::CoreTokioFeatures,
-                format!("tokio is built with {}", extra.join(", ")),
-            )
-        })
+        let mut extra = self.tokio_features.clone();
+        extra.retain(|it| !CORE_TOKIO_FEATURES.contains(&it.as_str()));
+        let place = format!("tokio is built with {}", extra.join(", "));
+        (!extra.is_empty()).then(|| violation(Rule::CoreTokioFeatures, place))
     }
 }
 

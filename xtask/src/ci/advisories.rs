@@ -46,28 +46,25 @@ fn check_offline(copy: &Path) -> Result<Outcome> {
     let repository = database.join(DB_NAME);
     copy_folder(copy, &repository)?;
     commit_all(&repository, &newest)?;
-    let passed = succeeds(
-        &[
-            "cargo",
-            "deny",
-            "--offline",
-            "--locked",
-            "check",
-            "advisories",
-        ],
-        &[],
-    );
+    let passed = succeeds(&[
+        "cargo",
+        "deny",
+        "--offline",
+        "--locked",
+        "check",
+        "advisories",
+    ]);
     remove(&database)?;
-    Ok(outcome(passed?))
+    Ok(Outcome::of(passed?))
 }
 
 fn check_online() -> Result<Outcome> {
     say(format_args!(
         "no folder with advisories ({FOLDER_VARIABLE}, else {DEFAULT_FOLDER}): asking the network"
     ))?;
-    if succeeds(&["cargo", "deny", "fetch", "db"], &[])? {
-        let passed = succeeds(&["cargo", "deny", "--locked", "check", "advisories"], &[])?;
-        return Ok(outcome(passed));
+    if succeeds(&["cargo", "deny", "fetch", "db"])? {
+        let passed = succeeds(&["cargo", "deny", "--locked", "check", "advisories"])?;
+        return Ok(Outcome::of(passed));
     }
     let reason = "the advisory database cannot be reached".to_owned();
     // A build machine that cannot look must not say that all is well.
@@ -77,14 +74,6 @@ fn check_online() -> Result<Outcome> {
     } else {
         Outcome::Unchecked(reason)
     })
-}
-
-fn outcome(passed: bool) -> Outcome {
-    if passed {
-        Outcome::Passed
-    } else {
-        Outcome::Failed(String::new())
-    }
 }
 
 /// The newest date of any advisory. The repository's commit gets it, so that the staleness limit

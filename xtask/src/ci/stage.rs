@@ -22,11 +22,8 @@ pub(crate) struct Stage {
 /// What a stage does.
 #[derive(Debug)]
 enum Work {
-    /// Commands, with what they find in their environment; the first failure ends the stage.
-    Commands(
-        &'static [&'static [&'static str]],
-        &'static [(&'static str, &'static str)],
-    ),
+    /// Command lines without quoting; the first failure ends the stage.
+    Commands(&'static [&'static str]),
     Call(fn(&Args) -> Result<Outcome>),
 }
 
@@ -52,157 +49,84 @@ pub(crate) const NAMES: [&str; 10] = {
 /// Cheap stages first. All that compile use profile `ci`, so that they share what they build:
 /// clippy and docs the metadata of dependencies, tests and doctests the code.
 pub(crate) const STAGES: &[Stage] = &[
-    Stage {
-        name: "tools",
-        budget: Duration::from_secs(600),
-        work: Work::Call(tools::check),
-    },
-    Stage {
-        name: "fmt",
-        budget: Duration::from_secs(20),
-        work: Work::Commands(&[&["cargo", "fmt", "--all", "--check"]], &[]),
-    },
-    Stage {
-        name: "check-deps",
-        budget: Duration::from_secs(30),
-        work: Work::Call(check_boundary),
-    },
-    Stage {
-        name: "deny",
-        budget: Duration::from_secs(20),
-        work: Work::Commands(
-            &[
-                // Those of other systems are not there after a build, and are looked at too.
-                &["cargo", "fetch", "--locked"],
-                &[
-                    "cargo",
-                    "deny",
-                    "--offline",
-                    "--locked",
-                    "check",
-                    "--hide-inclusion-graph",
-                    "bans",
-                    "licenses",
-                    "sources",
-                ],
-            ],
-            &[],
-        ),
-    },
-    Stage {
-        name: "advisories",
-        budget: Duration::from_secs(60),
-        work: Work::Call(advisories::check),
-    },
-    Stage {
-        name: "unused-deps",
-        budget: Duration::from_secs(20),
-        work: Work::Commands(&[&["cargo", "machete"]], &[]),
-    },
-    Stage {
-        name: "clippy",
-        budget: Duration::from_secs(300),
-        work: Work::Commands(
-            &[&[
-                "cargo",
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--locked",
-                "--profile",
-                "ci",
-                "--",
-                "-D",
-                "warnings",
-            ]],
-            &[],
-        ),
-    },
-    Stage {
-        name: "docs",
-        budget: Duration::from_secs(150),
-        work: Work::Commands(
-            &[&[
-                "cargo",
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--all-features",
-                "--locked",
-                "--profile",
-                "ci",
-            ]],
-            &[("RUSTDOCFLAGS", "-D warnings")],
-        ),
-    },
-    Stage {
-        name: "tests",
-        budget: Duration::from_secs(480),
-        work: Work::Commands(
-            &[&[
-                "cargo",
-                "nextest",
-                "run",
-                "--workspace",
-                "--all-features",
-                "--locked",
-                "--cargo-profile",
-                "ci",
-                "--profile",
-                "ci",
-            ]],
-            &[],
-        ),
-    },
-    Stage {
-        name: "doctests",
-        budget: Duration::from_secs(120),
-        work: Work::Commands(
-            &[&[
-                "cargo",
-                "test",
-                "--doc",
-                "--workspace",
-                "--all-features",
-                "--locked",
-                "--profile",
-                "ci",
-            ]],
-            &[],
-        ),
-    },
+    stage("tools", 600, Work::Call(tools::check)),
+    stage("fmt", 20, Work::Commands(&["cargo fmt --all --check"])),
+    stage("check-deps", 30, Work::Call(check_boundary)),
+    stage("deny", 20, Work::Commands(DENY)),
+    stage("advisories", 60, Work::Call(advisories::check)),
+    stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
+    stage("clippy", 300, Work::Commands(CLIPPY)),
+    stage("docs", 150, Work::Commands(DOCS)),
+    stage("tests", 480, Work::Commands(TESTS)),
+    stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
+
+const DENY: &[&str] = &[
+    // Packages for other systems are not there after a build, and are looked at too.
+    "cargo fetch --locked",
+    "cargo deny --offline --locked check --hide-inclusion-graph bans licenses sources",
+];
+
+const CLIPPY: &[&str] = &[
+    "cargo clippy --workspace --all-targets --all-features --locked --profile ci \
+     -- -D warnings",
+];
+
+const DOCS: &[&str] = &[
+    "RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --all-features --locked \
+     --profile ci",
+];
+
+const TESTS: &[&str] = &[
+    "cargo nextest run --workspace --all-features --locked --cargo-profile ci \
+     --profile ci",
+];
+
+const DOCTESTS: &[&str] = &["cargo test --doc --workspace --all-features --locked --profile ci"];
+
+const fn stage(name: &'static str, seconds: u64, work: Work) -> Stage {
+    Stage {
+        name,
+        budget: Duration::from_secs(seconds),
+        work,
+    }
+}
 
 impl Stage {
     /// Does the stage's work.
     pub(crate) fn run(&self, args: &Args) -> Result<Outcome> {
         match self.work {
-            Work::Commands(lines, env) => run_commands(lines, env),
+            Work::Commands(lines) => run_commands(lines),
             Work::Call(call) => call(args),
         }
     }
 }
 
-fn run_commands(lines: &[&[&str]], env: &[(&str, &str)]) -> Result<Outcome> {
+fn run_commands(lines: &[&str]) -> Result<Outcome> {
     for line in lines {
-        if !process::succeeds(line, env)? {
-            return Ok(Outcome::Failed(String::new()));
+        let words: Vec<_> = line.split_whitespace().collect();
+        if !process::succeeds(&words)? {
+            return Ok(Outcome::of(false));
         }
     }
-    Ok(Outcome::Passed)
+    Ok(Outcome::of(true))
 }
 
 fn check_boundary(_: &Args) -> Result<Outcome> {
-    let clean = check_deps::run(&check_deps::Args::default())? == ExitCode::SUCCESS;
-    Ok(if clean {
-        Outcome::Passed
-    } else {
-        Outcome::Failed(String::new())
-    })
+    let code = check_deps::run(&check_deps::Args::default())?;
+    Ok(Outcome::of(code == ExitCode::SUCCESS))
 }
 
 impl Outcome {
+    /// A failure here has been explained by whoever failed.
+    pub(crate) fn of(passed: bool) -> Self {
+        if passed {
+            Self::Passed
+        } else {
+            Self::Failed(String::new())
+        }
+    }
+
     pub(crate) fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_))
     }

@@ -73,7 +73,7 @@ impl Tool {
     }
 
     fn install(&self) -> Result<bool> {
-        process::succeeds(self.install, &[])
+        process::succeeds(self.install)
     }
 }
 
