@@ -19,6 +19,16 @@ const DEFAULT_FOLDER: &str = "../shared/advisory-db";
 const DB_PATH: &str = "target/advisory-db";
 const DB_NAME: &str = "advisory-db-3157b0e258782691";
 
+const OFFLINE: &[&str] = &[
+    "cargo",
+    "deny",
+    "--offline",
+    "--locked",
+    "check",
+    "advisories",
+];
+const ONLINE: &[&str] = &["cargo", "deny", "--locked", "check", "advisories"];
+
 /// Checks against the copy, or against the database itself when it can be reached.
 pub(crate) fn check(_: &Args) -> Result<Outcome> {
     match folder() {
@@ -45,15 +55,8 @@ fn check_offline(copy: &Path) -> Result<Outcome> {
     remove(&database)?;
     let repository = database.join(DB_NAME);
     copy_folder(copy, &repository)?;
-    commit_all(&repository, &newest)?;
-    let passed = succeeds(&[
-        "cargo",
-        "deny",
-        "--offline",
-        "--locked",
-        "check",
-        "advisories",
-    ]);
+    make_repository(&repository, &newest)?;
+    let passed = succeeds(OFFLINE);
     remove(&database)?;
     Ok(Outcome::of(passed?))
 }
@@ -63,8 +66,7 @@ fn check_online() -> Result<Outcome> {
         "no folder with advisories ({FOLDER_VARIABLE}, else {DEFAULT_FOLDER}): asking the network"
     ))?;
     if succeeds(&["cargo", "deny", "fetch", "db"])? {
-        let passed = succeeds(&["cargo", "deny", "--locked", "check", "advisories"])?;
-        return Ok(Outcome::of(passed));
+        return Ok(Outcome::of(succeeds(ONLINE)?));
     }
     let reason = "the advisory database cannot be reached".to_owned();
     // A build machine that cannot look must not say that all is well.
@@ -76,8 +78,8 @@ fn check_online() -> Result<Outcome> {
     })
 }
 
-/// The newest date of any advisory. The repository's commit gets it, so that the staleness limit
-/// of deny.toml is about the data and not about the copying.
+/// The newest date of any advisory, so that the staleness limit of deny.toml is about the data and
+/// not about the copying.
 fn newest_date(folder: &Path) -> Result<String> {
     let mut newest = String::new();
     for_each_file(folder, &mut |file| {
@@ -120,33 +122,35 @@ fn for_each_file(folder: &Path, act: &mut dyn FnMut(&Path) -> Result<()>) -> Res
     Ok(())
 }
 
-fn commit_all(repository: &Path, date: &str) -> Result<()> {
-    let identity = ["-c", "user.name=xtask", "-c", "user.email=xtask@localhost"];
-    git(repository, &["init", "--quiet"], date)?;
-    git(repository, &["add", "--all"], date)?;
-    git(
-        repository,
-        &[
-            &identity[..],
-            &["commit", "--quiet", "--message", "A copy of the advisories"],
-        ]
-        .concat(),
-        date,
-    )
+/// Makes a repository of the copy, fetched on `date` as far as cargo-deny can tell: it goes by the
+/// time of this one file.
+fn make_repository(folder: &Path, date: &str) -> Result<()> {
+    let identity = [
+        "git",
+        "-c",
+        "user.name=xtask",
+        "-c",
+        "user.email=xtask@localhost",
+    ];
+    let commit = ["commit", "--quiet", "--message", "A copy of the advisories"];
+    let fetched = format!("{date}T00:00:00");
+    inside(folder, &["git", "init", "--quiet"])?;
+    inside(folder, &["git", "add", "--all"])?;
+    inside(folder, &[&identity[..], &commit].concat())?;
+    inside(folder, &["touch", "-d", &fetched, ".git/FETCH_HEAD"])
 }
 
-/// Without the user's settings, which may sign commits or run hooks.
-fn git(repository: &Path, args: &[&str], date: &str) -> Result<()> {
-    let date = format!("{date}T00:00:00Z");
-    let status = command(&[&["git"], args].concat())
-        .current_dir(repository)
+/// Without the user's git settings, which may sign commits or run hooks.
+fn inside(folder: &Path, line: &[&str]) -> Result<()> {
+    let status = command(line)
+        .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_COMMITTER_DATE", &date)
-        .env("GIT_AUTHOR_DATE", &date)
-        .status()
-        .context("git is needed to read a copy of the advisories")?;
-    ensure!(status.success(), "git {} failed", args.join(" "));
+        .status();
+    let line = line.join(" ");
+    let status =
+        status.with_context(|| format!("to read a copy of the advisories needs {line}"))?;
+    ensure!(status.success(), "{line} failed");
     Ok(())
 }
 
