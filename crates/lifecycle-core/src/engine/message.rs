@@ -150,7 +150,8 @@ pub enum Command {
         /// As in [`Command::CloseScope`].
         key: AttemptKey,
     },
-    /// Stop waiting for whatever of this generation is still alive: it blocks a thread. Count it as leaked.
+    /// Stop waiting for whatever call or task of this generation is still alive: it blocks a thread. Abort what can be
+    /// aborted, and count the rest as leaked. Nothing of it is answered any more.
     Abandon {
         /// The generation and start attempt.
         key: AttemptKey,
@@ -174,13 +175,16 @@ pub enum Response {
 }
 
 /// Why something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize),
     serde(rename_all = "kebab-case")
 )]
 pub enum Reason {
+    /// Nothing has happened yet.
+    #[default]
+    Initial,
     /// A start of the orchestrator was requested.
     StartRequested,
     /// Dependencies are not there yet.
@@ -230,6 +234,7 @@ impl Reason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Initial => "initial",
             Self::StartRequested => "start-requested",
             Self::DependenciesPending => "dependencies-pending",
             Self::DependenciesReady => "dependencies-ready",

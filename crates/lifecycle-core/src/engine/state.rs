@@ -70,7 +70,8 @@ impl ComponentState {
             BackingOff => matches!(next, Starting | Stopping | Stopped | Faulted),
             Running => matches!(next, Stopping | Stopped | Faulted),
             Stopping => matches!(next, Stopped | Faulted | BackingOff),
-            Stopped => matches!(next, Waiting | Starting | Faulted),
+            // A component that completed is stopped before its stop is called.
+            Stopped => matches!(next, Waiting | Starting | Stopping | Faulted),
             Faulted => matches!(next, Waiting | Starting | Stopping | Stopped),
         }
     }

@@ -1,0 +1,613 @@
+//! One component: its attempts, its scope, its dispose. What follows from the end of each call.
+
+use std::sync::Arc;
+
+use crate::failure::{Failure, FailureKind};
+use crate::plan::ComponentId;
+use crate::policy::{self, RetryPolicy};
+use crate::registration::Criticality;
+use crate::time::{Nanos, Time};
+
+use super::Engine;
+use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
+use super::report::StopOutcome;
+use super::shutdown::LEAST_SHARE;
+use super::slot::{Phase, Slot};
+use super::state::ComponentState;
+
+impl Engine {
+    pub(super) fn slot(&mut self, id: ComponentId) -> &mut Slot {
+        &mut self.slots[id.index()]
+    }
+
+    /// Makes the next start attempt of `id`; the first one begins a generation (semantics 6).
+    pub(super) fn begin_attempt(&mut self, now: Time, id: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        let policy = &plan.policies(id).start;
+        let slot = self.slot(id);
+        let first = slot.phase == Phase::Waiting;
+        if first && slot.quarantined {
+            self.refuse_quarantined(now, id);
+            return;
+        }
+        if first {
+            slot.generation += 1;
+            slot.attempt = 0;
+            slot.stop_call = 0;
+            slot.stop_calls_before = 0;
+            slot.total_deadline = after(now, policy.total);
+            slot.in_start = true;
+        }
+        slot.attempt += 1;
+        slot.lost_early = None;
+        slot.completed_early = false;
+        slot.retry_delay = None;
+        slot.undisposed = true;
+        slot.phase = Phase::Starting;
+        slot.call_began = now;
+        let total = slot.total_deadline;
+        let (deadline, limit) = earliest([
+            (after(now, policy.attempt_timeout), Limit::AttemptTimeout),
+            (total, Limit::PhaseTotal),
+        ]);
+        let key = slot.key(id);
+        self.arm(id, deadline, limit);
+        self.commands.push_back(Command::Call {
+            call: Call::Start,
+            key,
+            deadline,
+        });
+        let reason = match (first, plan.dependencies(id).is_empty()) {
+            (true, true) => Reason::StartRequested,
+            (true, false) => Reason::DependenciesReady,
+            (false, _) => Reason::RetryDue,
+        };
+        self.enter(now, id, ComponentState::Starting, reason);
+    }
+
+    fn refuse_quarantined(&mut self, now: Time, id: ComponentId) {
+        let message = "an earlier generation still blocks a thread, so it cannot be started again in this process";
+        let slot = self.slot(id);
+        slot.failure = Some(Arc::new(Failure::new(FailureKind::Abandoned, message)));
+        slot.phase = Phase::Idle;
+        self.fail_start(now, id);
+        self.enter(now, id, ComponentState::Faulted, Reason::Quarantined);
+        self.settle(id);
+        self.release_without(now, id);
+    }
+
+    pub(super) fn end_start_call(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
+        let id = key.component;
+        let slot = self.slot(id);
+        let awaited = matches!(
+            slot.phase,
+            Phase::Starting | Phase::StartCancelled | Phase::StartAborted
+        );
+        if !awaited || slot.key(id) != key {
+            return;
+        }
+        let given_up = slot.phase != Phase::Starting;
+        match outcome {
+            Ok(()) if given_up => self.undo_start(now, id),
+            Ok(()) => match slot.lost_early.take() {
+                Some(failure) => {
+                    slot.failure = Some(failure);
+                    self.undo_start(now, id);
+                }
+                None => self.run_component(now, id),
+            },
+            Err(failure) => {
+                if !given_up {
+                    slot.failure = Some(failure);
+                }
+                self.close_failed_attempt(now, id);
+            }
+        }
+    }
+
+    fn run_component(&mut self, now: Time, id: ComponentId) {
+        self.timers.disarm(id);
+        let slot = self.slot(id);
+        slot.phase = Phase::Running;
+        slot.in_start = false;
+        slot.failure = None;
+        slot.cause = None;
+        let completed = slot.completed_early;
+        self.enter(now, id, ComponentState::Running, Reason::Succeeded);
+        self.settle(id);
+        self.release_dependents(id);
+        if completed {
+            self.enter(now, id, ComponentState::Stopped, Reason::Completed);
+        }
+    }
+
+    /// Start returned `Ok` after it was given up: the attempt has failed, and what it built is stopped once (semantics 7).
+    fn undo_start(&mut self, now: Time, id: ComponentId) {
+        if self.time_left(now) < LEAST_SHARE {
+            self.note_outcome(id, StopOutcome::NotAsked);
+            self.close_failed_attempt(now, id);
+            return;
+        }
+        let timeout = self.plan.policies(id).stop.attempt_timeout;
+        let slot = self.slot(id);
+        slot.phase = Phase::Undoing;
+        slot.stop_call += 1;
+        slot.call_began = now;
+        let key = slot.stop_key(id);
+        let (deadline, limit) = earliest([
+            (after(now, timeout), Limit::AttemptTimeout),
+            (self.global_deadline(), Limit::GlobalDeadline),
+        ]);
+        self.arm(id, deadline, limit);
+        self.commands.push_back(Command::Call {
+            call: Call::Stop,
+            key,
+            deadline,
+        });
+        self.enter(now, id, ComponentState::Stopping, Reason::Failed);
+    }
+
+    pub(super) fn end_undo(&mut self, now: Time, id: ComponentId, outcome: CallOutcome) {
+        let aborted = self.slot(id).phase == Phase::UndoAborted;
+        match outcome {
+            Ok(()) => self.note_outcome(id, StopOutcome::Stopped),
+            Err(_) if aborted => self.note_outcome(id, StopOutcome::Aborted),
+            Err(failure) => {
+                self.emit_failed_attempt(now, id, Call::Stop, failure);
+                self.note_outcome(id, StopOutcome::Failed);
+            }
+        }
+        self.close_failed_attempt(now, id);
+    }
+
+    /// A start attempt has failed: its scope is closed before anything else happens (semantics 6).
+    fn close_failed_attempt(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        // A start that was cancelled on request has not failed; its event says so already.
+        let failure = slot.failure.clone().filter(|_| !slot.cancelled);
+        if let Some(failure) = failure {
+            self.emit_failed_attempt(now, id, Call::Start, failure);
+        }
+        let limits = self.grace(now, id);
+        self.close_scope(now, id, limits);
+    }
+
+    pub(super) fn emit_failed_attempt(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        call: Call,
+        failure: Arc<Failure>,
+    ) {
+        let slot = self.slot(id);
+        let key = match call {
+            Call::Start | Call::Dispose => slot.key(id),
+            Call::Stop => slot.stop_key(id),
+        };
+        let worked = now - slot.call_began;
+        let reason = match failure.kind {
+            FailureKind::Timeout => Reason::TimedOut,
+            FailureKind::Cancelled => Reason::StartCancelled,
+            FailureKind::Error
+            | FailureKind::Panic
+            | FailureKind::Lost
+            | FailureKind::Abandoned
+            | FailureKind::Dependency => Reason::Failed,
+        };
+        let kind = EventKind::AttemptFailed {
+            call,
+            key,
+            worked,
+            failure,
+        };
+        self.emit(now, reason, None, kind);
+    }
+
+    /// Asks for the scope to be closed; its tasks may end by themselves until `deadline`.
+    pub(super) fn close_scope(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        (deadline, limit): (Time, Limit),
+    ) {
+        let slot = self.slot(id);
+        slot.phase = Phase::Closing;
+        let key = slot.key(id);
+        self.commands.push_back(Command::CloseScope { key });
+        if self.has_expired() {
+            self.abort_scope(now, id);
+        } else {
+            self.arm(id, deadline, limit);
+        }
+    }
+
+    pub(super) fn abort_scope(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        slot.phase = Phase::ScopeAborted;
+        let key = slot.key(id);
+        self.commands.push_back(Command::AbortScope { key });
+        self.arm_abort(now, id);
+    }
+
+    pub(super) fn end_scope(&mut self, now: Time, key: AttemptKey) {
+        let id = key.component;
+        let slot = self.slot(id);
+        let awaited = matches!(slot.phase, Phase::Closing | Phase::ScopeAborted);
+        if awaited && slot.key(id) == key {
+            self.conclude(now, id);
+        }
+    }
+
+    /// Nothing of the attempt or the generation is at work any more. What follows?
+    fn conclude(&mut self, now: Time, id: ComponentId) {
+        if self.slot(id).in_start {
+            self.conclude_attempt(now, id);
+            return;
+        }
+        let failed = self.slot(id).outcome == Some(StopOutcome::Failed);
+        if failed && !self.is_forced() {
+            self.keep(now, id, ComponentState::Faulted, Reason::AttemptsExhausted);
+        } else {
+            self.dispose(now, id);
+        }
+    }
+
+    /// Decides between a further start attempt and the end of the generation.
+    fn conclude_attempt(&mut self, now: Time, id: ComponentId) {
+        let delay = self.start_retry_delay(now, id);
+        self.slot(id).retry_delay = delay;
+        let Some(delay) = delay else {
+            if !self.slot(id).cancelled {
+                self.fail_start(now, id);
+            }
+            self.dispose(now, id);
+            return;
+        };
+        let key = self.slot(id).key(id);
+        self.emit(
+            now,
+            Reason::Failed,
+            None,
+            EventKind::RetryScheduled {
+                call: Call::Start,
+                key,
+                delay,
+            },
+        );
+        if self.plan.is_factory(id) {
+            self.dispose(now, id);
+        } else {
+            self.back_off_start(now, id, delay);
+        }
+    }
+
+    /// The delay before the next attempt; `None` when there is none: cancelled, blocked, exhausted, or out of time.
+    fn start_retry_delay(&self, now: Time, id: ComponentId) -> Option<Nanos> {
+        let slot = &self.slots[id.index()];
+        if slot.cancelled || slot.quarantined || self.shutdown.is_some() {
+            return None;
+        }
+        let failure = slot.failure.as_ref()?;
+        // The next attempt would see the value that panicked.
+        if failure.kind == FailureKind::Panic && !self.plan.is_factory(id) {
+            return None;
+        }
+        let policy = &self.plan.policies(id).start;
+        let delay = self.delay_after(id, policy, slot.attempt, failure)?;
+        // A back-off that cannot fit fails now (semantics 18).
+        (now + delay < slot.total_deadline).then_some(delay)
+    }
+
+    pub(super) fn delay_after(
+        &self,
+        id: ComponentId,
+        policy: &RetryPolicy,
+        attempt: u32,
+        failure: &Failure,
+    ) -> Option<Nanos> {
+        let generation = self.slots[id.index()].generation;
+        let random = policy::random(
+            self.plan.defaults().seed,
+            id.index() as u64,
+            u64::from(generation),
+            u64::from(attempt),
+        );
+        policy.delay_after(attempt, failure, random)
+    }
+
+    fn back_off_start(&mut self, now: Time, id: ComponentId, delay: Nanos) {
+        self.slot(id).phase = Phase::BackingOff;
+        self.enter(now, id, ComponentState::BackingOff, Reason::Failed);
+        if delay == Nanos::ZERO {
+            self.timers.disarm(id);
+            self.startable.insert(self.plan.rank(id));
+            return;
+        }
+        self.slot(id).limit = None;
+        self.timers.arm(id, now + delay);
+    }
+
+    /// Calls dispose, unless this generation has been disposed already (invariant 4).
+    pub(super) fn dispose(&mut self, now: Time, id: ComponentId) {
+        if !self.slot(id).undisposed {
+            self.end_dispose(now, id);
+            return;
+        }
+        let (deadline, limit) = self.dispose_deadline(now, id);
+        let slot = self.slot(id);
+        slot.undisposed = false;
+        slot.phase = Phase::Disposing;
+        let key = slot.key(id);
+        self.arm(id, deadline, limit);
+        self.commands.push_back(Command::Call {
+            call: Call::Dispose,
+            key,
+            deadline,
+        });
+    }
+
+    pub(super) fn end_dispose_call(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
+        let id = key.component;
+        let slot = self.slot(id);
+        let awaited = matches!(slot.phase, Phase::Disposing | Phase::DisposeAborted);
+        if !awaited || slot.key(id) != key {
+            return;
+        }
+        let timed_out = slot.phase == Phase::DisposeAborted;
+        let failure = outcome.err();
+        if let (Some(failure), false) = (&failure, timed_out) {
+            slot.dispose_failure = Some(Arc::clone(failure));
+        }
+        let failure = slot.dispose_failure.clone();
+        self.emit(
+            now,
+            Reason::Succeeded,
+            None,
+            EventKind::Disposed { key, failure },
+        );
+        self.end_dispose(now, id);
+    }
+
+    /// The value of the attempt, or the generation, is released.
+    fn end_dispose(&mut self, now: Time, id: ComponentId) {
+        match self.slot(id).retry_delay.take() {
+            Some(delay) if !self.slot(id).cancelled => self.back_off_start(now, id, delay),
+            _ => self.end_generation(now, id),
+        }
+    }
+
+    /// Nothing of the generation is left (semantics 2).
+    pub(super) fn end_generation(&mut self, now: Time, id: ComponentId) {
+        self.timers.disarm(id);
+        let slot = self.slot(id);
+        slot.phase = Phase::Idle;
+        slot.in_start = false;
+        let start_failed = slot.start_failed;
+        let clean = matches!(slot.outcome, None | Some(StopOutcome::Stopped));
+        let (state, reason) = match (start_failed, clean) {
+            (true, _) => (ComponentState::Faulted, Reason::AttemptsExhausted),
+            (false, true) => (ComponentState::Stopped, Reason::Succeeded),
+            (false, false) => (ComponentState::Faulted, Reason::TimedOut),
+        };
+        self.enter(now, id, state, reason);
+        self.settle(id);
+        if start_failed {
+            self.release_without(now, id);
+        }
+        self.go_down_in_turn(id);
+    }
+
+    /// The value stays: its stop has failed, or it is held. For the order it counts as down (semantics 13, 15).
+    pub(super) fn keep(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        state: ComponentState,
+        reason: Reason,
+    ) {
+        self.timers.disarm(id);
+        self.slot(id).phase = Phase::Kept;
+        self.enter(now, id, state, reason);
+        self.go_down_in_turn(id);
+    }
+
+    /// A task ended although nobody had asked it to (semantics 8).
+    pub(super) fn end_task(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
+        let id = key.component;
+        let slot = self.slot(id);
+        if slot.key(id) != key {
+            return;
+        }
+        match (slot.phase, outcome) {
+            (Phase::Starting, Err(failure)) => {
+                slot.lost_early.get_or_insert(failure);
+            }
+            (Phase::Starting, Ok(())) => slot.completed_early = true,
+            (Phase::Running, Err(failure)) if slot.state == ComponentState::Running => {
+                self.lose(now, id, failure);
+            }
+            (Phase::Running, Ok(())) if slot.state == ComponentState::Running => {
+                self.enter(now, id, ComponentState::Stopped, Reason::Completed);
+            }
+            // Whatever ends while its component goes down was asked to.
+            _ => {}
+        }
+    }
+
+    /// A running component is lost. Its generation is stopped with the rest; an essential one stops the host.
+    fn lose(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
+        self.slot(id).failure = Some(failure);
+        self.enter(now, id, ComponentState::Faulted, Reason::Lost);
+        self.fail_dependents(now, id);
+        if self.shutdown.is_none() && self.plan.criticality(id) == Criticality::Essential {
+            self.stop_without(now, id, Reason::EssentialLost);
+        }
+    }
+
+    /// The deadline of `id` has come: the phase says what it was for.
+    pub(super) fn end_deadline(&mut self, now: Time, id: ComponentId) {
+        let limit = self.slot(id).limit.unwrap_or(Limit::AttemptTimeout);
+        match self.slot(id).phase {
+            Phase::Starting => self.time_out_start(now, id, limit),
+            Phase::StartCancelled => self.abort_start(now, id, limit),
+            Phase::Undoing => self.abort_call(now, id, Call::Stop, limit, Phase::UndoAborted),
+            Phase::Closing => self.time_out_scope(now, id, limit),
+            Phase::Disposing => self.time_out_dispose(now, id, limit),
+            Phase::BackingOff => self.startable.insert(self.plan.rank(id)),
+            Phase::Stopping => self.time_out_stop(now, id, limit),
+            Phase::StopBackingOff => self.stoppable.insert(self.plan.rank(id)),
+            Phase::StartAborted
+            | Phase::UndoAborted
+            | Phase::ScopeAborted
+            | Phase::DisposeAborted
+            | Phase::StopAborted => self.abandon(now, id),
+            Phase::Idle | Phase::Waiting | Phase::Running | Phase::Kept => {}
+        }
+    }
+
+    fn time_out_start(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        self.slot(id).failure = Some(timeout("start", limit));
+        self.cancel_start(now, id, Some(limit));
+    }
+
+    /// Asks the start call to end; it has the abort grace for that (semantics 7).
+    pub(super) fn cancel_start(&mut self, now: Time, id: ComponentId, limit: Option<Limit>) {
+        let slot = self.slot(id);
+        slot.phase = Phase::StartCancelled;
+        let key = slot.key(id);
+        self.commands.push_back(Command::Cancel {
+            call: Call::Start,
+            key,
+        });
+        let (deadline, grace_limit) = self.grace(now, id);
+        self.arm(id, deadline, grace_limit);
+        let reason = limit.map_or(Reason::StopRequested, |_| Reason::TimedOut);
+        self.emit(
+            now,
+            reason,
+            None,
+            EventKind::Cancelled {
+                call: Call::Start,
+                key,
+                limit,
+            },
+        );
+    }
+
+    pub(super) fn abort_start(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        self.note_outcome(id, StopOutcome::Aborted);
+        self.abort_call(now, id, Call::Start, limit, Phase::StartAborted);
+    }
+
+    fn time_out_scope(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        let slot = self.slot(id);
+        let key = slot.key(id);
+        if !slot.in_start {
+            let failure = timeout("a task that outlived stop", limit);
+            slot.failure.get_or_insert(failure);
+        }
+        self.note_outcome(id, StopOutcome::Aborted);
+        self.emit(
+            now,
+            Reason::TimedOut,
+            None,
+            EventKind::Aborted {
+                call: None,
+                key,
+                limit,
+            },
+        );
+        self.abort_scope(now, id);
+    }
+
+    fn time_out_dispose(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        self.slot(id).dispose_failure = Some(timeout("dispose", limit));
+        self.note_outcome(id, StopOutcome::Aborted);
+        self.abort_call(now, id, Call::Dispose, limit, Phase::DisposeAborted);
+    }
+
+    /// Drops the future of a call that did not end when it should.
+    pub(super) fn abort_call(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        call: Call,
+        limit: Limit,
+        next: Phase,
+    ) {
+        let slot = self.slot(id);
+        slot.phase = next;
+        let key = match call {
+            Call::Start | Call::Dispose => slot.key(id),
+            Call::Stop => slot.stop_key(id),
+        };
+        self.commands.push_back(Command::Abort { call, key });
+        self.arm_abort(now, id);
+        self.emit(
+            now,
+            Reason::TimedOut,
+            None,
+            EventKind::Aborted {
+                call: Some(call),
+                key,
+                limit,
+            },
+        );
+    }
+
+    /// What was aborted did not even vanish: it blocks its thread. It is left behind (semantics 7).
+    pub(super) fn abandon(&mut self, now: Time, id: ComponentId) {
+        let in_scope = matches!(
+            self.slot(id).phase,
+            Phase::ScopeAborted | Phase::DisposeAborted
+        );
+        let key = self.slot(id).key(id);
+        if !in_scope {
+            self.commands.push_back(Command::CloseScope { key });
+            self.commands.push_back(Command::AbortScope { key });
+        }
+        self.commands.push_back(Command::Abandon { key });
+        self.emit(now, Reason::TimedOut, None, EventKind::Abandoned { key });
+        self.slot(id).quarantined = true;
+        self.note_outcome(id, StopOutcome::Abandoned);
+        match self.slot(id).phase {
+            Phase::DisposeAborted => self.end_dispose(now, id),
+            _ => self.conclude(now, id),
+        }
+    }
+
+    /// Arms the wait for something aborted to be gone.
+    fn arm_abort(&mut self, now: Time, id: ComponentId) {
+        let (deadline, limit) = earliest([
+            self.grace(now, id),
+            (self.final_deadline(), Limit::GlobalDeadline),
+        ]);
+        self.arm(id, deadline, limit);
+    }
+
+    pub(super) fn arm(&mut self, id: ComponentId, deadline: Time, limit: Limit) {
+        self.slot(id).limit = Some(limit);
+        self.timers.arm(id, deadline);
+    }
+}
+
+/// `length` from now, or never.
+pub(super) fn after(now: Time, length: Option<Nanos>) -> Time {
+    length.map_or(Time::MAX, |it| now + it)
+}
+
+/// The earliest of several limits; the first named one at a tie.
+pub(super) fn earliest<const N: usize>(limits: [(Time, Limit); N]) -> (Time, Limit) {
+    let unlimited = (Time::MAX, Limit::AttemptTimeout);
+    limits
+        .into_iter()
+        .min_by_key(|(time, _)| *time)
+        .unwrap_or(unlimited)
+}
+
+pub(super) fn timeout(what: &str, limit: Limit) -> Arc<Failure> {
+    let message = format!("{what} was still at work at its limit: {}", limit.as_str());
+    Arc::new(
+        Failure::new(FailureKind::Timeout, message).with_class(crate::failure::Class::Transient),
+    )
+}

@@ -1,0 +1,288 @@
+//! A start of the orchestrator: from the request until every component has settled.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::failure::{Failure, FailureKind};
+use crate::plan::ComponentId;
+use crate::registration::{Criticality, EdgeKind};
+use crate::time::Time;
+
+use super::message::{Reason, RequestId, Response};
+use super::report::{Degradation, StartError, StartReport};
+use super::shutdown::Begin;
+use super::slot::Phase;
+use super::state::{ComponentState, OrchestratorState};
+use super::{Engine, Root};
+
+/// A start under way.
+#[derive(Clone, Debug)]
+pub(super) struct Startup {
+    request: RequestId,
+    began: Time,
+    /// How many components have not settled yet.
+    unsettled: usize,
+}
+
+impl Hash for Startup {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.unsettled.hash(state);
+    }
+}
+
+/// How a start that does not come about ends, once what had started is down again.
+#[derive(Clone, Debug)]
+pub(super) struct FailedStartup {
+    pub(super) request: RequestId,
+    pub(super) failed: Option<EssentialFailure>,
+}
+
+/// The essential component that a start failed by.
+#[derive(Clone, Debug)]
+pub(super) struct EssentialFailure {
+    /// The essential component.
+    component: ComponentId,
+    /// It, or the dependency that it waited for in vain.
+    root: Root,
+}
+
+impl FailedStartup {
+    pub(super) fn error(self, engine: &Engine, stop: Arc<super::StopReport>) -> StartError {
+        let Some(EssentialFailure { component, root }) = self.failed else {
+            return StartError::Cancelled { stop };
+        };
+        let name = |id| engine.plan.name(id).clone();
+        StartError::Failed {
+            component: name(component),
+            cause: (root.component != component).then(|| name(root.component)),
+            failure: root.failure,
+            rollback: stop,
+        }
+    }
+}
+
+impl Engine {
+    /// Begins a start, or refuses it without any change (semantics 10).
+    pub(super) fn request_start(&mut self, now: Time, request: RequestId) {
+        let idle = matches!(
+            self.state,
+            OrchestratorState::Created | OrchestratorState::Stopped
+        );
+        if !idle {
+            let error = StartError::FailedPrecondition { state: self.state };
+            self.respond(request, Response::Start(Err(Arc::new(error))));
+            return;
+        }
+        self.run += 1;
+        self.startup = Some(Startup {
+            request,
+            began: now,
+            unsettled: self.plan.len(),
+        });
+        self.enter_orchestrator(
+            now,
+            OrchestratorState::Starting,
+            Reason::StartRequested,
+            None,
+        );
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order() {
+            let edges = plan.dependencies(id).len();
+            // A graph has at most as many edges as 32 bits count.
+            self.slots[id.index()].begin_run(u32::try_from(edges).unwrap_or(u32::MAX));
+            if edges == 0 {
+                self.startable.insert(plan.rank(id));
+            } else {
+                self.enter(
+                    now,
+                    id,
+                    ComponentState::Waiting,
+                    Reason::DependenciesPending,
+                );
+            }
+        }
+    }
+
+    /// The token of a start was cancelled: stop, on a budget of its own (invariant 10).
+    pub(super) fn cancel_startup(&mut self, now: Time, request: RequestId) {
+        if self
+            .startup
+            .as_ref()
+            .is_some_and(|it| it.request == request)
+        {
+            self.begin_shutdown(now, Begin::new(Reason::StartCancelled));
+        }
+    }
+
+    /// Takes the startup out of a stop's way; it is answered when that stop has ended.
+    pub(super) fn give_up_startup(
+        &mut self,
+        failed: Option<EssentialFailure>,
+    ) -> Option<FailedStartup> {
+        let startup = self.startup.take()?;
+        Some(FailedStartup {
+            request: startup.request,
+            failed,
+        })
+    }
+
+    /// `id` has done its part in the start: it runs, or it will not (semantics 9).
+    pub(super) fn settle(&mut self, id: ComponentId) {
+        let slot = &mut self.slots[id.index()];
+        if slot.settled {
+            return;
+        }
+        slot.settled = true;
+        if let Some(startup) = &mut self.startup {
+            startup.unsettled -= 1;
+        }
+    }
+
+    pub(super) fn finish_startup_if_settled(&mut self, now: Time) {
+        let Some(Startup { unsettled: 0, .. }) = self.startup else {
+            return;
+        };
+        let Some(startup) = self.startup.take() else {
+            return;
+        };
+        self.enter_orchestrator(now, OrchestratorState::Running, Reason::Settled, None);
+        let report = StartReport {
+            run: self.run,
+            running: self
+                .slots
+                .iter()
+                .filter(|it| it.state == ComponentState::Running)
+                .count(),
+            degraded: self.degradations(),
+            took: now - startup.began,
+        };
+        self.respond(startup.request, Response::Start(Ok(Arc::new(report))));
+    }
+
+    fn degradations(&self) -> Vec<Degradation> {
+        let order = self.plan.order().iter();
+        order
+            .filter(|id| self.slots[id.index()].state != ComponentState::Running)
+            .map(|id| self.degradation(*id))
+            .collect()
+    }
+
+    fn degradation(&self, id: ComponentId) -> Degradation {
+        let slot = &self.slots[id.index()];
+        Degradation {
+            component: self.plan.name(id).clone(),
+            state: slot.state,
+            criticality: self.plan.criticality(id),
+            cause: slot.cause.map(|it| self.plan.name(it).clone()),
+            failure: slot.failure.clone(),
+        }
+    }
+
+    /// `id` runs: whoever waited for it has one edge less to wait for (invariant 3).
+    pub(super) fn release_dependents(&mut self, id: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        for edge in plan.dependents(id) {
+            self.meet_edge(edge.component);
+        }
+    }
+
+    fn meet_edge(&mut self, id: ComponentId) {
+        let slot = &mut self.slots[id.index()];
+        if slot.phase != Phase::Waiting {
+            return;
+        }
+        slot.unmet -= 1;
+        if slot.unmet == 0 {
+            self.startable.insert(self.plan.rank(id));
+        }
+    }
+
+    /// `id` will not run: soft edges are met all the same, hard ones pass the failure on.
+    pub(super) fn release_without(&mut self, now: Time, id: ComponentId) {
+        self.release_soft(id);
+        self.fail_dependents(now, id);
+    }
+
+    fn release_soft(&mut self, id: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        for edge in plan
+            .dependents(id)
+            .iter()
+            .filter(|it| it.kind != EdgeKind::Hard)
+        {
+            self.meet_edge(edge.component);
+        }
+    }
+
+    /// Fails whoever waits for `id` by a hard edge, and whoever waits for them; by a list, not by recursion.
+    pub(super) fn fail_dependents(&mut self, now: Time, id: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        let mut failed = vec![id];
+        while let Some(id) = failed.pop() {
+            for edge in plan
+                .dependents(id)
+                .iter()
+                .filter(|it| it.kind == EdgeKind::Hard)
+            {
+                let waits = self.slots[edge.component.index()].phase == Phase::Waiting;
+                if waits {
+                    self.fail_by_dependency(now, edge.component, id);
+                    self.release_soft(edge.component);
+                    failed.push(edge.component);
+                }
+            }
+        }
+    }
+
+    /// `id` waits in vain: a hard dependency has failed for good (semantics 22).
+    fn fail_by_dependency(&mut self, now: Time, id: ComponentId, dependency: ComponentId) {
+        let root = self.root_of(dependency);
+        let slot = &mut self.slots[id.index()];
+        slot.phase = Phase::Idle;
+        slot.start_failed = true;
+        slot.cause = Some(root.component);
+        slot.failure = Some(Arc::clone(&root.failure));
+        self.enter(now, id, ComponentState::Faulted, Reason::DependencyFailed);
+        self.settle(id);
+        self.roll_back_if_essential(now, id);
+    }
+
+    /// What is behind the failure of `id`: itself, or what it waited for.
+    fn root_of(&self, id: ComponentId) -> Root {
+        let slot = &self.slots[id.index()];
+        let unknown = || Arc::new(Failure::new(FailureKind::Dependency, "a dependency failed"));
+        Root {
+            component: slot.cause.unwrap_or(id),
+            failure: slot.failure.clone().unwrap_or_else(unknown),
+        }
+    }
+
+    /// The start of `id` has failed for good. If the host cannot go on without it, what has started is stopped again.
+    pub(super) fn fail_start(&mut self, now: Time, id: ComponentId) {
+        self.slots[id.index()].start_failed = true;
+        self.roll_back_if_essential(now, id);
+    }
+
+    fn roll_back_if_essential(&mut self, now: Time, id: ComponentId) {
+        if self.startup.is_some() && self.plan.criticality(id) == Criticality::Essential {
+            self.stop_without(now, id, Reason::Rollback);
+        }
+    }
+
+    /// Stops everything because the essential `id` is gone, on a budget of its own (invariant 10).
+    pub(super) fn stop_without(&mut self, now: Time, id: ComponentId, reason: Reason) {
+        let root = self.root_of(id);
+        let failed = EssentialFailure {
+            component: id,
+            root: root.clone(),
+        };
+        self.begin_shutdown(
+            now,
+            Begin {
+                root: Some(root),
+                failed: Some(failed),
+                ..Begin::new(reason)
+            },
+        );
+    }
+}

@@ -1,0 +1,357 @@
+//! Drives an engine by hand: every command is seen as a word, every answer is given in words, time is an argument.
+
+#![expect(dead_code, reason = "some words are for tests to come")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lifecycle_core::engine::{
+    AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input, OrchestratorState,
+    RequestId, Response, StartError, StartReport, StopMode, StopReport,
+};
+use lifecycle_core::{ComponentId, Defaults, Failure, Nanos, Plan, Registration, Time, component};
+
+pub(crate) use lifecycle_core::engine::ComponentState as State;
+
+/// A registration of a component that nothing ever calls.
+pub(crate) fn registration(name: &str) -> Registration {
+    let component = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+    Registration::new(name, component)
+}
+
+/// A registration whose every attempt gets a fresh value that nothing ever calls.
+pub(crate) fn fresh(name: &str) -> Registration {
+    struct Nothing;
+    impl lifecycle_core::Lifecycle for Nothing {
+        async fn start(
+            &self,
+            _: &lifecycle_core::StartContext,
+        ) -> Result<(), lifecycle_core::BoxError> {
+            Ok(())
+        }
+        async fn stop(
+            &self,
+            _: &lifecycle_core::StopContext,
+        ) -> Result<(), lifecycle_core::BoxError> {
+            Ok(())
+        }
+    }
+    Registration::new(name, component::factory(|| Nothing))
+}
+
+pub(crate) fn ms(millis: u64) -> Nanos {
+    Nanos::from_millis(millis)
+}
+
+/// An engine, and whoever carries out what it says.
+///
+/// Scopes close and disposes succeed by themselves, unless the component is told to linger.
+pub(crate) struct Run {
+    pub(crate) engine: Engine,
+    pub(crate) now: Time,
+    /// Calls that were made and not answered, by name.
+    calls: BTreeMap<(Call, String), AttemptKey>,
+    /// Scopes that shall be closed and are not.
+    scopes: BTreeMap<String, AttemptKey>,
+    lingering: BTreeSet<String>,
+    slow_disposes: BTreeSet<String>,
+    words: Vec<String>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) started: Option<Result<Arc<StartReport>, Arc<StartError>>>,
+    pub(crate) stopped: Vec<Arc<StopReport>>,
+    requests: u64,
+}
+
+impl Run {
+    /// Hard dependencies only: `[("db", &[]), ("api", &["db"])]`.
+    pub(crate) fn of(components: &[(&str, &[&str])]) -> Self {
+        let registrations = components.iter().map(|(name, dependencies)| {
+            registration(name).depends_on(dependencies.iter().copied())
+        });
+        Self::with(registrations.collect(), Defaults::default())
+    }
+
+    #[track_caller]
+    pub(crate) fn with(registrations: Vec<Registration>, defaults: Defaults) -> Self {
+        let compiled =
+            Plan::compile(registrations, defaults).expect("the graph of a test is legal");
+        Self {
+            engine: Engine::new(compiled.plan),
+            now: Time::ZERO,
+            calls: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            lingering: BTreeSet::new(),
+            slow_disposes: BTreeSet::new(),
+            words: Vec::new(),
+            events: Vec::new(),
+            started: None,
+            stopped: Vec::new(),
+            requests: 0,
+        }
+    }
+
+    /// The tasks of `name` do not end when asked to; see [`Run::scope_ends`].
+    pub(crate) fn lingers(&mut self, name: &str) {
+        self.lingering.insert(name.to_owned());
+    }
+
+    /// The dispose of `name` does not end by itself; see [`Run::ok`].
+    pub(crate) fn disposes_slowly(&mut self, name: &str) {
+        self.slow_disposes.insert(name.to_owned());
+    }
+
+    pub(crate) fn start(&mut self) -> String {
+        let request = self.request();
+        self.input(Input::StartRequested { request })
+    }
+
+    /// Cancels the token of the last start.
+    pub(crate) fn cancel_start(&mut self) -> String {
+        let request = RequestId(self.requests);
+        self.input(Input::StartCancelled { request })
+    }
+
+    pub(crate) fn stop(&mut self) -> String {
+        self.stop_by(StopMode::Graceful, None)
+    }
+
+    pub(crate) fn force(&mut self) -> String {
+        self.stop_by(StopMode::Force, None)
+    }
+
+    /// Stops with a deadline `millis` from now.
+    pub(crate) fn stop_within(&mut self, millis: u64) -> String {
+        let deadline = self.now + ms(millis);
+        self.stop_by(StopMode::Graceful, Some(deadline))
+    }
+
+    pub(crate) fn stop_by(&mut self, mode: StopMode, deadline: Option<Time>) -> String {
+        let request = self.request();
+        self.input(Input::StopRequested {
+            request,
+            mode,
+            deadline,
+        })
+    }
+
+    /// The call, written as `"start db"`, returns `Ok`.
+    #[track_caller]
+    pub(crate) fn ok(&mut self, call: &str) -> String {
+        self.ends(call, Ok(()))
+    }
+
+    /// The call returns an error.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, call: &str) -> String {
+        self.fails_with(call, Failure::error("no luck"))
+    }
+
+    #[track_caller]
+    pub(crate) fn fails_with(&mut self, call: &str, failure: Failure) -> String {
+        self.ends(call, Err(Arc::new(failure)))
+    }
+
+    /// The aborted call is gone.
+    #[track_caller]
+    pub(crate) fn vanishes(&mut self, call: &str) -> String {
+        self.fails_with(call, Failure::lost())
+    }
+
+    #[track_caller]
+    pub(crate) fn ends(&mut self, call: &str, outcome: CallOutcome) -> String {
+        let (kind, name) = call
+            .split_once(' ')
+            .expect("a call is written as `start db`");
+        let kind = [Call::Start, Call::Stop, Call::Dispose]
+            .into_iter()
+            .find(|it| it.as_str() == kind)
+            .expect("a call is start, stop or dispose");
+        let key = self.calls.remove(&(kind, name.to_owned()));
+        let key = key.unwrap_or_else(|| panic!("{call} was not called, or was answered"));
+        self.answer(kind, key, outcome)
+    }
+
+    pub(crate) fn answer(&mut self, call: Call, key: AttemptKey, outcome: CallOutcome) -> String {
+        self.input(Input::CallEnded { call, key, outcome })
+    }
+
+    /// The tasks of a lingering component are gone.
+    #[track_caller]
+    pub(crate) fn scope_ends(&mut self, name: &str) -> String {
+        let key = self.scopes.remove(name).expect("the scope shall be closed");
+        self.input(Input::ScopeClosed { key })
+    }
+
+    /// A task of the present generation of `name` ends.
+    pub(crate) fn task_ends(&mut self, name: &str, outcome: CallOutcome) -> String {
+        let row = self
+            .engine
+            .snapshot(self.now)
+            .component(self.id(name))
+            .clone();
+        let key = AttemptKey {
+            component: self.id(name),
+            generation: row.generation,
+            attempt: row.attempt,
+        };
+        self.input(Input::TaskEnded { key, outcome })
+    }
+
+    /// Lets `millis` pass; every deadline on the way is met on time.
+    pub(crate) fn pass(&mut self, millis: u64) -> String {
+        let end = self.now + ms(millis);
+        while let Some(due) = self.engine.poll_timeout().filter(|it| *it <= end) {
+            self.now = self.now.max(due);
+            self.engine.handle_timeout(self.now);
+            self.carry_out();
+        }
+        self.now = end;
+        self.said()
+    }
+
+    pub(crate) fn input(&mut self, input: Input) -> String {
+        self.engine.handle(self.now, input);
+        self.carry_out();
+        self.said()
+    }
+
+    pub(crate) fn key(&self, call: &str) -> Option<AttemptKey> {
+        let (kind, name) = call.split_once(' ')?;
+        self.calls
+            .iter()
+            .find(|((call, component), _)| call.as_str() == kind && component == name)
+            .map(|(_, key)| *key)
+    }
+
+    pub(crate) fn state(&self, name: &str) -> State {
+        self.engine
+            .snapshot(self.now)
+            .component(self.id(name))
+            .state
+    }
+
+    pub(crate) fn orchestrator(&self) -> OrchestratorState {
+        self.engine.state()
+    }
+
+    #[track_caller]
+    pub(crate) fn id(&self, name: &str) -> ComponentId {
+        self.engine
+            .plan()
+            .find(name)
+            .expect("the component is registered")
+    }
+
+    #[track_caller]
+    pub(crate) fn report(&self) -> &StopReport {
+        self.stopped.last().expect("a stop has been answered")
+    }
+
+    /// What happened to `name`, as `starting running`.
+    pub(crate) fn history(&self, name: &str) -> String {
+        let id = self.id(name);
+        let states = self.events.iter().filter_map(|event| match &event.kind {
+            EventKind::Transition { key, to, .. } if key.component == id => Some(to.as_str()),
+            _ => None,
+        });
+        states.collect::<Vec<_>>().join(" ")
+    }
+
+    fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    fn said(&mut self) -> String {
+        std::mem::take(&mut self.words).join(", ")
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            while let Some(event) = self.engine.poll_event() {
+                self.events.push(event);
+            }
+            let Some(command) = self.engine.poll_command() else {
+                return;
+            };
+            self.carry_out_one(command);
+        }
+    }
+
+    fn carry_out_one(&mut self, command: Command) {
+        match command {
+            Command::Call { call, key, .. } => self.call(call, key),
+            Command::Cancel { call, key } => self.say("cancel", Some(call), key),
+            Command::Abort { call, key } => self.say("abort", Some(call), key),
+            Command::CloseScope { key } => self.close(key),
+            Command::AbortScope { key } => {
+                if self.scopes.contains_key(&self.name(key)) {
+                    self.say("abort tasks of", None, key);
+                }
+            }
+            Command::Abandon { key } => self.say("abandon", None, key),
+            Command::Respond { response, .. } => self.respond(response),
+        }
+    }
+
+    fn call(&mut self, call: Call, key: AttemptKey) {
+        let name = self.name(key);
+        self.say("", Some(call), key);
+        if call == Call::Dispose && !self.slow_disposes.contains(&name) {
+            let outcome = Ok(());
+            self.engine
+                .handle(self.now, Input::CallEnded { call, key, outcome });
+            return;
+        }
+        let earlier = self.calls.insert((call, name), key);
+        assert!(earlier.is_none(), "{call:?} {key:?} overlaps {earlier:?}");
+    }
+
+    fn close(&mut self, key: AttemptKey) {
+        let name = self.name(key);
+        if self.lingering.contains(&name) {
+            self.say("close", None, key);
+            self.scopes.insert(name, key);
+        } else {
+            self.engine.handle(self.now, Input::ScopeClosed { key });
+        }
+    }
+
+    fn respond(&mut self, response: Response) {
+        match response {
+            Response::Start(result) => {
+                self.words.push(
+                    if result.is_ok() {
+                        "started"
+                    } else {
+                        "start failed"
+                    }
+                    .to_owned(),
+                );
+                self.started = Some(result);
+            }
+            Response::Stop(report) => {
+                self.words.push(
+                    if report.is_clean() {
+                        "stopped"
+                    } else {
+                        "stop failed"
+                    }
+                    .to_owned(),
+                );
+                self.stopped.push(report);
+            }
+        }
+    }
+
+    fn say(&mut self, verb: &str, call: Option<Call>, key: AttemptKey) {
+        let name = self.name(key);
+        let parts = [verb, call.map_or("", Call::as_str), &name];
+        let words: Vec<&str> = parts.into_iter().filter(|it| !it.is_empty()).collect();
+        self.words.push(words.join(" "));
+    }
+
+    fn name(&self, key: AttemptKey) -> String {
+        self.engine.plan().name(key.component).to_string()
+    }
+}
