@@ -102,7 +102,11 @@ pub(crate) const TABLE: &[Row] = &[
         name: "mesh",
         layer: Layer::Parts,
         external: External::Only(&[
+            // In the signatures of chitchat's transport traits, which the sealed transport meets.
+            "anyhow",
             "chitchat",
+            "jiff",
+            "metrics",
             "serde",
             "serde_json",
             "thiserror",
