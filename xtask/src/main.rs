@@ -11,6 +11,7 @@ mod process;
 mod semantics;
 mod test;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -37,8 +38,18 @@ enum Command {
     Semantics(example::Args),
 }
 
-fn main() -> Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    run(Cli::parse().command).unwrap_or_else(|error| {
+        // Without a backtrace: what fails here is another program or a file. Nothing can be done
+        // if nobody reads this.
+        let _ = writeln!(io::stderr().lock(), "error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+/// Fails when the command could not be carried out; that a check found something is in the code.
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
         Command::CheckDeps(args) => check_deps::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Test => test::run(),

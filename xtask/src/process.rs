@@ -4,15 +4,19 @@ use std::env;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
 /// The root of this checkout.
+///
+/// As `cargo run` says; what was compiled in is a fallback, since two checkouts may share a target
+/// folder.
 pub(crate) fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_owned()
+    let running = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let own = running.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    own.parent().unwrap_or(&own).to_owned()
 }
 
 /// Prints one line, at once.

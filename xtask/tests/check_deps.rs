@@ -41,3 +41,11 @@ fn a_clean_workspace_says_what_was_checked() {
     assert!(stdout(&output).starts_with("check-deps: no violation; checked crates: 8, edges: 18"));
     assert!(output.status.success());
 }
+
+#[test]
+fn a_workspace_that_cannot_be_read_is_an_error_and_not_a_violation() {
+    let output = check_deps("no-such-fixture");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: cannot resolve"), "{stderr}");
+    assert_eq!(output.status.code(), Some(2));
+}
