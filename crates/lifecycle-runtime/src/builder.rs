@@ -1,0 +1,128 @@
+//! [`OrchestratorBuilder`]: collects registrations, then checks everything at once.
+
+use std::sync::{Arc, OnceLock};
+
+use lifecycle_core::engine::ComponentState;
+use lifecycle_core::{BuildError, Compiled, Defaults, Plan, Registration};
+use tokio::runtime;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::events::Events;
+use crate::handle::{Handle, Link};
+use crate::orchestrator::Orchestrator;
+use crate::request::{REQUESTS, Request};
+use crate::status::Status;
+
+/// How many events a subscriber may be behind before it misses some, unless set.
+const EVENT_CAPACITY: usize = 1_024;
+
+/// Collects what an orchestrator shall run.
+///
+/// ```
+/// use lifecycle_core::{Registration, component};
+/// use lifecycle_runtime::Orchestrator;
+///
+/// let idle = || component::from_fn(async |_| Ok(()), async |_| Ok(()));
+/// let mut builder = Orchestrator::builder();
+/// builder
+///     .register(Registration::new("pool", idle()))
+///     .register(Registration::new("worker", idle()).depends_on(["pol"]));
+/// let error = builder.build().expect_err("the dependency is misspelt");
+/// assert!(error.to_string().contains("pol"));
+/// ```
+#[derive(Debug)]
+pub struct OrchestratorBuilder {
+    registrations: Vec<Registration>,
+    defaults: Defaults,
+    components: Option<runtime::Handle>,
+    handle: Handle,
+    link: Arc<Link>,
+    inbox: mpsc::Receiver<Request>,
+    status: watch::Sender<Status>,
+}
+
+impl OrchestratorBuilder {
+    pub(crate) fn new() -> Self {
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let (status, readers) = watch::channel(Status::default());
+        let link = Arc::new(Link {
+            clock: Clock::starting_now(),
+            events: Events::new(EVENT_CAPACITY),
+            plan: OnceLock::new(),
+        });
+        Self {
+            registrations: Vec::new(),
+            defaults: Defaults::default(),
+            components: None,
+            handle: Handle::new(requests, readers, Arc::clone(&link)),
+            link,
+            inbox,
+            status,
+        }
+    }
+
+    /// Adds a component. Nothing is checked before [`build`](Self::build).
+    pub fn register(&mut self, registration: Registration) -> &mut Self {
+        self.registrations.push(registration);
+        self
+    }
+
+    /// Adds components.
+    pub fn registrations(
+        &mut self,
+        registrations: impl IntoIterator<Item = Registration>,
+    ) -> &mut Self {
+        self.registrations.extend(registrations);
+        self
+    }
+
+    /// Sets what holds for every component that does not say otherwise, and for the orchestrator as a whole.
+    pub fn defaults(&mut self, defaults: Defaults) -> &mut Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Runs components on `runtime`. Unset, they run where the orchestrator is driven; then a component that blocks its
+    /// thread may hold up the driver too.
+    pub fn components_on(&mut self, runtime: runtime::Handle) -> &mut Self {
+        self.components = Some(runtime);
+        self
+    }
+
+    /// Sets how many events a subscriber may be behind before it misses the oldest (1 024; at least 1).
+    pub fn event_capacity(&mut self, events: usize) -> &mut Self {
+        self.link.events.set_capacity(events);
+        self
+    }
+
+    /// A handle of the orchestrator to be, for components that watch or stop the whole. Its requests wait until the
+    /// orchestrator is driven.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Checks all registrations and compiles them.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] with every fault that can be found at once. Handles then answer
+    /// [`DriverGone`](crate::DriverGone).
+    pub fn build(self) -> Result<Orchestrator, BuildError> {
+        let Compiled { plan, components } = Plan::compile(self.registrations, self.defaults)?;
+        let _ = self.link.plan.set(Arc::clone(&plan));
+        self.status.send_modify(|status| {
+            status.counts[ComponentState::Created as usize] = plan.len();
+        });
+        Ok(Orchestrator {
+            plan,
+            values: components,
+            components: self.components,
+            handle: self.handle,
+            link: self.link,
+            inbox: self.inbox,
+            status: self.status,
+        })
+    }
+}

@@ -1,0 +1,579 @@
+//! [`Driver`]: the only loop, between the engine and everything outside.
+//!
+//! It never awaits user code and never calls it: calls, values of factories and what they drop are tasks on the components'
+//! runtime, which may be another one.
+//!
+//! One turn: take in what has come, and after each input carry out every command and pass on every event; then renew the
+//! status, then answer who asked, then sleep until the engine's next timeout. In this order, so that whoever has an
+//! answer finds it in the status and the events.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use lifecycle_core::engine::{
+    self, AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input,
+    OrchestratorState, Reason, RequestId, Response, StopMode, StopReport,
+};
+use lifecycle_core::{Component, ErasedLifecycle, Failure, Plan, Scope as _, Time};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::attempt;
+use crate::executor::Executor;
+use crate::handle::Link;
+use crate::observe::Observer;
+use crate::request::{REQUESTS, Request, StartReply};
+use crate::scope::{AttemptScope, Emptiness};
+use crate::status::{Abandoned, Status};
+use crate::user_future::Work;
+
+/// How many completions are taken in at once before requests and the timer get their turn.
+const BATCH: usize = 1_024;
+
+/// What a driver is made of.
+pub(crate) struct Parts {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) values: Vec<Component>,
+    pub(crate) components: runtime::Handle,
+    pub(crate) link: Arc<Link>,
+    pub(crate) inbox: mpsc::Receiver<Request>,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) observer: Observer,
+}
+
+/// Carries out what the engine decides.
+pub(crate) struct Driver {
+    engine: Engine,
+    executor: Arc<Executor>,
+    link: Arc<Link>,
+    completions: mpsc::UnboundedReceiver<Input>,
+    inbox: mpsc::Receiver<Request>,
+    /// Whether a handle is left.
+    asked: bool,
+    values: Vec<Component>,
+    slots: Vec<Slot>,
+    /// Inputs that follow at once from commands.
+    answers: VecDeque<Input>,
+    replies: HashMap<RequestId, Reply>,
+    next_request: u64,
+    /// Answers that wait until the status is renewed.
+    responses: Vec<(RequestId, Response)>,
+    observer: Observer,
+    watch: watch::Sender<Status>,
+    status: Status,
+    changed: bool,
+}
+
+/// What one component has at work.
+#[derive(Default)]
+struct Slot {
+    scope: Option<Arc<AttemptScope>>,
+    call: Option<CallInFlight>,
+}
+
+struct CallInFlight {
+    call: Call,
+    key: AttemptKey,
+    abort: AbortHandle,
+}
+
+/// Who waits for an answer.
+enum Reply {
+    Start(StartReply, Option<TokenWatch>),
+    Stop(oneshot::Sender<Arc<StopReport>>),
+    /// The driver itself, for the report of a stop that nobody had asked for.
+    Own,
+}
+
+/// The task that waits for a start's token; gone when the start is answered.
+struct TokenWatch(AbortHandle);
+
+impl Drop for TokenWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What has woken the driver.
+enum Wake {
+    Completions,
+    Request(Option<Request>),
+    Timer,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        // Bounded by what is at work: see `Executor::tell`.
+        let (sender, completions) = mpsc::unbounded_channel();
+        let executor = Executor::new(
+            Arc::clone(&parts.plan),
+            parts.link.clock,
+            parts.components,
+            sender,
+        );
+        let status = parts.status.borrow().clone();
+        Self {
+            engine: Engine::new(parts.plan),
+            executor: Arc::new(executor),
+            link: parts.link,
+            completions,
+            inbox: parts.inbox,
+            asked: true,
+            slots: parts.values.iter().map(|_| Slot::default()).collect(),
+            values: parts.values,
+            answers: VecDeque::new(),
+            replies: HashMap::new(),
+            next_request: 0,
+            responses: Vec::new(),
+            observer: parts.observer,
+            watch: parts.status,
+            status,
+            changed: false,
+        }
+    }
+
+    /// Drives until nothing is up and nobody can ask any more.
+    pub(crate) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut timer = pin!(sleep_until(self.link.clock.instant(Time::MAX)));
+        while !self.is_over() {
+            let timeout = self.engine.poll_timeout();
+            self.arm(timer.as_mut(), timeout);
+            let wake = tokio::select! {
+                // What has ended comes first: a call that was in time must not be found late.
+                biased;
+                _ = self.completions.recv_many(&mut batch, BATCH) => Wake::Completions,
+                request = self.inbox.recv(), if self.asked => Wake::Request(request),
+                () = timer.as_mut(), if timeout.is_some() => Wake::Timer,
+            };
+            self.turn(wake, &mut batch);
+        }
+    }
+
+    /// Whether nothing is up and nothing can come.
+    fn is_over(&self) -> bool {
+        let idle = || match self.engine.state() {
+            OrchestratorState::Created | OrchestratorState::Stopped => true,
+            OrchestratorState::Starting
+            | OrchestratorState::Running
+            | OrchestratorState::Stopping => false,
+        };
+        !self.asked && idle()
+    }
+
+    fn arm(&self, mut timer: Pin<&mut Sleep>, timeout: Option<Time>) {
+        let instant = self.link.clock.instant(timeout.unwrap_or(Time::MAX));
+        if timer.deadline() != instant {
+            timer.as_mut().reset(instant);
+        }
+    }
+
+    fn turn(&mut self, wake: Wake, batch: &mut Vec<Input>) {
+        match wake {
+            Wake::Completions => batch.drain(..).for_each(|it| self.take_in(it)),
+            Wake::Request(Some(request)) => self.ask(request),
+            Wake::Request(None) => self.asked = false,
+            Wake::Timer => {}
+        }
+        // Looked at in every turn, so that a flood of completions cannot keep either waiting.
+        self.take_requests();
+        self.take_timeout();
+        self.publish();
+        self.respond();
+    }
+
+    fn take_requests(&mut self) {
+        for _ in 0..REQUESTS {
+            let Ok(request) = self.inbox.try_recv() else {
+                return;
+            };
+            self.ask(request);
+        }
+    }
+
+    fn take_timeout(&mut self) {
+        let now = self.link.clock.now();
+        if self.engine.poll_timeout().is_some_and(|it| it <= now) {
+            self.engine.handle_timeout(now);
+            self.settle();
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        if let Input::CallEnded { call, key, .. } = &input {
+            self.call_ended(*call, *key);
+        }
+        self.handle(input);
+        self.settle();
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.engine.handle(self.link.clock.now(), input);
+    }
+
+    /// Passes on every event and carries out every command, and takes in what follows at once.
+    fn settle(&mut self) {
+        loop {
+            // Events first: a log says that a call begins before the call logs anything itself.
+            while let Some(event) = self.engine.poll_event() {
+                self.pass_on(&event);
+            }
+            while let Some(command) = self.engine.poll_command() {
+                self.carry_out(command);
+            }
+            let Some(answer) = self.answers.pop_front() else {
+                return;
+            };
+            self.handle(answer);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Call {
+                call,
+                key,
+                deadline,
+            } => self.call(call, key, deadline),
+            Command::Cancel { call, key } => self.cancel(call, key),
+            Command::Abort { call, key } => self.abort(call, key),
+            Command::CloseScope { key } => self.end_scope(key, AttemptScope::close),
+            Command::AbortScope { key } => self.end_scope(key, AttemptScope::abort),
+            Command::Abandon { key } => self.abandon(key),
+            Command::Respond { request, response } => {
+                self.note_response(&response);
+                self.responses.push((request, response));
+            }
+        }
+    }
+
+    fn call(&mut self, call: Call, key: AttemptKey, deadline: Time) {
+        let begun = match call {
+            Call::Start => Some(self.call_start(key, deadline)),
+            Call::Stop => self.call_stop(key, deadline),
+            Call::Dispose => self.call_dispose(key, deadline),
+        };
+        let slot = &mut self.slots[key.component.index()];
+        slot.call = begun.map(|abort| CallInFlight { call, key, abort });
+    }
+
+    fn call_start(&mut self, key: AttemptKey, deadline: Time) -> AbortHandle {
+        let index = key.component.index();
+        let scope = AttemptScope::new(Arc::clone(&self.executor), key);
+        scope.set_deadline(deadline);
+        self.slots[index].scope = Some(Arc::clone(&scope));
+        attempt::start(scope, key, self.values[index].clone())
+    }
+
+    fn call_stop(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
+        let Some(scope) = self.scope_of_generation(key) else {
+            return self.answer(Call::Stop, key, Err(Arc::new(Failure::lost())));
+        };
+        scope.cancel_run();
+        scope.set_deadline(deadline);
+        let Some(value) = self.shared_value(key).or_else(|| scope.value()) else {
+            return self.answer(Call::Stop, key, Err(Arc::new(Failure::lost())));
+        };
+        Some(attempt::stop(scope, key, value))
+    }
+
+    fn call_dispose(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
+        let Some(scope) = self.scope_of_generation(key) else {
+            return self.answer(Call::Dispose, key, Ok(()));
+        };
+        scope.set_deadline(deadline);
+        let work = match self.shared_value(key) {
+            // This runs no user code and drops no last reference; mostly there is nothing to do, and no task for it.
+            Some(value) => value.dispose().map(Work::Future),
+            // The value ends in the task, whether it has anything to dispose or not.
+            None => scope.take_value().map(Work::Dispose),
+        };
+        match work {
+            Some(work) => Some(attempt::dispose(scope, key, work)),
+            None => self.answer(Call::Dispose, key, Ok(())),
+        }
+    }
+
+    /// Answers a call that needs no task.
+    fn answer(&mut self, call: Call, key: AttemptKey, outcome: CallOutcome) -> Option<AbortHandle> {
+        if call == Call::Dispose {
+            self.release_scope(key);
+        }
+        self.answers
+            .push_back(Input::CallEnded { call, key, outcome });
+        None
+    }
+
+    /// Forgets the call that has ended, and the scope when that was the last call of its generation.
+    fn call_ended(&mut self, call: Call, key: AttemptKey) {
+        let slot = &mut self.slots[key.component.index()];
+        if slot.call_in_flight(call, key).is_some() {
+            slot.call = None;
+        }
+        if call == Call::Dispose {
+            self.release_scope(key);
+        }
+    }
+
+    fn release_scope(&mut self, key: AttemptKey) {
+        let slot = &mut self.slots[key.component.index()];
+        if slot.scope_of_generation(key).is_some() {
+            slot.scope = None;
+        }
+    }
+
+    fn cancel(&self, call: Call, key: AttemptKey) {
+        let slot = &self.slots[key.component.index()];
+        let Some(scope) = slot.scope_of_generation(key) else {
+            return;
+        };
+        match call {
+            Call::Start => scope.cancel_start(),
+            Call::Stop => scope.cancel_force(),
+            // Dispose has no token.
+            Call::Dispose => {}
+        }
+    }
+
+    fn abort(&self, call: Call, key: AttemptKey) {
+        let slot = &self.slots[key.component.index()];
+        if let Some(flight) = slot.call_in_flight(call, key) {
+            flight.abort.abort();
+        }
+    }
+
+    fn end_scope(&mut self, key: AttemptKey, end: fn(&AttemptScope) -> Emptiness) {
+        let slot = &self.slots[key.component.index()];
+        let scope = slot.scope.as_ref().filter(|it| it.key() == key);
+        // What is not there any more is closed.
+        if scope.is_none_or(|it| end(it) == Emptiness::Empty) {
+            self.answers.push_back(Input::ScopeClosed { key });
+        }
+    }
+
+    /// Forgets the call; its task, should it ever let go of its thread, was told to drop itself.
+    fn abandon(&mut self, key: AttemptKey) {
+        let slot = &mut self.slots[key.component.index()];
+        let flight = slot.call.take();
+        if let Some(flight) = flight {
+            flight.abort.abort();
+        }
+    }
+
+    fn scope_of_generation(&self, key: AttemptKey) -> Option<Arc<AttemptScope>> {
+        let slot = &self.slots[key.component.index()];
+        slot.scope_of_generation(key).map(Arc::clone)
+    }
+
+    /// The value of a component that is no factory.
+    fn shared_value(&self, key: AttemptKey) -> Option<Arc<dyn ErasedLifecycle>> {
+        let component = &self.values[key.component.index()];
+        (!component.is_factory()).then(|| component.instantiate())
+    }
+
+    fn ask(&mut self, request: Request) {
+        let id = self.next_request();
+        match request {
+            Request::Start { token, reply } => self.ask_start(id, token, reply),
+            Request::Stop {
+                mode,
+                deadline,
+                reply,
+            } => {
+                self.replies.insert(id, Reply::Stop(reply));
+                self.handle(Input::StopRequested {
+                    request: id,
+                    mode,
+                    deadline,
+                });
+            }
+            Request::Snapshot { reply } => {
+                let _ = reply.send(self.engine.snapshot(self.link.clock.now()));
+            }
+        }
+        self.settle();
+    }
+
+    fn ask_start(&mut self, id: RequestId, token: Option<CancellationToken>, reply: StartReply) {
+        let cancelled = token.as_ref().is_some_and(CancellationToken::is_cancelled);
+        let watch = token
+            .filter(|_| !cancelled)
+            .map(|it| self.watch_token(id, it));
+        self.replies.insert(id, Reply::Start(reply, watch));
+        self.handle(Input::StartRequested { request: id });
+        if cancelled {
+            self.handle(Input::StartCancelled { request: id });
+        }
+    }
+
+    /// Waits for the token in a task on the driver's runtime, which components cannot block.
+    fn watch_token(&self, request: RequestId, token: CancellationToken) -> TokenWatch {
+        let executor = Arc::clone(&self.executor);
+        let task = tokio::spawn(async move {
+            token.cancelled().await;
+            executor.tell(Input::StartCancelled { request });
+        });
+        TokenWatch(task.abort_handle())
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    /// Gives one event to everybody (invariant 14 of the design).
+    fn pass_on(&mut self, event: &Event) {
+        self.changed = true;
+        self.status.run = event.run;
+        self.status.sequence = event.sequence;
+        match &event.kind {
+            EventKind::Orchestrator { to, .. } => self.orchestrator_entered(event, *to),
+            EventKind::Transition { from, to, .. } => {
+                self.status.counts[*from as usize] -= 1;
+                self.status.counts[*to as usize] += 1;
+            }
+            EventKind::Abandoned { key } => self.note_abandoned(*key),
+            EventKind::AttemptFailed { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::Cancelled { .. }
+            | EventKind::Aborted { .. }
+            | EventKind::Disposed { .. } => {}
+        }
+        self.observer.event(event, &self.status.abandoned);
+        self.link.events.send(event);
+    }
+
+    fn orchestrator_entered(&mut self, event: &Event, to: OrchestratorState) {
+        self.status.state = to;
+        self.status.started_once |= to == OrchestratorState::Running;
+        match to {
+            OrchestratorState::Starting => self.executor.enter_run(Observer::run_span(event.run)),
+            OrchestratorState::Stopped => self.executor.enter_run(Span::none()),
+            OrchestratorState::Stopping if event.reason == Reason::EssentialLost => {
+                self.join_own_stop();
+            }
+            OrchestratorState::Created
+            | OrchestratorState::Running
+            | OrchestratorState::Stopping => {}
+        }
+    }
+
+    /// Joins a stop that nobody asked for, since its report is given only to who asks. Changes nothing about it.
+    fn join_own_stop(&mut self) {
+        let request = self.next_request();
+        self.replies.insert(request, Reply::Own);
+        self.answers.push_back(Input::StopRequested {
+            request,
+            mode: StopMode::Graceful,
+            deadline: Some(Time::MAX),
+        });
+    }
+
+    fn note_abandoned(&mut self, key: AttemptKey) {
+        let slot = &self.slots[key.component.index()];
+        let call = slot.call.as_ref().map(|it| it.call.as_str().into());
+        let tasks = slot.scope.iter().flat_map(|it| it.live_tasks());
+        let abandoned = Abandoned {
+            component: self.engine.plan().name(key.component).clone(),
+            generation: key.generation,
+            tasks: call.into_iter().chain(tasks).collect(),
+        };
+        let before = self.status.abandoned.iter().cloned();
+        self.status.abandoned = before.chain([abandoned]).collect();
+    }
+
+    fn note_response(&mut self, response: &Response) {
+        let report = match response {
+            Response::Stop(report) => report,
+            Response::Start(Err(error)) => match &**error {
+                engine::StartError::Failed { rollback, .. } => rollback,
+                engine::StartError::Cancelled { stop } => stop,
+                _ => return,
+            },
+            Response::Start(Ok(_)) => return,
+        };
+        // Joined stops share one report.
+        let known = self.status.last_stop.as_ref();
+        if known.is_none_or(|it| !Arc::ptr_eq(it, report)) {
+            self.status.last_stop = Some(Arc::clone(report));
+            self.status.stops += 1;
+            self.changed = true;
+        }
+    }
+
+    fn publish(&mut self) {
+        let ready = self.engine.is_ready();
+        self.changed |= ready != self.status.ready;
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        self.status.ready = ready;
+        self.observer.turned(ready, self.link.events.lag());
+        self.watch.send_replace(self.status.clone());
+    }
+
+    fn respond(&mut self) {
+        for (request, response) in self.responses.drain(..) {
+            // Whoever has dropped its future does not want the answer.
+            match (self.replies.remove(&request), response) {
+                (Some(Reply::Start(reply, watch)), Response::Start(result)) => {
+                    drop(watch);
+                    drop(reply.send(result));
+                }
+                (Some(Reply::Stop(reply)), Response::Stop(report)) => drop(reply.send(report)),
+                (Some(Reply::Own) | None, _) => {}
+                (Some(Reply::Start(..)), Response::Stop(_))
+                | (Some(Reply::Stop(_)), Response::Start(_)) => {
+                    debug_assert!(false, "the engine answers what it was asked");
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn scope_of_generation(&self, key: AttemptKey) -> Option<&Arc<AttemptScope>> {
+        let scope = self.scope.as_ref();
+        scope.filter(|it| it.key().generation == key.generation)
+    }
+
+    fn call_in_flight(&self, call: Call, key: AttemptKey) -> Option<&CallInFlight> {
+        let flight = self.call.as_ref();
+        flight.filter(|it| it.call == call && it.key == key)
+    }
+}
+
+impl Drop for Driver {
+    /// Leaves nothing behind (semantics 20): aborts all tasks, and drops all values.
+    fn drop(&mut self) {
+        self.link.events.close();
+        for slot in &self.slots {
+            if let Some(flight) = &slot.call {
+                flight.abort.abort();
+            }
+            if let Some(scope) = &slot.scope {
+                scope.abort();
+            }
+        }
+        // Values are the user's, and so is their `Drop`.
+        let values = std::mem::take(&mut self.values);
+        let slots = std::mem::take(&mut self.slots);
+        self.executor
+            .runtime
+            .spawn(async move { drop((slots, values)) });
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! [`Subscription`]: the event stream for whoever wants it, at no cost to the driver.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lifecycle_core::engine::Event;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// What a subscriber receives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The next event.
+    Event(Event),
+    /// The subscriber was too slow: this many events are lost to it. A snapshot tells where things stand.
+    Missed(u64),
+}
+
+/// The events from the moment of subscribing, in order.
+///
+/// A subscriber that does not keep up loses the oldest events and is told how many; nobody waits for it.
+#[derive(Debug)]
+pub struct Subscription(broadcast::Receiver<Event>);
+
+impl Subscription {
+    /// The next event or gap; `None` when there will be none, because the driver is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self.0.recv().await {
+            Ok(event) => Some(Notice::Event(event)),
+            Err(RecvError::Lagged(missed)) => Some(Notice::Missed(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Where events leave for subscribers. The buffer is made when the first of them comes.
+pub(crate) struct Events {
+    capacity: AtomicUsize,
+    /// Whether anybody ever subscribed; spares the driver the lock.
+    wanted: AtomicBool,
+    outlet: Mutex<Outlet>,
+}
+
+enum Outlet {
+    Unasked,
+    Open(broadcast::Sender<Event>),
+    Closed,
+}
+
+impl Events {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity: AtomicUsize::new(capacity),
+            wanted: AtomicBool::new(false),
+            outlet: Mutex::new(Outlet::Unasked),
+        }
+    }
+
+    /// Sets how many events are kept; means nothing once somebody has subscribed.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription {
+        let mut outlet = self.outlet();
+        match &*outlet {
+            Outlet::Open(sender) => Subscription(sender.subscribe()),
+            Outlet::Closed => Subscription(broadcast::channel(1).1),
+            Outlet::Unasked => {
+                let (sender, receiver) =
+                    broadcast::channel(self.capacity.load(Ordering::Relaxed).max(1));
+                *outlet = Outlet::Open(sender);
+                self.wanted.store(true, Ordering::Release);
+                Subscription(receiver)
+            }
+        }
+    }
+
+    /// Hands `event` to all subscribers there are.
+    pub(crate) fn send(&self, event: &Event) {
+        if !self.wanted.load(Ordering::Acquire) {
+            return;
+        }
+        // Sent without the lock: whom this wakes may subscribe at once.
+        if let Some(sender) = self.sender()
+            && sender.receiver_count() > 0
+        {
+            let _ = sender.send(event.clone());
+        }
+    }
+
+    fn sender(&self) -> Option<broadcast::Sender<Event>> {
+        match &*self.outlet() {
+            Outlet::Open(sender) => Some(sender.clone()),
+            Outlet::Unasked | Outlet::Closed => None,
+        }
+    }
+
+    /// How many events the slowest subscriber has not read yet, as far as they are kept.
+    pub(crate) fn lag(&self) -> Option<usize> {
+        if !self.wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        self.sender().map(|it| it.len())
+    }
+
+    /// Ends all subscriptions.
+    pub(crate) fn close(&self) {
+        *self.outlet() = Outlet::Closed;
+    }
+
+    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! [`Host`]: what a service's `main` calls. It owns runtimes, signals, log output and exit code.
+
+mod exit;
+mod log;
+mod notify;
+mod run;
+mod shutdown;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lifecycle_core::BoxError;
+
+use crate::builder::OrchestratorBuilder;
+use shutdown::Interrupts;
+
+pub use exit::ExitStatus;
+pub use log::{LogConfig, LogFormat};
+
+/// What a host needs to know beside its components.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The log output to install when there is none.
+    pub log: LogConfig,
+    /// How many threads run components; as many as there are processors unless set.
+    pub worker_threads: Option<NonZeroUsize>,
+    /// How long the process waits, after everything has stopped, for threads that are still at work (1 s); then it ends
+    /// without them.
+    pub leftover_timeout: Duration,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            log: LogConfig::default(),
+            worker_threads: None,
+            leftover_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Runs an orchestrator as a process.
+///
+/// It drives on a thread of its own, and runs components on a multi-threaded runtime beside it. So a component that
+/// blocks its thread holds up neither a deadline nor another component, as long as a worker is free; and it does not
+/// hold up the process, which ends without it.
+#[derive(Clone, Copy, Debug)]
+pub struct Host;
+
+impl Host {
+    /// Builds, starts, and waits until everything has stopped; what it returns is the process's exit code
+    /// ([`ExitStatus`]).
+    ///
+    /// - SIGTERM and SIGINT stop gracefully; a second one stops by force; a third ends the process at once, with 128 and
+    ///   its number as the code. A signal that comes before the start prevents it.
+    /// - Faults of the build and failures of start and stop are written to standard error in full.
+    /// - Log output is installed unless there is some, and panics are logged.
+    /// - The service manager is told what happens, where `NOTIFY_SOCKET` is set.
+    ///
+    /// `build` is called on this thread, within the context of the components' runtime.
+    pub fn main(
+        config: HostConfig,
+        build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
+    ) -> ExitCode {
+        log::install(&config.log);
+        log::install_panic_hook();
+        if cfg!(panic = "abort") {
+            tracing::warn!(
+                target: "lifecycle",
+                event = "host.panic_abort",
+                "built with panic = \"abort\": a panic in any component ends the process without a stop",
+            );
+        }
+        run::run(&config, build, Interrupts::of_process).into()
+    }
+
+    /// As [`main`](Self::main), but stops when `shutdown` completes: no signal is listened to, and neither log output nor
+    /// a panic hook is installed. For tests, and for programs with a `main` of their own.
+    ///
+    /// Blocks the calling thread; `shutdown` is polled on another.
+    pub fn run_until(
+        config: HostConfig,
+        build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> ExitStatus {
+        run::run(&config, build, || Ok(Interrupts::once(shutdown)))
+    }
+}

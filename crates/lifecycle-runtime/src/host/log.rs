@@ -1,0 +1,87 @@
+//! Log output for hosts that have none.
+
+use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
+
+use tracing_subscriber::EnvFilter;
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// For people; in colours on a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What log output a host installs on standard error, unless some is installed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of lines; text unless set.
+    pub format: LogFormat,
+    /// Which lines are written, as `tracing_subscriber::EnvFilter` reads it; `info` unless set. What cannot be read is
+    /// left out.
+    pub filter: String,
+    /// The environment variable that overrides the filter when it is set; `RUST_LOG` unless set, `None` for none.
+    pub filter_variable: Option<String>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+            filter_variable: Some("RUST_LOG".to_owned()),
+        }
+    }
+}
+
+impl LogConfig {
+    fn filter(&self) -> EnvFilter {
+        let variable = self.filter_variable.as_deref();
+        let text = variable.and_then(|it| std::env::var(it).ok());
+        EnvFilter::new(
+            text.filter(|it| !it.is_empty())
+                .as_ref()
+                .unwrap_or(&self.filter),
+        )
+    }
+}
+
+/// Installs log output, unless there is some.
+pub(super) fn install(config: &LogConfig) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(config.filter())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    // An error says that somebody was here before: theirs is used.
+    let _ = match config.format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+}
+
+/// Logs panics from now on. Without anybody who listens, the hook from before writes them.
+pub(super) fn install_panic_hook() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !tracing::enabled!(target: "lifecycle", tracing::Level::ERROR) {
+            before(info);
+            return;
+        }
+        log_panic(info);
+    }));
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        target: "lifecycle",
+        event = "panic",
+        thread = thread.name().unwrap_or("unnamed"),
+        location = info.location().map(tracing::field::display),
+        error = info.payload_as_str().unwrap_or("a panic without a text"),
+        "a thread panicked",
+    );
+}

@@ -1,0 +1,151 @@
+//! The course of a host: runtimes, build, start, wait, exit.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::thread;
+
+use lifecycle_core::BoxError;
+use lifecycle_core::engine;
+use tokio::runtime::{self, Runtime};
+
+use super::HostConfig;
+use super::exit::ExitStatus;
+use super::notify;
+use super::shutdown::Interrupts;
+use crate::builder::OrchestratorBuilder;
+use crate::error::StartError;
+use crate::handle::Handle;
+use crate::orchestrator::Orchestrator;
+
+/// Runs a host from its build to its exit status.
+pub(super) fn run(
+    config: &HostConfig,
+    build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
+    interrupts: impl FnOnce() -> io::Result<Interrupts>,
+) -> ExitStatus {
+    let (driver, components) = match runtimes(config) {
+        Ok(runtimes) => runtimes,
+        Err(error) => return refuse("cannot make the runtimes", &error),
+    };
+    // Before anything of the user's, so that no signal is lost.
+    let interrupts = {
+        let _entered = driver.enter();
+        match interrupts() {
+            Ok(interrupts) => interrupts,
+            Err(error) => return refuse("cannot listen for signals", &error),
+        }
+    };
+    let status = match assemble(&components, build) {
+        Ok(orchestrator) => drive(driver, orchestrator, interrupts),
+        Err(error) => refuse("configuration", &*error),
+    };
+    components.shutdown_timeout(config.leftover_timeout);
+    status
+}
+
+fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
+    let driver = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut components = runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        components.worker_threads(threads.get());
+    }
+    components.enable_all().thread_name("component");
+    Ok((driver, components.build()?))
+}
+
+fn assemble(
+    components: &Runtime,
+    build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
+) -> Result<Orchestrator, BoxError> {
+    let _entered = components.enter();
+    let mut builder = Orchestrator::builder();
+    builder.components_on(components.handle().clone());
+    build(&mut builder)?;
+    Ok(builder.build()?)
+}
+
+/// Drives on a thread of its own, which no component can block.
+fn drive(driver: Runtime, orchestrator: Orchestrator, interrupts: Interrupts) -> ExitStatus {
+    let driving = move || driver.block_on(supervise(orchestrator, interrupts));
+    let thread = thread::Builder::new().name("lifecycle-driver".to_owned());
+    let ended = thread.spawn(driving).map(thread::JoinHandle::join);
+    match ended {
+        Ok(Ok(status)) => status,
+        Ok(Err(_panic)) => refuse_as(ExitStatus::StopFailed, "the driver panicked", &""),
+        Err(error) => refuse_as(
+            ExitStatus::StartFailed,
+            "cannot make the driver's thread",
+            &error,
+        ),
+    }
+}
+
+async fn supervise(orchestrator: Orchestrator, mut interrupts: Interrupts) -> ExitStatus {
+    if interrupts.came_already().await {
+        return ExitStatus::Clean;
+    }
+    let handle = orchestrator.spawn();
+    tokio::select! {
+        // The start is asked for before a signal is obeyed, so that the signal cancels it.
+        biased;
+        status = pursue(&handle) => status,
+        never = interrupts.obey(&handle) => match never {},
+        () = notify::follow(&handle) => ExitStatus::StopFailed,
+    }
+}
+
+/// Starts, and waits for the end.
+async fn pursue(handle: &Handle) -> ExitStatus {
+    if let Err(error) = handle.start().await {
+        let status = of_failed_start(&error);
+        if status != ExitStatus::Clean {
+            complain("start", &error);
+        }
+        release(handle).await;
+        return status;
+    }
+    let Ok(report) = handle.wait().await else {
+        return ExitStatus::StopFailed;
+    };
+    release(handle).await;
+    let status = ExitStatus::of_stop(&report);
+    if let Err(error) = report.into_result() {
+        complain("stop", &error);
+    }
+    status
+}
+
+fn of_failed_start(error: &StartError) -> ExitStatus {
+    match error {
+        StartError::Failed(error) => match &**error {
+            engine::StartError::Cancelled { stop } => ExitStatus::of_stop(stop),
+            _ => ExitStatus::StartFailed,
+        },
+        StartError::DriverGone(_) => ExitStatus::StartFailed,
+    }
+}
+
+/// Disposes what refused to stop: nobody will ask it again.
+async fn release(handle: &Handle) {
+    let refused = handle.status().get().last_stop;
+    if refused.is_some_and(|it| !it.incomplete.is_empty()) {
+        // The first report has the story.
+        let _ = handle.force().await;
+    }
+}
+
+fn refuse(what: &str, error: &dyn fmt::Display) -> ExitStatus {
+    refuse_as(ExitStatus::Configuration, what, error)
+}
+
+fn refuse_as(status: ExitStatus, what: &str, error: &dyn fmt::Display) -> ExitStatus {
+    complain(what, error);
+    status
+}
+
+/// Tells whoever looks at the process; a closed standard error is no reason to panic.
+fn complain(what: &str, error: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "error: {what}: {error}");
+}

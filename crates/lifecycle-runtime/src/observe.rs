@@ -1,0 +1,476 @@
+//! [`Observer`]: events to `tracing` and `metrics`, in one place.
+//!
+//! Handles of metrics are made once, those of combinations when they first occur; a further transition touches nothing
+//! but them. Nothing here is labelled by component: such series are rendered from the snapshot.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use lifecycle_core::engine::{
+    AttemptKey, Call, ComponentState, Event, EventKind, Limit, OrchestratorState, Reason,
+};
+use lifecycle_core::{ComponentId, Failure, FailureKind, Nanos, Plan};
+use metrics::{Counter, Gauge, Histogram};
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Span};
+
+use crate::status::Abandoned;
+
+/// Tells the story to logs and metrics.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    plan: Arc<Plan>,
+    meters: Meters,
+    /// Whether the stop under way is a rollback; then failures are its failures.
+    rolling_back: bool,
+}
+
+impl Observer {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        for warning in plan.warnings() {
+            tracing::warn!(target: "lifecycle", event = "plan.warning", "{warning}");
+        }
+        Self {
+            plan,
+            meters: Meters::new(),
+            rolling_back: false,
+        }
+    }
+
+    /// The span of one run, parent of the spans of its attempts.
+    pub(crate) fn run_span(run: u64) -> Span {
+        tracing::info_span!(target: "lifecycle", parent: None, "run", run)
+    }
+
+    /// Takes in one event; the last of `abandoned` is the one that an event of abandoning is about.
+    pub(crate) fn event(&mut self, event: &Event, abandoned: &[Abandoned]) {
+        if let EventKind::Orchestrator { to, .. } = &event.kind {
+            self.rolling_back =
+                *to == OrchestratorState::Stopping && event.reason == Reason::Rollback;
+        }
+        self.meters.event(event, abandoned);
+        let level = level(&event.kind);
+        if level <= LevelFilter::current() {
+            self.log(event, level, abandoned);
+        }
+    }
+
+    /// Takes in the end of a turn of the driver.
+    pub(crate) fn turned(&self, ready: bool, lag: Option<usize>) {
+        self.meters.ready.set(f64::from(u8::from(ready)));
+        if let Some(lag) = lag.and_then(|it| u32::try_from(it).ok()) {
+            self.meters.lag.set(f64::from(lag));
+        }
+    }
+
+    fn log(&self, event: &Event, level: Level, abandoned: &[Abandoned]) {
+        let line = Line {
+            run: event.run,
+            cause: event.cause.map(|id| self.name(id)),
+            reason: event.reason,
+            subject: event.subject().map(|key| (self.name(key.component), key)),
+            ..self.line(&event.kind)
+        };
+        if let (EventKind::Abandoned { .. }, Some(last)) = (&event.kind, abandoned.last()) {
+            line.abandoned(&last.tasks.join(", "));
+            return;
+        }
+        line.write(level);
+    }
+
+    fn name(&self, id: ComponentId) -> &str {
+        self.plan.name(id).as_str()
+    }
+
+    /// The line without what all events have in common.
+    fn line<'a>(&self, kind: &'a EventKind) -> Line<'a> {
+        match kind {
+            EventKind::Orchestrator { to, failure, .. } => {
+                Line::new(orchestrator_event(*to)).with_failure(failure.as_ref())
+            }
+            EventKind::Transition {
+                to,
+                lasted,
+                failure,
+                ..
+            } => Line::new(component_event(*to))
+                .with_duration(*lasted)
+                .with_failure(failure.as_ref()),
+            EventKind::AttemptFailed {
+                call,
+                worked,
+                failure,
+                ..
+            } => Line::new(self.failed_event(*call, failure.kind))
+                .with_call(Some(*call))
+                .with_duration(*worked)
+                .with_failure(Some(failure)),
+            EventKind::RetryScheduled { call, delay, .. } => Line::new("component.retry_scheduled")
+                .with_call(Some(*call))
+                .with_duration(*delay),
+            EventKind::Cancelled { call, limit, .. } => Line::new("component.cancelled")
+                .with_call(Some(*call))
+                .with_limit(*limit),
+            EventKind::Aborted { call, limit, .. } => Line::new("component.aborted")
+                .with_call(*call)
+                .with_limit(Some(*limit)),
+            EventKind::Abandoned { .. } => Line::new("component.abandoned"),
+            EventKind::Disposed { failure, .. } => Line::new(match failure {
+                None => "component.disposed",
+                Some(_) => "component.dispose_failed",
+            })
+            .with_call(Some(Call::Dispose))
+            .with_failure(failure.as_ref()),
+        }
+    }
+
+    fn failed_event(&self, call: Call, kind: FailureKind) -> &'static str {
+        match (call, kind) {
+            (Call::Stop, _) if self.rolling_back => "component.rollback_failed",
+            (Call::Start, FailureKind::Timeout) => "component.start_timed_out",
+            (Call::Start, _) => "component.start_failed",
+            (Call::Stop, FailureKind::Timeout) => "component.stop_timed_out",
+            (Call::Stop, _) => "component.stop_failed",
+            (Call::Dispose, FailureKind::Timeout) => "component.dispose_timed_out",
+            (Call::Dispose, _) => "component.dispose_failed",
+        }
+    }
+}
+
+/// How loud an event is: the four normal transitions are information, what went wrong is a warning, and what is left
+/// behind is an error.
+fn level(kind: &EventKind) -> Level {
+    match kind {
+        EventKind::Orchestrator { failure, .. } => warn_if(failure.is_some(), Level::INFO),
+        EventKind::Transition {
+            from, to, failure, ..
+        } => warn_if(failure.is_some(), transition_level(*from, *to)),
+        EventKind::AttemptFailed { .. } | EventKind::Aborted { .. } => Level::WARN,
+        EventKind::RetryScheduled { .. } => Level::INFO,
+        EventKind::Cancelled { limit, .. } => warn_if(limit.is_some(), Level::INFO),
+        EventKind::Abandoned { .. } => Level::ERROR,
+        EventKind::Disposed { failure, .. } => warn_if(failure.is_some(), Level::DEBUG),
+    }
+}
+
+fn warn_if(wrong: bool, otherwise: Level) -> Level {
+    if wrong { Level::WARN } else { otherwise }
+}
+
+fn transition_level(from: ComponentState, to: ComponentState) -> Level {
+    use ComponentState::{
+        BackingOff, Created, Faulted, Running, Starting, Stopped, Stopping, Waiting,
+    };
+    match (from, to) {
+        (_, Faulted) => Level::WARN,
+        (_, Starting | Running | Stopping) | (Stopping, Stopped) => Level::INFO,
+        (_, Created | Waiting | BackingOff | Stopped) => Level::DEBUG,
+    }
+}
+
+fn orchestrator_event(to: OrchestratorState) -> &'static str {
+    match to {
+        OrchestratorState::Created => "orchestrator.created",
+        OrchestratorState::Starting => "orchestrator.starting",
+        OrchestratorState::Running => "orchestrator.started",
+        OrchestratorState::Stopping => "orchestrator.stopping",
+        OrchestratorState::Stopped => "orchestrator.stopped",
+    }
+}
+
+fn component_event(to: ComponentState) -> &'static str {
+    match to {
+        ComponentState::Created => "component.created",
+        ComponentState::Starting => "component.starting",
+        ComponentState::Running => "component.started",
+        ComponentState::Stopping => "component.stopping",
+        ComponentState::Stopped => "component.stopped",
+        ComponentState::Faulted => "component.faulted",
+        ComponentState::Waiting => "component.waiting",
+        ComponentState::BackingOff => "component.backing_off",
+    }
+}
+
+/// One log line.
+struct Line<'a> {
+    event: &'static str,
+    run: u64,
+    subject: Option<(&'a str, AttemptKey)>,
+    call: Option<Call>,
+    reason: Reason,
+    cause: Option<&'a str>,
+    limit: Option<Limit>,
+    duration: Option<Nanos>,
+    failure: Option<&'a Failure>,
+}
+
+/// Writes one event; a macro, since the level of a callsite is fixed.
+macro_rules! write_line {
+    ($macro:ident, $line:expr, $tasks:expr) => {{
+        let line = $line;
+        let key = line.subject.map(|(_, key)| key);
+        tracing::$macro!(
+            target: "lifecycle",
+            event = line.event,
+            run = line.run,
+            component = line.subject.map(|(name, _)| name),
+            generation = key.map(|it| it.generation),
+            attempt = key.map(|it| it.attempt),
+            phase = line.call.map(Call::as_str),
+            reason = line.reason.as_str(),
+            cause = line.cause,
+            limit = line.limit.map(Limit::as_str),
+            duration_ms = line.duration.map(Nanos::as_millis),
+            error = line.failure.map(tracing::field::display),
+            tasks = $tasks,
+            "{}",
+            Message(line),
+        )
+    }};
+}
+
+impl<'a> Line<'a> {
+    fn new(event: &'static str) -> Self {
+        Self {
+            event,
+            run: 0,
+            subject: None,
+            call: None,
+            reason: Reason::Settled,
+            cause: None,
+            limit: None,
+            duration: None,
+            failure: None,
+        }
+    }
+
+    fn with_call(mut self, call: Option<Call>) -> Self {
+        self.call = call;
+        self
+    }
+
+    fn with_limit(mut self, limit: Option<Limit>) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    fn with_duration(mut self, duration: Nanos) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    fn with_failure(mut self, failure: Option<&'a Arc<Failure>>) -> Self {
+        self.failure = failure.map(|it| &**it);
+        self
+    }
+
+    fn write(&self, level: Level) {
+        let tasks = None::<&str>;
+        match level {
+            Level::ERROR => write_line!(error, self, tasks),
+            Level::WARN => write_line!(warn, self, tasks),
+            Level::INFO => write_line!(info, self, tasks),
+            Level::DEBUG => write_line!(debug, self, tasks),
+            Level::TRACE => write_line!(trace, self, tasks),
+        }
+    }
+
+    /// Names what is left behind.
+    fn abandoned(&self, tasks: &str) {
+        write_line!(error, self, Some(tasks));
+    }
+}
+
+/// The line for people: what, and of which component.
+struct Message<'a>(&'a Line<'a>);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, what) = self.0.event.split_once('.').unwrap_or(("", self.0.event));
+        let what = Words(what);
+        match self.0.subject {
+            Some((name, _)) => write!(f, "{name} {what}"),
+            None => write!(f, "{kind} {what}"),
+        }
+    }
+}
+
+/// An event's name with blanks for underscores.
+struct Words<'a>(&'a str);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, word) in self.0.split('_').enumerate() {
+            if position > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(word)?;
+        }
+        Ok(())
+    }
+}
+
+/// The cached handles of metrics.
+struct Meters {
+    transitions: HashMap<(ComponentState, ComponentState, Reason), Counter>,
+    phases: HashMap<(Call, Option<FailureKind>), PhaseMeters>,
+    backoff: Histogram,
+    ready: Gauge,
+    states: [Gauge; OrchestratorState::ALL.len()],
+    abandoned: Counter,
+    lag: Gauge,
+}
+
+struct PhaseMeters {
+    attempts: Counter,
+    duration: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        describe();
+        let states = OrchestratorState::ALL
+            .map(|it| metrics::gauge!("lifecycle_orchestrator_state", "state" => it.as_str()));
+        let meters = Self {
+            transitions: HashMap::default(),
+            phases: HashMap::default(),
+            backoff: metrics::histogram!("lifecycle_backoff_seconds"),
+            ready: metrics::gauge!("lifecycle_ready"),
+            states,
+            abandoned: metrics::counter!("lifecycle_abandoned_tasks_total"),
+            lag: metrics::gauge!("lifecycle_event_lag"),
+        };
+        meters.abandoned.absolute(0);
+        meters.ready.set(0.0);
+        meters.orchestrator_entered(OrchestratorState::Created);
+        meters
+    }
+
+    fn event(&mut self, event: &Event, abandoned: &[Abandoned]) {
+        match &event.kind {
+            EventKind::Orchestrator { to, .. } => self.orchestrator_entered(*to),
+            EventKind::Transition {
+                from, to, lasted, ..
+            } => {
+                self.transition(*from, *to, event.reason);
+                self.success(*from, *to, *lasted);
+            }
+            EventKind::AttemptFailed {
+                call,
+                worked,
+                failure,
+                ..
+            } => self.attempt(*call, Some(failure.kind), Some(*worked)),
+            EventKind::RetryScheduled { delay, .. } => self.backoff.record(delay.as_secs_f64()),
+            EventKind::Abandoned { .. } => {
+                let tasks = abandoned.last().map_or(0, |it| it.tasks.len());
+                self.abandoned.increment(tasks as u64);
+            }
+            EventKind::Disposed { failure, .. } => {
+                let outcome = failure.as_ref().map(|it| it.kind);
+                self.attempt(Call::Dispose, outcome, None);
+            }
+            EventKind::Cancelled { .. } | EventKind::Aborted { .. } => {}
+        }
+    }
+
+    fn orchestrator_entered(&self, state: OrchestratorState) {
+        for (other, gauge) in OrchestratorState::ALL.iter().zip(&self.states) {
+            gauge.set(f64::from(u8::from(*other == state)));
+        }
+    }
+
+    fn transition(&mut self, from: ComponentState, to: ComponentState, reason: Reason) {
+        let counter = self
+            .transitions
+            .entry((from, to, reason))
+            .or_insert_with(|| {
+                metrics::counter!(
+                    "lifecycle_transitions_total",
+                    "from" => from.as_str(), "to" => to.as_str(), "reason" => reason.as_str()
+                )
+            });
+        counter.increment(1);
+    }
+
+    /// A start or stop that succeeded is told by the transition that follows from it.
+    fn success(&mut self, from: ComponentState, to: ComponentState, lasted: Nanos) {
+        let call = match to {
+            ComponentState::Running => Call::Start,
+            ComponentState::Stopped if from == ComponentState::Stopping => Call::Stop,
+            _ => return,
+        };
+        self.attempt(call, None, Some(lasted));
+    }
+
+    fn attempt(&mut self, call: Call, failed: Option<FailureKind>, worked: Option<Nanos>) {
+        let meters = self
+            .phases
+            .entry((call, failed))
+            .or_insert_with(|| PhaseMeters::new(call, failed));
+        meters.attempts.increment(1);
+        if let Some(worked) = worked {
+            meters.duration.record(worked.as_secs_f64());
+        }
+    }
+}
+
+impl PhaseMeters {
+    fn new(call: Call, failed: Option<FailureKind>) -> Self {
+        let phase = call.as_str();
+        let outcome = failed.map_or("succeeded", FailureKind::as_str);
+        Self {
+            attempts: metrics::counter!(
+                "lifecycle_attempts_total", "phase" => phase, "outcome" => outcome
+            ),
+            duration: metrics::histogram!(
+                "lifecycle_phase_duration_seconds", "phase" => phase, "outcome" => outcome
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meters").finish_non_exhaustive()
+    }
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "lifecycle_transitions_total",
+        "Transitions of components by state before, state after and reason."
+    );
+    describe_counter!(
+        "lifecycle_attempts_total",
+        "Calls of components that have ended, by phase and outcome."
+    );
+    describe_histogram!(
+        "lifecycle_phase_duration_seconds",
+        Unit::Seconds,
+        "How long starts and stops took, by phase and outcome."
+    );
+    describe_histogram!(
+        "lifecycle_backoff_seconds",
+        Unit::Seconds,
+        "Delays before further attempts."
+    );
+    describe_gauge!(
+        "lifecycle_ready",
+        "1 while the orchestrator and every essential component run."
+    );
+    describe_gauge!(
+        "lifecycle_orchestrator_state",
+        "1 for the state that the orchestrator is in."
+    );
+    describe_counter!(
+        "lifecycle_abandoned_tasks_total",
+        "Calls and tasks that were left behind because they block a thread."
+    );
+    describe_gauge!(
+        "lifecycle_event_lag",
+        "Events that the slowest subscriber has not read yet, as far as they are kept."
+    );
+}

@@ -1,0 +1,447 @@
+//! [`AttemptScope`]: what owns the tasks, the tokens and the fresh value of one start attempt, and of the generation that
+//! it becomes.
+//!
+//! A component that asks for nothing costs the one allocation of the scope itself: tokens are made when first asked for,
+//! and the table of tasks when the first is spawned.
+//!
+//! Invariants:
+//!
+//! 1. A task counts as alive until its future has been dropped.
+//! 2. [`Input::ScopeClosed`] is told exactly once: by [`close`](AttemptScope::close) or [`abort`](AttemptScope::abort)
+//!    when they find no task alive, otherwise by the last task.
+//! 3. Nothing of the user's runs or is dropped while the lock is held.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use lifecycle_core::engine::{AttemptKey, CallOutcome, Input};
+use lifecycle_core::{
+    ComponentName, ErasedLifecycle, Failure, Nanos, Scope, ScopeTask, TaskRole, Time,
+};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::executor::Executor;
+use crate::user_future::{UserFuture, Work};
+
+/// The tasks, tokens and value of one attempt.
+pub(crate) struct AttemptScope {
+    /// Itself, for the tasks that it spawns through a plain reference.
+    this: Weak<Self>,
+    executor: Arc<Executor>,
+    key: AttemptKey,
+    /// When the present call is given up on, in nanoseconds since the clock's origin; `u64::MAX` without a call.
+    deadline: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of a factory only; a shared value is the driver's.
+    value: Option<Arc<dyn ErasedLifecycle>>,
+    start: LazyToken,
+    run: LazyToken,
+    force: LazyToken,
+    tasks: TaskTable,
+    phase: Phase,
+    /// Whether a task that is still on its way in must be dropped too.
+    aborted: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// No new tasks; somebody waits for the last one.
+    Closing,
+    /// No task is alive, and that was told.
+    Closed,
+}
+
+/// Whether the last task of a closed scope is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emptiness {
+    /// Nothing is alive, and nobody knows yet: the caller must say so.
+    Empty,
+    /// The last task will say so, or it was said already.
+    Told,
+}
+
+impl AttemptScope {
+    pub(crate) fn new(executor: Arc<Executor>, key: AttemptKey) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            executor,
+            key,
+            deadline: AtomicU64::new(u64::MAX),
+            state: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Sets when the present call will be given up on.
+    pub(crate) fn set_deadline(&self, deadline: Time) {
+        let nanos = deadline.since_origin().as_nanos();
+        self.deadline.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Keeps a factory's value for stop and dispose.
+    pub(crate) fn keep_value(&self, value: Arc<dyn ErasedLifecycle>) {
+        self.state().value = Some(value);
+    }
+
+    /// The factory's value, if this attempt has one.
+    pub(crate) fn value(&self) -> Option<Arc<dyn ErasedLifecycle>> {
+        self.state().value.clone()
+    }
+
+    /// Gives the factory's value away, so that whoever disposes it also drops it.
+    pub(crate) fn take_value(&self) -> Option<Arc<dyn ErasedLifecycle>> {
+        self.state().value.take()
+    }
+
+    /// Cancels the start token.
+    pub(crate) fn cancel_start(&self) {
+        self.cancel(|state| &mut state.start);
+    }
+
+    /// Cancels the run token; what ends from now on was asked to.
+    pub(crate) fn cancel_run(&self) {
+        self.cancel(|state| &mut state.run);
+    }
+
+    /// Cancels the force token.
+    pub(crate) fn cancel_force(&self) {
+        self.cancel(|state| &mut state.force);
+    }
+
+    fn cancel(&self, which: impl FnOnce(&mut State) -> &mut LazyToken) {
+        let asked = which(&mut self.state()).cancel();
+        // Outside the lock: whom this wakes may look at the scope at once.
+        if let Some(token) = asked {
+            token.cancel();
+        }
+    }
+
+    /// Cancels the run token and refuses new tasks.
+    pub(crate) fn close(&self) -> Emptiness {
+        self.cancel_run();
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return Emptiness::Told;
+        }
+        state.phase = Phase::Closing;
+        state.close_if_empty()
+    }
+
+    /// Closes the scope and drops its tasks; each is dropped by the runtime that runs it.
+    pub(crate) fn abort(&self) -> Emptiness {
+        let emptiness = self.close();
+        let mut state = self.state();
+        state.aborted = true;
+        let handles = state.tasks.abort_handles();
+        drop(state);
+        handles.iter().for_each(AbortHandle::abort);
+        emptiness
+    }
+
+    /// The names of the tasks that are alive.
+    pub(crate) fn live_tasks(&self) -> Vec<Cow<'static, str>> {
+        self.state().tasks.names()
+    }
+
+    /// Counts a task in; gives it back when it comes too late.
+    fn admit(&self, task: ScopeTask) -> Result<(TaskId, ScopeTask), ScopeTask> {
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return Err(task);
+        }
+        Ok((state.tasks.insert(task.name.clone()), task))
+    }
+
+    /// Notes how to abort the task `id`, and does so if it was asked for in the meantime.
+    fn hold(&self, id: TaskId, handle: AbortHandle) {
+        let mut state = self.state();
+        let aborted = state.aborted;
+        if !aborted {
+            state.tasks.hold(id, handle);
+            return;
+        }
+        drop(state);
+        handle.abort();
+    }
+
+    /// Takes in the end of the task `id`, whose future is gone. Keeps invariant 1.
+    fn task_ended(&self, id: TaskId, role: TaskRole, outcome: CallOutcome) {
+        let mut state = self.state();
+        // Kept beyond the lock: the last handle of a task frees it.
+        let removed = state.tasks.remove(id);
+        let unasked = state.phase == Phase::Open && !state.run.is_cancelled();
+        let emptiness = state.close_if_empty();
+        drop(state);
+        drop(removed);
+
+        let key = self.key;
+        if unasked && (outcome.is_err() || role == TaskRole::Service) {
+            self.executor.tell(Input::TaskEnded { key, outcome });
+        }
+        if emptiness == Emptiness::Empty {
+            self.executor.tell(Input::ScopeClosed { key });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Keeps invariant 2.
+    fn close_if_empty(&mut self) -> Emptiness {
+        if self.phase != Phase::Closing || self.tasks.live > 0 {
+            return Emptiness::Told;
+        }
+        self.phase = Phase::Closed;
+        Emptiness::Empty
+    }
+}
+
+impl Scope for AttemptScope {
+    fn component(&self) -> &ComponentName {
+        self.executor.plan.name(self.key.component)
+    }
+
+    fn key(&self) -> AttemptKey {
+        self.key
+    }
+
+    fn start_token(&self) -> CancellationToken {
+        self.state().start.token()
+    }
+
+    fn run_token(&self) -> CancellationToken {
+        self.state().run.token()
+    }
+
+    fn force_token(&self) -> CancellationToken {
+        self.state().force.token()
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        if deadline == u64::MAX {
+            return None;
+        }
+        let deadline = Time::new(Nanos::new(deadline));
+        Some(deadline.since(self.executor.clock.now()).into())
+    }
+
+    fn spawn(&self, task: ScopeTask) {
+        let Some(scope) = self.this.upgrade() else {
+            return;
+        };
+        let Ok((id, task)) = self.admit(task) else {
+            return;
+        };
+        let span = self.executor.task_span(&task.name, self.key);
+        let supervised = Supervised {
+            future: UserFuture::new(Work::Future(task.future), span),
+            guard: TaskGuard {
+                scope,
+                id,
+                role: task.role,
+                outcome: None,
+            },
+        };
+        // Without the lock: on a runtime that shuts down, the task ends here and now.
+        let spawned = self.executor.runtime.spawn(supervised);
+        self.hold(id, spawned.abort_handle());
+    }
+}
+
+impl fmt::Debug for AttemptScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptScope")
+            .field("component", self.component())
+            .field("key", &self.key)
+            .field("live", &self.state().tasks.live)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task of a scope as tokio runs it. The order of the fields is the order of their drops: invariant 1.
+struct Supervised {
+    future: UserFuture,
+    guard: TaskGuard,
+}
+
+impl Future for Supervised {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.future.poll(cx);
+        polled.map(|outcome| self.guard.outcome = Some(outcome))
+    }
+}
+
+/// Tells the scope that its task is gone, however it went.
+struct TaskGuard {
+    scope: Arc<AttemptScope>,
+    id: TaskId,
+    role: TaskRole,
+    outcome: Option<CallOutcome>,
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        let lost = || Err(Arc::new(Failure::lost()));
+        let outcome = self.outcome.take().unwrap_or_else(lost);
+        self.scope.task_ended(self.id, self.role, outcome);
+    }
+}
+
+/// A token that exists once somebody has asked for it.
+#[derive(Default)]
+enum LazyToken {
+    #[default]
+    Unasked,
+    /// Cancelled before anybody asked.
+    Cancelled,
+    Asked(CancellationToken),
+}
+
+impl LazyToken {
+    fn token(&mut self) -> CancellationToken {
+        if let Self::Asked(token) = self {
+            return token.clone();
+        }
+        let token = CancellationToken::new();
+        if self.is_cancelled() {
+            // Nobody can wait for it yet, so that this wakes nobody.
+            token.cancel();
+        }
+        *self = Self::Asked(token.clone());
+        token
+    }
+
+    /// Notes the cancellation; returns the token that the caller must cancel, if there is one.
+    fn cancel(&mut self) -> Option<CancellationToken> {
+        match self {
+            Self::Unasked => *self = Self::Cancelled,
+            Self::Cancelled => {}
+            Self::Asked(token) => return Some(token.clone()),
+        }
+        None
+    }
+
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Unasked => false,
+            Self::Cancelled => true,
+            Self::Asked(token) => token.is_cancelled(),
+        }
+    }
+}
+
+/// Which task; the place of one that has ended is used again under another serial.
+#[derive(Clone, Copy)]
+struct TaskId {
+    index: u32,
+    serial: u32,
+}
+
+/// The tasks that are alive. All operations but the listings take O(1).
+#[derive(Default)]
+struct TaskTable {
+    places: Vec<Place>,
+    /// The first free place; each names the next.
+    free: Option<u32>,
+    next_serial: u32,
+    live: u32,
+}
+
+enum Place {
+    Free(Option<u32>),
+    Taken(LiveTask),
+}
+
+struct LiveTask {
+    serial: u32,
+    name: Cow<'static, str>,
+    /// `None` until the task is spawned.
+    abort: Option<AbortHandle>,
+}
+
+impl TaskTable {
+    fn insert(&mut self, name: Cow<'static, str>) -> TaskId {
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        self.live += 1;
+        let task = Place::Taken(LiveTask {
+            serial,
+            name,
+            abort: None,
+        });
+        let index = self.take_place();
+        match self.places.get_mut(index as usize) {
+            Some(place) => *place = task,
+            None => self.places.push(task),
+        }
+        TaskId { index, serial }
+    }
+
+    /// The index of a free place, which may be the one behind the last.
+    fn take_place(&mut self) -> u32 {
+        let Some(index) = self.free else {
+            return u32::try_from(self.places.len())
+                .expect("memory ends before tasks are counted out");
+        };
+        if let Place::Free(next) = self.places[index as usize] {
+            self.free = next;
+        }
+        index
+    }
+
+    fn hold(&mut self, id: TaskId, handle: AbortHandle) {
+        let place = self.places.get_mut(id.index as usize);
+        if let Some(Place::Taken(task)) = place
+            && task.serial == id.serial
+        {
+            task.abort = Some(handle);
+        }
+    }
+
+    fn remove(&mut self, id: TaskId) -> Option<LiveTask> {
+        let freed = Place::Free(self.free);
+        let place = std::mem::replace(self.places.get_mut(id.index as usize)?, freed);
+        self.free = Some(id.index);
+        self.live -= 1;
+        match place {
+            Place::Taken(task) => Some(task),
+            Place::Free(_) => None,
+        }
+    }
+
+    fn names(&self) -> Vec<Cow<'static, str>> {
+        self.iter().map(|it| it.name.clone()).collect()
+    }
+
+    fn abort_handles(&self) -> Vec<AbortHandle> {
+        self.iter().filter_map(|it| it.abort.clone()).collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &LiveTask> {
+        self.places.iter().filter_map(|it| match it {
+            Place::Taken(task) => Some(task),
+            Place::Free(_) => None,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! [`UserFuture`]: user code under a span, its panics caught, its values dropped before anybody is told.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use lifecycle_core::component::panic_message;
+use lifecycle_core::engine::CallOutcome;
+use lifecycle_core::{
+    BoxError, BoxFuture, Component, ErasedLifecycle, Failure, StartContext, StopContext,
+};
+use tracing::Span;
+
+use crate::scope::AttemptScope;
+
+/// What is to be run. Made into a future in the task that runs it, since a factory is user code too.
+pub(crate) enum Work {
+    /// A start, and for a factory the fresh value.
+    Start(Component, Arc<AttemptScope>),
+    /// A stop.
+    Stop(Arc<dyn ErasedLifecycle>, StopContext),
+    /// A dispose, and for a factory the end of its value.
+    Dispose(Arc<dyn ErasedLifecycle>),
+    /// Something that is a future already.
+    Future(BoxFuture<'static, Result<(), BoxError>>),
+}
+
+impl Work {
+    /// Runs user code when this is the start of a factory. `None` when there is nothing to await.
+    fn into_future(self) -> Option<BoxFuture<'static, Result<(), BoxError>>> {
+        match self {
+            Self::Start(component, scope) => {
+                let value = component.instantiate();
+                if component.is_factory() {
+                    scope.keep_value(Arc::clone(&value));
+                }
+                Some(value.start(StartContext::new(scope)))
+            }
+            Self::Stop(value, cx) => Some(value.stop(cx)),
+            Self::Dispose(value) => value.dispose(),
+            Self::Future(future) => Some(future),
+        }
+    }
+}
+
+enum State {
+    Unpolled(Work),
+    Polled(BoxFuture<'static, Result<(), BoxError>>),
+    Gone,
+}
+
+/// Runs [`Work`]. When it is ready, or has been dropped, nothing of the user's is left in it.
+pub(crate) struct UserFuture {
+    state: State,
+    span: Span,
+}
+
+impl UserFuture {
+    pub(crate) fn new(work: Work, span: Span) -> Self {
+        Self {
+            state: State::Unpolled(work),
+            span,
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CallOutcome> {
+        let Self { state, span } = self;
+        let _entered = span.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_state(state, cx)));
+        let outcome = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Err(panic) => Err(Arc::new(failure_of(panic))),
+        };
+        drop_quietly(std::mem::replace(state, State::Gone));
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for UserFuture {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Gone) {
+            return;
+        }
+        let _entered = self.span.enter();
+        drop_quietly(std::mem::replace(&mut self.state, State::Gone));
+    }
+}
+
+impl fmt::Debug for UserFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserFuture").finish_non_exhaustive()
+    }
+}
+
+fn poll_state(state: &mut State, cx: &mut Context<'_>) -> Poll<CallOutcome> {
+    if let State::Unpolled(work) = std::mem::replace(state, State::Gone)
+        && let Some(future) = work.into_future()
+    {
+        *state = State::Polled(future);
+    }
+    let State::Polled(future) = state else {
+        return Poll::Ready(Ok(()));
+    };
+    // The error is read here, inside the caller's net: its `Display` is user code.
+    future
+        .as_mut()
+        .poll(cx)
+        .map_err(|error| Arc::new(Failure::from_error(&*error)))
+}
+
+/// Drops what may be the user's. A panic of its `Drop` ends here; the panic hook has reported it.
+fn drop_quietly(value: impl Sized) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        forget_panic(panic);
+    }
+}
+
+fn failure_of(panic: Box<dyn Any + Send>) -> Failure {
+    let failure = Failure::panic(panic_message(&*panic));
+    forget_panic(panic);
+    failure
+}
+
+/// Drops a panic's payload; one that panics again is leaked, for otherwise it would never end.
+fn forget_panic(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
