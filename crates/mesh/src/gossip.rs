@@ -1,0 +1,474 @@
+//! Gossip as a component: finds the other nodes of a cluster, tells them what this one is, and knows who is alive.
+//!
+//! A host registers it and hands the [`Members`] to whoever asks:
+//!
+//! ```
+//! use mesh::gossip::{self, Options};
+//!
+//! let options = Options { seeds: vec!["127.0.0.1:17422".into()], ..Options::default() };
+//! let (registration, members) = gossip::registration(options)?;
+//! # let _ = (registration, members);
+//! # Ok::<(), gossip::InvalidOptions>(())
+//! ```
+//!
+//! What travels is neither authenticated nor encrypted yet, which is why [`Options::check`] keeps it on loopback. Nothing
+//! that is learned here may grant authority: that is for leases.
+//!
+//! A member is *alive* while its heartbeat rises, *suspect* once it has been silent for the suspicion interval, and has
+//! *left* when it said goodbye or was silent for the leave interval. Later it is forgotten. Time is always this node's
+//! own: a foreign clock is never believed.
+//!
+//! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}` and `mesh_gossip_rtt_ms`.
+
+mod error;
+mod membership;
+mod metadata;
+mod node;
+mod options;
+mod roster;
+mod traffic;
+mod transport;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use lifecycle_core::{BoxError, Criticality, Lifecycle, Registration, StartContext, StopContext};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+
+pub use crate::gossip::error::{InvalidOptions, OptionFault, StartError};
+pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
+pub use crate::gossip::metadata::Metadata;
+use crate::gossip::node::{Node, Observer, named_seeds, resolve};
+pub use crate::gossip::options::Options;
+use crate::gossip::roster::{Change, ChangeKind, Limits, Roster};
+pub use crate::gossip::traffic::Traffic;
+use crate::gossip::traffic::Wire;
+
+/// The name under which gossip is registered.
+pub const NAME: &str = "mesh-gossip";
+
+/// How long a stop tries to say goodbye, unless its context grants less.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The members are looked at four times a gossip round, so that what is seen is hardly older than what is known.
+const LOOKS_PER_ROUND: u32 = 4;
+const LONGEST_LOOK: Duration = Duration::from_millis(250);
+
+/// How often the names among the seeds are resolved and asked. A restarted seed has a new address behind the old name.
+const SEED_INTERVAL: Duration = Duration::from_secs(10);
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A registration of gossip as [`NAME`], and the handle to what it learns.
+///
+/// It depends on nothing and is degradable: without it a host goes on alone.
+///
+/// # Errors
+///
+/// [`InvalidOptions`] with every fault that can be found at once.
+pub fn registration(options: Options) -> Result<(Registration, Members), InvalidOptions> {
+    let gossip = Gossip::new(options)?;
+    let members = gossip.members();
+    let registration = Registration::new(NAME, gossip).criticality(Criticality::Degradable);
+    Ok((registration, members))
+}
+
+/// Gossip as a component. One value can be started and stopped any number of times.
+///
+/// - `start` returns when the port is bound and the first round is under way; it waits for no peer. A port that cannot
+///   be bound is a [`StartError`], and leaves the value startable. Starting what runs does nothing.
+/// - Each start is a new incarnation with an empty view: members join it again within a round or two.
+/// - When the gossip loop ends unasked, by a panic or a broken socket, the component is lost.
+/// - `stop` tells up to eight peers goodbye, which takes as long as they need to answer: at most a second, at most half of
+///   the time that is left, nothing when the stop is forced. Then the loop is ended and the port released.
+/// - `dispose` ends without a goodbye whatever is still there.
+pub struct Gossip {
+    options: Options,
+    wire: Arc<Wire>,
+    members: Members,
+    /// The running node. Kept until its port is free, so that `dispose` can finish what `stop` began.
+    node: Mutex<Option<Arc<Node>>>,
+    /// Every open socket holds a receiver.
+    port: watch::Sender<()>,
+    /// The last start, in nanoseconds since 1970.
+    generation: AtomicU64,
+}
+
+impl Gossip {
+    /// Gossip as `options` say; nothing is opened before it is started.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOptions`] with every fault that can be found at once.
+    pub fn new(options: Options) -> Result<Self, InvalidOptions> {
+        options.check()?;
+        let wire = Arc::new(Wire::default());
+        let local_node_id = options.node_id_on(options.bind.port());
+        let members = Members::new(View::empty(local_node_id), Arc::clone(&wire));
+        Ok(Self {
+            options,
+            wire,
+            members,
+            node: Mutex::new(None),
+            port: watch::channel(()).0,
+            generation: AtomicU64::new(0),
+        })
+    }
+
+    /// The members as this node sees them. The handle can be kept and used at any time.
+    #[must_use]
+    pub fn members(&self) -> Members {
+        self.members.clone()
+    }
+
+    async fn bind(&self) -> Result<UdpSocket, StartError> {
+        let address = self.options.bind;
+        let bound = UdpSocket::bind(address).await;
+        bound.map_err(|source| StartError::Bind { address, source })
+    }
+
+    async fn launch(&self) -> Result<Arc<Node>, StartError> {
+        let socket = self.bind().await?;
+        let node = Node::launch(
+            &self.options,
+            self.next_generation(),
+            socket,
+            Arc::clone(&self.wire),
+            self.port.subscribe(),
+        );
+        let node = Arc::new(node.await?);
+        *self.slot() = Some(Arc::clone(&node));
+        Ok(node)
+    }
+
+    /// The time of this start, and later than any start of this value: peers take the greater one for the newer.
+    fn next_generation(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = since_1970.map_or(0, |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
+        let last = self.generation.load(Ordering::Relaxed);
+        let generation = now.max(last.saturating_add(1));
+        self.generation.store(generation, Ordering::Relaxed);
+        generation
+    }
+
+    fn is_open(&self) -> bool {
+        self.port.receiver_count() > 0
+    }
+
+    fn running(&self) -> Option<Arc<Node>> {
+        self.slot().clone()
+    }
+
+    /// Ends the node, at once when `forced` completes; then nothing of it is left. Dropped half-way, it can be repeated.
+    async fn close(&self, forced: impl Future<Output = ()>) {
+        let Some(node) = self.running() else {
+            return;
+        };
+        node.end(forced).await;
+        self.port.closed().await;
+        self.slot().take();
+        self.members.publish(self.members.view().stopped());
+        show_nobody();
+        if let Some(node) = Arc::into_inner(node) {
+            node.join().await;
+        }
+    }
+
+    async fn say_goodbye(&self, node: &Node, cx: &StopContext) {
+        let half = cx.remaining().map_or(GOODBYE_LIMIT, |it| it / 2);
+        let limit = GOODBYE_LIMIT.min(half);
+        let told = tokio::select! {
+            biased;
+            () = cx.forced() => false,
+            told = tokio::time::timeout(limit, node.say_goodbye(self.live_peers())) => told.is_ok(),
+        };
+        if !told {
+            tracing::warn!(
+                "gossip stops before every peer has taken the goodbye; they will miss this node instead"
+            );
+        }
+    }
+
+    fn live_peers(&self) -> Vec<SocketAddr> {
+        let view = self.members.view();
+        let live = view.peers.iter().filter(|it| it.status == Status::Alive);
+        let others = live.filter(|it| it.node_id != view.local_node_id);
+        others.map(|it| it.address).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        let interval = Duration::from(self.options.gossip_interval);
+        Limits {
+            suspicion: self.options.suspicion_interval.into(),
+            leave: self.options.leave_interval.into(),
+            look: (interval / LOOKS_PER_ROUND).min(LONGEST_LOOK),
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Node>>> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lifecycle for Gossip {
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        if self.is_open() {
+            tracing::debug!("gossip runs already");
+            return Ok(());
+        }
+        let node = self.launch().await?;
+        let watcher = Watcher::new(self, &node).await;
+        tracing::info!(
+            address = %node.bound,
+            advertised = %node.advertised,
+            node_id = node.node_id,
+            cluster_id = self.options.cluster_id,
+            "gossip is listening"
+        );
+        let run = cx.run_token();
+        let stopped = run.clone();
+        cx.spawn("members", async move {
+            stopped.run_until_cancelled(watcher.run()).await;
+        });
+        let (ended, stopped) = (node.ended(), run.clone());
+        cx.spawn("loop", async move {
+            match stopped.run_until_cancelled(ended).await {
+                Some(ended) => Err(ended),
+                None => Ok(()),
+            }
+        });
+        let names = named_seeds(&self.options);
+        if !names.is_empty() {
+            let seeds = ask_seeds(Arc::downgrade(&node), names);
+            cx.spawn("seeds", async move {
+                run.run_until_cancelled(seeds).await;
+            });
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, cx: &StopContext) -> Result<(), BoxError> {
+        if let Some(node) = self.running()
+            && self.is_open()
+        {
+            self.say_goodbye(&node, cx).await;
+        }
+        self.close(cx.forced()).await;
+        tracing::info!("gossip has stopped");
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        self.close(std::future::ready(())).await;
+        // Also a socket of a start that was dropped half-way; its loop ends by itself.
+        self.port.closed().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Gossip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gossip")
+            .field("options", &self.options)
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Looks at the members while the node runs, and publishes what it sees.
+struct Watcher {
+    observer: Observer,
+    roster: Roster,
+    members: Members,
+    wire: Arc<Wire>,
+    look: Duration,
+    local_node_id: String,
+    address: SocketAddr,
+}
+
+impl Watcher {
+    /// Looks for the first time, so that the local node is a member when its start returns.
+    async fn new(gossip: &Gossip, node: &Node) -> Self {
+        let limits = gossip.limits();
+        let mut watcher = Self {
+            observer: node.observer().await,
+            roster: Roster::new(limits),
+            members: gossip.members(),
+            wire: Arc::clone(&gossip.wire),
+            look: limits.look,
+            local_node_id: node.node_id.clone(),
+            address: node.bound,
+        };
+        watcher.look().await;
+        watcher
+    }
+
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = self.observer.news() => {}
+                () = tokio::time::sleep(self.look) => {}
+            }
+            self.look().await;
+        }
+    }
+
+    async fn look(&mut self) {
+        let changes = self.observer.look(&mut self.roster).await;
+        let peers = self.roster.peers(|it| self.wire.round_trip(it));
+        let addresses: HashSet<SocketAddr> = peers.iter().map(|it| it.address).collect();
+        self.wire.keep_only(&addresses);
+        show(&peers);
+        self.members.publish(View {
+            local_node_id: self.local_node_id.clone(),
+            address: Some(self.address),
+            peers,
+        });
+        changes.iter().for_each(log);
+    }
+}
+
+/// Resolves the seeds that are names and gossips with whoever is behind them, again and again: a node that has lost
+/// everybody finds back this way.
+async fn ask_seeds(node: Weak<Node>, names: Vec<String>) {
+    let mut missing: HashSet<&str> = HashSet::new();
+    loop {
+        for name in &names {
+            match resolve(name, RESOLVE_LIMIT).await {
+                Ok(addresses) => {
+                    missing.remove(name.as_str());
+                    let Some(node) = node.upgrade() else {
+                        return;
+                    };
+                    addresses.into_iter().for_each(|it| node.ask(it));
+                }
+                Err(error) if missing.insert(name) => {
+                    tracing::warn!(
+                        seed = name,
+                        error,
+                        "a seed cannot be resolved; trying again until it can"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(SEED_INTERVAL).await;
+    }
+}
+
+fn log(change: &Change) {
+    let node_id = &*change.node_id;
+    match change.kind {
+        ChangeKind::Joined => tracing::info!(node_id, "a member joined"),
+        ChangeKind::Suspected => {
+            tracing::warn!(node_id, "a member is suspect: it has fallen silent");
+        }
+        ChangeKind::Recovered => tracing::info!(node_id, "a member recovered"),
+        ChangeKind::SaidGoodbye => tracing::info!(node_id, "a member left: it said goodbye"),
+        ChangeKind::Vanished => {
+            tracing::warn!(node_id, "a member left: it was silent for too long");
+        }
+        ChangeKind::Forgotten => tracing::debug!(node_id, "a member that left is forgotten"),
+    }
+}
+
+/// Shows how many members there are of each status.
+fn show(peers: &[Peer]) {
+    for status in Status::ALL {
+        let count = peers.iter().filter(|it| it.status == status).count();
+        set_members(status, u32::try_from(count).unwrap_or(u32::MAX));
+    }
+}
+
+/// A stopped node sees nobody.
+fn show_nobody() {
+    for status in Status::ALL {
+        set_members(status, 0);
+    }
+}
+
+fn set_members(status: Status, count: u32) {
+    metrics::gauge!("mesh_gossip_members", "status" => status.as_str()).set(count);
+}
+
+#[cfg(test)]
+#[path = "../tests/gossip/support.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the integration tests, which use all of it"
+)]
+mod support;
+
+#[cfg(test)]
+mod tests {
+    use super::support::{DEADLINE, Run};
+    use super::*;
+
+    /// Waits for the first task that fails, and says which and how.
+    async fn loss(run: &Run<Gossip>) -> String {
+        let mut tasks = std::mem::take(&mut *run.scope.tasks.lock().unwrap());
+        let found = tokio::time::timeout(DEADLINE, async {
+            while let Some(ended) = tasks.join_next().await {
+                if let (name, Err(error)) = ended.expect("no task panics") {
+                    return format!("{name}: {error}");
+                }
+            }
+            "every task ended well".to_owned()
+        });
+        let found = found.await.expect("a task fails in time");
+        *run.scope.tasks.lock().unwrap() = tasks;
+        found
+    }
+
+    fn local() -> Gossip {
+        let bind = "127.0.0.1:0".parse().unwrap();
+        let options = Options {
+            bind,
+            ..Options::default()
+        };
+        Gossip::new(options).expect("valid options")
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_ends_unasked_is_a_loss_and_the_value_can_be_started_again() {
+        let gossip = Arc::new(local());
+        let run = Run::start(&gossip).await.expect("starts");
+        let node = gossip.running().expect("a running node");
+        node.end(std::future::pending()).await;
+        drop(node);
+        let loss = loss(&run).await;
+        assert!(loss.starts_with("loop: the gossip loop ended"), "{loss}");
+        run.stop().await.expect("stops");
+
+        let run = Run::start(&gossip).await.expect("starts again");
+        run.stop().await.expect("stops");
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_is_aborted_or_panics_is_a_loss_too() {
+        let gossip = Arc::new(local());
+        let run = Run::start(&gossip).await.expect("starts");
+        let node = gossip.running().expect("a running node");
+        node.kill();
+        drop(node);
+        let loss = loss(&run).await;
+        assert!(loss.contains("panicked"), "{loss}");
+        run.stop().await.expect("stops");
+    }
+
+    #[test]
+    fn generations_rise_even_when_the_clock_does_not() {
+        let gossip = local();
+        gossip.generation.store(u64::MAX - 2, Ordering::Relaxed);
+        assert_eq!(gossip.next_generation(), u64::MAX - 1);
+        assert_eq!(gossip.next_generation(), u64::MAX);
+
+        let gossip = local();
+        let (first, second) = (gossip.next_generation(), gossip.next_generation());
+        assert!(first > 1_700_000_000_000_000_000 && second > first);
+    }
+}

@@ -1,0 +1,277 @@
+//! Who is in the cluster, for everyone who wants to know.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+use tokio::sync::watch;
+
+use crate::gossip::metadata::Metadata;
+use crate::gossip::traffic::{Traffic, Wire};
+
+/// The members of a cluster as one node sees them.
+///
+/// The library that does the gossiping stays behind it, and tests can put a list in its place. It can be used at any
+/// time: before the first start the view is empty, after a stop it is the last one, with the local node as left.
+pub trait Membership: fmt::Debug + Send + Sync {
+    /// The present view. Cheap: the view is shared, not copied.
+    fn view(&self) -> Arc<View>;
+
+    /// A receiver that wakes whenever a member joins, changes its status or what it says about itself, or is forgotten;
+    /// not for a mere sign of life. A slow receiver misses steps in between, never the last one.
+    fn subscribe(&self) -> watch::Receiver<Arc<View>>;
+
+    /// The members of the present view, ordered by node id; the local node is one of them.
+    fn peers(&self) -> Vec<Peer> {
+        self.view().peers.clone()
+    }
+}
+
+/// What one node knows of its cluster at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// The name of the node whose view this is. With the default name and port 0 it ends in `-0` until the first start.
+    pub local_node_id: String,
+    /// Where it listens; `None` while it is stopped, when nothing below is kept up to date.
+    pub address: Option<SocketAddr>,
+    /// Every member, ordered by node id; one entry a name, for its newest incarnation.
+    pub peers: Vec<Peer>,
+}
+
+impl View {
+    pub(crate) fn empty(local_node_id: String) -> Self {
+        Self {
+            local_node_id,
+            address: None,
+            peers: Vec::new(),
+        }
+    }
+
+    /// The member called `node_id`.
+    #[must_use]
+    pub fn peer(&self, node_id: &str) -> Option<&Peer> {
+        let found = self
+            .peers
+            .binary_search_by(|it| it.node_id.as_str().cmp(node_id));
+        found.ok().map(|index| &self.peers[index])
+    }
+
+    /// The same view once the local node has stopped.
+    pub(crate) fn stopped(&self) -> Self {
+        let mut view = self.clone();
+        view.address = None;
+        if let Some(local) = view
+            .peers
+            .iter_mut()
+            .find(|it| it.node_id == self.local_node_id)
+        {
+            local.status = Status::Left;
+        }
+        view
+    }
+
+    /// Whether subscribers should be woken for the step from `self` to `next`.
+    fn differs_from(&self, next: &Self) -> bool {
+        let same = |(old, new): (&Peer, &Peer)| {
+            old.node_id == new.node_id
+                && old.generation == new.generation
+                && old.status == new.status
+                && old.metadata == new.metadata
+        };
+        self.local_node_id != next.local_node_id
+            || self.address != next.address
+            || self.peers.len() != next.peers.len()
+            || !self.peers.iter().zip(&next.peers).all(same)
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Its name.
+    pub node_id: String,
+    /// Whether it is there.
+    pub status: Status,
+    /// When this node last saw a sign of life of it, by this node's own clock. Serialised as RFC 3339.
+    #[serde(serialize_with = "as_timestamp")]
+    pub last_seen: SystemTime,
+    /// How long it took to answer last; unknown for the local node and for members not asked yet. Serialised as
+    /// milliseconds.
+    #[serde(
+        rename = "rttMs",
+        serialize_with = "as_millis",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub rtt: Option<Duration>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Which incarnation it is: the time of its start in nanoseconds since 1970, by its own clock. Compare, do not read.
+    pub generation: u64,
+    /// What it says about itself. Empty but for its name when that cannot be read.
+    pub metadata: Metadata,
+}
+
+/// Whether a member is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It gives signs of life.
+    Alive,
+    /// It has been silent for longer than the suspicion interval.
+    Suspect,
+    /// It said goodbye, or has been silent for longer than the leave interval.
+    Left,
+}
+
+impl Status {
+    /// Every status, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Alive, Self::Suspect, Self::Left];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// The members as a [`Gossip`](crate::gossip::Gossip) sees them; cloning is cheap, and it outlives the component.
+#[derive(Clone)]
+pub struct Members {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    view: watch::Sender<Arc<View>>,
+    wire: Arc<Wire>,
+}
+
+impl Members {
+    pub(crate) fn new(view: View, wire: Arc<Wire>) -> Self {
+        let (view, _) = watch::channel(Arc::new(view));
+        Self {
+            shared: Arc::new(Shared { view, wire }),
+        }
+    }
+
+    /// What has been sent and received since the component was made, over all its starts.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.wire.traffic()
+    }
+
+    /// Replaces the view; wakes subscribers only when a member has changed.
+    pub(crate) fn publish(&self, next: View) {
+        self.shared.view.send_if_modified(|view| {
+            let changed = view.differs_from(&next);
+            *view = Arc::new(next);
+            changed
+        });
+    }
+}
+
+impl Membership for Members {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.shared.view.borrow())
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Arc<View>> {
+        self.shared.view.subscribe()
+    }
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Members").field(&self.view()).finish()
+    }
+}
+
+fn as_timestamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let timestamp = jiff::Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
+    serializer.collect_str(&format_args!("{timestamp:.3}"))
+}
+
+fn as_millis<S: Serializer>(rtt: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    rtt.map(|it| it.as_secs_f64() * 1e3).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(node_id: &str, status: Status) -> Peer {
+        Peer {
+            node_id: node_id.to_owned(),
+            status,
+            last_seen: SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_700),
+            rtt: Some(Duration::from_micros(250)),
+            address: "127.0.0.1:1".parse().unwrap(),
+            generation: 1,
+            metadata: Metadata::default(),
+        }
+    }
+
+    fn view(peers: Vec<Peer>) -> View {
+        View {
+            peers,
+            ..View::empty("a".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_peer_is_serialised_as_clients_expect_it() {
+        let json = serde_json::to_value(peer("b", Status::Suspect)).unwrap();
+        assert_eq!(json["nodeId"], "b");
+        assert_eq!(json["status"], "suspect");
+        assert_eq!(json["lastSeen"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(json["rttMs"], 0.25);
+        assert_eq!(json["metadata"]["meshVersion"], "");
+        let unasked = Peer {
+            rtt: None,
+            ..peer("b", Status::Alive)
+        };
+        let json = serde_json::to_value(unasked).unwrap();
+        assert!(json.get("rttMs").is_none());
+    }
+
+    #[test]
+    fn a_status_has_one_name_in_json_and_in_metrics() {
+        for status in Status::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+
+    #[test]
+    fn subscribers_sleep_through_signs_of_life_and_wake_for_a_status() {
+        let members = Members::new(view(vec![peer("b", Status::Alive)]), Arc::default());
+        let mut changes = members.subscribe();
+        changes.mark_unchanged();
+
+        let mut seen = peer("b", Status::Alive);
+        seen.last_seen += Duration::from_secs(1);
+        members.publish(view(vec![seen.clone()]));
+        assert!(!changes.has_changed().unwrap());
+        assert_eq!(
+            members.peers(),
+            [seen],
+            "the view is up to date all the same"
+        );
+
+        members.publish(view(vec![peer("b", Status::Left)]));
+        assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_member_is_found_by_its_name() {
+        let view = view(vec![peer("a", Status::Alive), peer("c", Status::Left)]);
+        assert_eq!(view.peer("c").map(|it| it.status), Some(Status::Left));
+        assert_eq!(view.peer("b"), None);
+    }
+}
