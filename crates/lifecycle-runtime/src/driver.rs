@@ -478,7 +478,7 @@ impl Driver {
     fn note_abandoned(&mut self, key: AttemptKey) {
         let slot = &self.slots[key.component.index()];
         let call = slot.call.as_ref().map(|it| it.call.as_str().into());
-        let tasks = slot.scope.iter().flat_map(|it| it.live_tasks());
+        let tasks = slot.scope.iter().flat_map(|it| it.survivors());
         let abandoned = Abandoned {
             component: self.engine.plan().name(key.component).clone(),
             generation: key.generation,
@@ -498,13 +498,20 @@ impl Driver {
             },
             Response::Start(Ok(_)) => return,
         };
-        // Joined stops share one report.
-        let known = self.status.last_stop.as_ref();
-        if known.is_none_or(|it| !Arc::ptr_eq(it, report)) {
+        if self.is_news(report) {
             self.status.last_stop = Some(Arc::clone(report));
             self.status.stops += 1;
             self.changed = true;
         }
+    }
+
+    /// Joined stops share one report, and a stop of what is down already has nothing to tell.
+    fn is_news(&self, report: &Arc<StopReport>) -> bool {
+        let known = self.status.last_stop.as_ref();
+        known.is_none_or(|it| {
+            let over = it.run == report.run && it.incomplete.is_empty();
+            !over && !Arc::ptr_eq(it, report)
+        })
     }
 
     fn publish(&mut self) {

@@ -59,6 +59,10 @@ impl Host {
     /// - The service manager is told what happens, where `NOTIFY_SOCKET` is set.
     ///
     /// `build` is called on this thread, within the context of the components' runtime.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a host takes its configuration over; what it holds may be needed to the end"
+    )]
     pub fn main(
         config: HostConfig,
         build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
@@ -79,6 +83,10 @@ impl Host {
     /// a panic hook is installed. For tests, and for programs with a `main` of their own.
     ///
     /// Blocks the calling thread; `shutdown` is polled on another.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a host takes its configuration over; what it holds may be needed to the end"
+    )]
     pub fn run_until(
         config: HostConfig,
         build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,

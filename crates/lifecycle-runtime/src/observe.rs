@@ -95,6 +95,7 @@ impl Observer {
                 failure,
                 ..
             } => Line::new(component_event(*to))
+                .with_call(phase(*to))
                 .with_duration(*lasted)
                 .with_failure(failure.as_ref()),
             EventKind::AttemptFailed {
@@ -166,6 +167,18 @@ fn transition_level(from: ComponentState, to: ComponentState) -> Level {
         (_, Faulted) => Level::WARN,
         (_, Starting | Running | Stopping) | (Stopping, Stopped) => Level::INFO,
         (_, Created | Waiting | BackingOff | Stopped) => Level::DEBUG,
+    }
+}
+
+/// The phase that a state belongs to.
+fn phase(to: ComponentState) -> Option<Call> {
+    match to {
+        ComponentState::Starting | ComponentState::Running => Some(Call::Start),
+        ComponentState::Stopping | ComponentState::Stopped => Some(Call::Stop),
+        ComponentState::Created
+        | ComponentState::Faulted
+        | ComponentState::Waiting
+        | ComponentState::BackingOff => None,
     }
 }
 

@@ -153,9 +153,13 @@ impl AttemptScope {
         emptiness
     }
 
-    /// The names of the tasks that are alive.
-    pub(crate) fn live_tasks(&self) -> Vec<Cow<'static, str>> {
-        self.state().tasks.names()
+    /// The names of the tasks that are alive although they were aborted: they hold a thread.
+    pub(crate) fn survivors(&self) -> Vec<Cow<'static, str>> {
+        let state = self.state();
+        if !state.aborted {
+            return Vec::new();
+        }
+        state.tasks.names()
     }
 
     /// Counts a task in; gives it back when it comes too late.
