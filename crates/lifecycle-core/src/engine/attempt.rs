@@ -24,12 +24,12 @@ impl Engine {
     pub(super) fn begin_attempt(&mut self, now: Time, id: ComponentId) {
         let plan = Arc::clone(&self.plan);
         let policy = &plan.policies(id).start;
-        let slot = self.slot(id);
-        let first = slot.phase == Phase::Waiting;
-        if first && slot.quarantined {
-            self.refuse_quarantined(now, id);
+        let first = self.slot(id).phase == Phase::Waiting;
+        if let (false, Some(lost)) = (first, self.lost_dependency(id)) {
+            self.give_up_without(now, id, lost);
             return;
         }
+        let slot = self.slot(id);
         if first {
             slot.generation += 1;
             slot.attempt = 0;
@@ -41,6 +41,7 @@ impl Engine {
         slot.attempt += 1;
         slot.lost_early = None;
         slot.completed_early = false;
+        slot.undo_failed = false;
         slot.retry_delay = None;
         slot.undisposed = true;
         slot.phase = Phase::Starting;
@@ -65,7 +66,8 @@ impl Engine {
         self.enter(now, id, ComponentState::Starting, reason);
     }
 
-    fn refuse_quarantined(&mut self, now: Time, id: ComponentId) {
+    /// Something of an earlier generation still blocks a thread: no further one (semantics 7).
+    pub(super) fn refuse_quarantined(&mut self, now: Time, id: ComponentId) {
         let message = "an earlier generation still blocks a thread, so it cannot be started again in this process";
         let slot = self.slot(id);
         slot.failure = Some(Arc::new(Failure::new(FailureKind::Abandoned, message)));
@@ -117,8 +119,14 @@ impl Engine {
         self.settle(id);
         self.release_dependents(id);
         if completed {
-            self.enter(now, id, ComponentState::Stopped, Reason::Completed);
+            self.complete(now, id);
         }
+    }
+
+    /// The component's own loop has come to its end. For hard dependents that is a loss (semantics 8).
+    fn complete(&mut self, now: Time, id: ComponentId) {
+        self.enter(now, id, ComponentState::Stopped, Reason::Completed);
+        self.fail_dependents(now, id);
     }
 
     /// Start returned `Ok` after it was given up: the attempt has failed, and what it built is stopped once (semantics 7).
@@ -149,6 +157,7 @@ impl Engine {
 
     pub(super) fn end_undo(&mut self, now: Time, id: ComponentId, outcome: CallOutcome) {
         let aborted = self.slot(id).phase == Phase::UndoAborted;
+        self.slot(id).undo_failed = outcome.is_err();
         match outcome {
             Ok(()) => self.note_outcome(id, StopOutcome::Stopped),
             Err(_) if aborted => self.note_outcome(id, StopOutcome::Aborted),
@@ -288,8 +297,9 @@ impl Engine {
             return None;
         }
         let failure = slot.failure.as_ref()?;
-        // The next attempt would see the value that panicked.
-        if failure.kind == FailureKind::Panic && !self.plan.is_factory(id) {
+        // The next attempt would see the value that panicked, or that is still up.
+        let spoiled = failure.kind == FailureKind::Panic || slot.undo_failed;
+        if spoiled && !self.plan.is_factory(id) {
             return None;
         }
         let policy = &self.plan.policies(id).start;
@@ -427,7 +437,7 @@ impl Engine {
                 self.lose(now, id, failure);
             }
             (Phase::Running, Ok(())) if slot.state == ComponentState::Running => {
-                self.enter(now, id, ComponentState::Stopped, Reason::Completed);
+                self.complete(now, id);
             }
             // Whatever ends while its component goes down was asked to.
             _ => {}

@@ -323,6 +323,7 @@ impl Event {
             | EventKind::Cancelled { key, .. }
             | EventKind::Aborted { key, .. }
             | EventKind::Abandoned { key }
+            | EventKind::Held { key }
             | EventKind::Disposed { key, .. } => Some(*key),
         }
     }
@@ -393,6 +394,11 @@ pub enum EventKind {
     },
     /// Something could not even be dropped: it blocks its thread. It is left behind and named.
     Abandoned {
+        /// Which generation and start attempt.
+        key: AttemptKey,
+    },
+    /// It is kept up, since a dependent could not be confirmed down (semantics 15).
+    Held {
         /// Which generation and start attempt.
         key: AttemptKey,
     },

@@ -43,7 +43,7 @@ use crate::time::Time;
 
 use ranks::RankSet;
 use shutdown::Shutdown;
-use slot::{Phase, Slot};
+use slot::{Phase, Slot, Whole};
 use startup::Startup;
 use timers::Timers;
 
@@ -218,8 +218,12 @@ impl Engine {
     /// Two engines with equal fingerprints behave alike from here on; for model checkers.
     pub fn fingerprint<H: Hasher>(&self, now: Time, state: &mut H) {
         self.state.hash(state);
+        let whole = Whole {
+            is_starting: self.startup.is_some(),
+            is_stopping: self.shutdown.is_some(),
+        };
         for (id, slot) in self.plan.ids().zip(&self.slots) {
-            slot.fingerprint(now, self.timers.due(id), state);
+            slot.fingerprint(now, self.timers.due(id), whole, state);
         }
         (&self.startable, &self.stoppable).hash(state);
         self.startup.hash(state);

@@ -60,7 +60,8 @@ impl RankSet {
         Some(rank)
     }
 
-    fn remove(&mut self, rank: usize) {
+    /// Takes `rank` out; does nothing when it is not in.
+    pub(super) fn remove(&mut self, rank: usize) {
         let mut position = rank;
         for level in &mut self.levels {
             let word = &mut level[position / 64];

@@ -317,7 +317,9 @@ impl Engine {
         let unconfirmed = self.unconfirmed_dependents(id);
         if unconfirmed.holds && !self.is_forced() {
             self.note_outcome(id, StopOutcome::Held);
-            let state = self.slot(id).state;
+            let slot = self.slot(id);
+            let (state, key) = (slot.state, slot.key(id));
+            self.emit(now, Reason::Held, None, EventKind::Held { key });
             self.keep(now, id, state, Reason::Held);
             return;
         }

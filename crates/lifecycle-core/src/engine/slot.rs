@@ -86,6 +86,8 @@ pub(super) struct Slot {
     pub(super) start_failed: bool,
     /// The delay before the next attempt, once it is decided.
     pub(super) retry_delay: Option<Nanos>,
+    /// The attempt returned `Ok` too late, and stopping what it built has failed.
+    pub(super) undo_failed: bool,
     /// A task was lost before start returned.
     pub(super) lost_early: Option<Arc<Failure>>,
     /// The component's own loop completed before start returned.
@@ -179,47 +181,59 @@ impl Slot {
         };
     }
 
-    /// Hashes what decides over the future, times relative to `now`; for model checking.
-    pub(super) fn fingerprint<H: Hasher>(&self, now: Time, due: Time, state: &mut H) {
+    /// Hashes what decides over the future, times relative to `now`; for model checking. What only a report or a
+    /// message shows is left out, and so is what its phase never looks at again.
+    pub(super) fn fingerprint<H: Hasher>(&self, now: Time, due: Time, whole: Whole, state: &mut H) {
         let ahead = |time: Time| (time != Time::MAX).then(|| time.since(now));
-        (self.phase, self.state, self.limit).hash(state);
-        (
-            self.attempt,
-            self.stop_attempt(),
-            self.unmet,
-            self.dependents_up,
-        )
-            .hash(state);
-        (
-            ahead(self.total_deadline),
-            ahead(self.share_deadline),
-            ahead(due),
-        )
-            .hash(state);
-        (
-            self.in_start,
-            self.cancelled,
-            self.start_failed,
-            self.retry_delay,
-        )
-            .hash(state);
-        (
-            self.undisposed,
-            self.settled,
-            self.down,
-            self.has_turn,
-            self.has_told,
-            self.quarantined,
-        )
-            .hash(state);
-        (
-            self.lost_early.is_some(),
-            self.completed_early,
-            self.cause,
-            self.outcome,
-            self.order_violated,
-        )
-            .hash(state);
-        (&self.failure, &self.dispose_failure, self.generation > 0).hash(state);
+        (self.phase, self.state, self.quarantined, ahead(due)).hash(state);
+        if self.phase == Phase::Waiting {
+            self.unmet.hash(state);
+        }
+        if self.phase == Phase::Starting {
+            (self.lost_early.is_some(), self.completed_early).hash(state);
+        }
+        if self.in_start {
+            let failure = self
+                .failure
+                .as_ref()
+                .map(|it| (it.kind, it.class, it.retry_after));
+            (
+                self.attempt,
+                ahead(self.total_deadline),
+                self.retry_delay,
+                failure,
+            )
+                .hash(state);
+            (
+                self.cancelled,
+                self.start_failed,
+                self.undisposed,
+                self.undo_failed,
+            )
+                .hash(state);
+        }
+        if matches!(
+            self.phase,
+            Phase::Stopping | Phase::StopAborted | Phase::StopBackingOff
+        ) {
+            let deadlines = (ahead(self.total_deadline), ahead(self.share_deadline));
+            (self.stop_attempt(), deadlines).hash(state);
+        }
+        if self.phase == Phase::Kept || whole.is_stopping {
+            self.outcome.hash(state);
+        }
+        if whole.is_stopping {
+            (self.dependents_up, self.down, self.has_turn, self.has_told).hash(state);
+        }
+        if whole.is_starting {
+            self.settled.hash(state);
+        }
     }
+}
+
+/// What the orchestrator as a whole is doing, as far as a component's fingerprint depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    pub(super) is_starting: bool,
+    pub(super) is_stopping: bool,
 }

@@ -101,6 +101,19 @@ impl Engine {
                 );
             }
         }
+        self.refuse_all_quarantined(now);
+    }
+
+    /// Before any call is made, since without an essential one there is nothing to start.
+    fn refuse_all_quarantined(&mut self, now: Time) {
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order() {
+            let slot = &self.slots[id.index()];
+            if slot.quarantined && slot.phase == Phase::Waiting {
+                self.startable.remove(plan.rank(id));
+                self.refuse_quarantined(now, id);
+            }
+        }
     }
 
     /// The token of a start was cancelled: stop, on a budget of its own (invariant 10).
@@ -247,10 +260,33 @@ impl Engine {
         self.roll_back_if_essential(now, id);
     }
 
+    /// A hard dependency that ran when `id` was started first and does not run any more.
+    pub(super) fn lost_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+        let mut hard = self
+            .plan
+            .dependencies(id)
+            .iter()
+            .filter(|it| it.kind == EdgeKind::Hard);
+        let lost =
+            hard.find(|it| self.slots[it.component.index()].state != ComponentState::Running);
+        lost.map(|it| it.component)
+    }
+
+    /// Between two attempts of `id` a hard dependency was lost: no further attempt (invariant 1).
+    pub(super) fn give_up_without(&mut self, now: Time, id: ComponentId, lost: ComponentId) {
+        let root = self.root_of(lost);
+        let slot = &mut self.slots[id.index()];
+        slot.cause = Some(root.component);
+        slot.failure = Some(root.failure);
+        slot.retry_delay = None;
+        self.fail_start(now, id);
+        self.dispose(now, id);
+    }
+
     /// What is behind the failure of `id`: itself, or what it waited for.
     fn root_of(&self, id: ComponentId) -> Root {
         let slot = &self.slots[id.index()];
-        let unknown = || Arc::new(Failure::new(FailureKind::Dependency, "a dependency failed"));
+        let unknown = || Arc::new(Failure::new(FailureKind::Dependency, "it no longer runs"));
         Root {
             component: slot.cause.unwrap_or(id),
             failure: slot.failure.clone().unwrap_or_else(unknown),
