@@ -1,7 +1,5 @@
 //! Drives an engine by hand: every command is seen as a word, every answer is given in words, time is an argument.
 
-#![expect(dead_code, reason = "some words are for tests to come")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -51,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) now: Time,
     /// Calls that were made and not answered, by name.
     calls: BTreeMap<(Call, String), AttemptKey>,
+    /// What the command of each call said about its end.
+    deadlines: BTreeMap<(Call, String), Time>,
     /// Scopes that shall be closed and are not.
     scopes: BTreeMap<String, AttemptKey>,
     lingering: BTreeSet<String>,
@@ -79,6 +79,7 @@ impl Run {
             engine: Engine::new(compiled.plan),
             now: Time::ZERO,
             calls: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
             scopes: BTreeMap::new(),
             lingering: BTreeSet::new(),
             slow_disposes: BTreeSet::new(),
@@ -215,6 +216,41 @@ impl Run {
         self.said()
     }
 
+    /// Everything starts at the first attempt.
+    #[track_caller]
+    pub(crate) fn up(&mut self) {
+        self.start();
+        self.open("start").iter().for_each(|it| drop(self.ok(it)));
+        while !self.open("start").is_empty() {
+            self.open("start").iter().for_each(|it| drop(self.ok(it)));
+        }
+        assert!(self.started.as_ref().is_some_and(Result::is_ok));
+    }
+
+    /// The calls of `kind` that are not answered.
+    pub(crate) fn open(&self, kind: &str) -> Vec<String> {
+        let calls = self.calls.keys().filter(|(call, _)| call.as_str() == kind);
+        calls.map(|(_, name)| format!("{kind} {name}")).collect()
+    }
+
+    /// How long from now the engine will wait for the call, as its command said.
+    #[track_caller]
+    pub(crate) fn time_of(&self, call: &str) -> Nanos {
+        let (kind, name) = call.split_once(' ').expect("as in `ends`");
+        let deadline = self
+            .deadlines
+            .iter()
+            .find(|((call, component), _)| call.as_str() == kind && component == name);
+        *deadline.expect("the call was made").1 - self.now
+    }
+
+    /// The names in plan order.
+    pub(crate) fn order(&self) -> String {
+        let plan = self.engine.plan();
+        let names = plan.order().iter().map(|id| plan.name(*id).to_string());
+        names.collect::<Vec<_>>().join(" ")
+    }
+
     pub(crate) fn key(&self, call: &str) -> Option<AttemptKey> {
         let (kind, name) = call.split_once(' ')?;
         self.calls
@@ -280,7 +316,14 @@ impl Run {
 
     fn carry_out_one(&mut self, command: Command) {
         match command {
-            Command::Call { call, key, .. } => self.call(call, key),
+            Command::Call {
+                call,
+                key,
+                deadline,
+            } => {
+                self.deadlines.insert((call, self.name(key)), deadline);
+                self.call(call, key);
+            }
             Command::Cancel { call, key } => self.say("cancel", Some(call), key),
             Command::Abort { call, key } => self.say("abort", Some(call), key),
             Command::CloseScope { key } => self.close(key),
