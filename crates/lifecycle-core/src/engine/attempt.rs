@@ -381,7 +381,14 @@ impl Engine {
     /// The value of the attempt, or the generation, is released.
     fn end_dispose(&mut self, now: Time, id: ComponentId) {
         match self.slot(id).retry_delay.take() {
-            Some(delay) if !self.slot(id).cancelled => self.back_off_start(now, id, delay),
+            Some(delay) if !self.slot(id).cancelled && !self.slot(id).quarantined => {
+                self.back_off_start(now, id, delay);
+            }
+            // Its dispose blocks a thread: the attempt that was to follow never will.
+            Some(_) if !self.slot(id).cancelled => {
+                self.fail_start(now, id);
+                self.end_generation(now, id);
+            }
             _ => self.end_generation(now, id),
         }
     }

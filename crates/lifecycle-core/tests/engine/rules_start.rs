@@ -258,6 +258,20 @@ fn rule_07_an_essential_component_that_was_abandoned_refuses_every_further_start
 }
 
 #[test]
+fn rule_07_a_value_whose_dispose_blocks_is_followed_by_no_further_attempt() {
+    let db = fresh("db")
+        .start_retry(Retry::attempts(3))
+        .dispose_timeout(ms(10));
+    let mut run = run_of(vec![db.criticality(Criticality::Degradable)]);
+    run.disposes_slowly("db");
+    run.start();
+    assert_eq!(run.fails("start db"), "dispose db");
+    assert_eq!(run.pass(10), "abort dispose db");
+    assert_eq!(run.pass(500), "abandon db, started");
+    assert_eq!(run.state("db"), State::Faulted);
+}
+
+#[test]
 fn rule_08_a_task_that_fails_before_start_returns_fails_the_attempt() {
     let mut run = run_of(vec![registration("db").start_retry(twice())]);
     run.start();
