@@ -255,9 +255,11 @@ impl Engine {
 
     /// Tells a stop call in flight to give up, and releases what was kept for a further stop.
     fn force(&mut self, now: Time, id: ComponentId) {
-        match self.slot(id).phase {
+        let slot = &self.slots[id.index()];
+        match slot.phase {
             Phase::Stopping | Phase::Undoing => self.cancel_stop(now, id),
-            Phase::Kept => self.reopen(now, id),
+            // What is kept from an earlier stop, and has not had its turn in this one, will have it.
+            Phase::Kept if slot.down => self.reopen(now, id),
             _ => {}
         }
     }

@@ -468,6 +468,19 @@ fn rule_16_force_of_a_running_orchestrator_asks_everything_in_order() {
 }
 
 #[test]
+fn rule_16_force_during_a_repeated_stop_closes_what_is_kept_in_its_turn() {
+    let mut run = pair();
+    run.stop();
+    run.fails("stop api");
+    run.fails("stop db");
+    assert_eq!(run.stop(), "stop api");
+    assert_eq!(run.force(), "cancel stop api");
+    assert_eq!(run.ok("stop api"), "dispose api, stop db, cancel stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, stopped, stopped");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+}
+
+#[test]
 fn rule_17_nothing_of_a_component_is_closed_before_its_stop_has_returned() {
     let mut run = pair();
     run.lingers("api");
