@@ -137,6 +137,7 @@ impl Engine {
             return;
         }
         let timeout = self.plan.policies(id).stop.attempt_timeout;
+        let share = self.own_share_end(now, id);
         let slot = self.slot(id);
         slot.phase = Phase::Undoing;
         slot.stop_call += 1;
@@ -144,6 +145,7 @@ impl Engine {
         let key = slot.stop_key(id);
         let (deadline, limit) = earliest([
             (after(now, timeout), Limit::AttemptTimeout),
+            (share, Limit::Share),
             (self.global_deadline(), Limit::GlobalDeadline),
         ]);
         self.arm(id, deadline, limit);
@@ -595,10 +597,7 @@ impl Engine {
 
     /// Arms the wait for something aborted to be gone.
     fn arm_abort(&mut self, now: Time, id: ComponentId) {
-        let (deadline, limit) = earliest([
-            self.grace(now, id),
-            (self.final_deadline(), Limit::GlobalDeadline),
-        ]);
+        let (deadline, limit) = self.abort_deadline(now, id);
         self.arm(id, deadline, limit);
     }
 

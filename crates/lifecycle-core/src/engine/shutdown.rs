@@ -181,6 +181,7 @@ impl Engine {
         for &id in plan.order().iter().rev() {
             self.enrol(id, &plan);
             self.interrupt_start(now, id);
+            self.tighten_one(now, id);
         }
     }
 
@@ -249,7 +250,7 @@ impl Engine {
             if newly_forced {
                 self.force(now, id);
             }
-            self.tighten_stop(now, id);
+            self.tighten_one(now, id);
         }
     }
 
@@ -281,16 +282,28 @@ impl Engine {
         }
     }
 
-    /// Shortens the share of a stop call in flight to what the new deadline leaves it.
-    fn tighten_stop(&mut self, now: Time, id: ComponentId) {
-        if !matches!(self.slot(id).phase, Phase::Stopping | Phase::StopBackingOff) {
-            return;
-        }
-        let share = self.share_end(now, id, self.plan.weight(id));
+    /// Shortens what is in flight to what the new deadline leaves it.
+    fn tighten_one(&mut self, now: Time, id: ComponentId) {
+        let share = (self.own_share_end(now, id), Limit::Share);
         let slot = self.slot(id);
-        slot.share_deadline = slot.share_deadline.min(share);
-        if slot.phase == Phase::Stopping && share < self.timers.due(id) {
-            self.arm(id, share, Limit::Share);
+        if matches!(slot.phase, Phase::Stopping | Phase::StopBackingOff) {
+            slot.share_deadline = slot.share_deadline.min(share.0);
+        }
+        let (phase, in_start) = (slot.phase, slot.in_start);
+        let (deadline, limit) = match phase {
+            Phase::Stopping | Phase::Undoing => share,
+            Phase::Closing if !in_start => share,
+            Phase::Closing | Phase::StartCancelled => self.grace(now, id),
+            Phase::Disposing => self.dispose_deadline(now, id),
+            Phase::StartAborted
+            | Phase::UndoAborted
+            | Phase::StopAborted
+            | Phase::ScopeAborted
+            | Phase::DisposeAborted => self.abort_deadline(now, id),
+            _ => return,
+        };
+        if deadline < self.timers.due(id) {
+            self.arm(id, deadline, limit);
         }
     }
 
@@ -755,6 +768,22 @@ impl Engine {
             .share(weight, self.plan.tail(id))
             .max(LEAST_SHARE);
         (now + share).min(self.global_deadline())
+    }
+
+    /// The end of the share that a stop of `id` has; never without a stop of the whole.
+    pub(super) fn own_share_end(&self, now: Time, id: ComponentId) -> Time {
+        let shutdown = self.shutdown.as_ref();
+        shutdown.map_or(Time::MAX, |_| self.share_end(now, id, self.plan.weight(id)))
+    }
+
+    /// Until when something aborted may take to be gone; at the very end the margin after the deadline.
+    pub(super) fn abort_deadline(&self, now: Time, id: ComponentId) -> (Time, Limit) {
+        let own = if self.time_left(now) < LEAST_SHARE {
+            (now + self.plan.policies(id).abort_grace, Limit::AbortGrace)
+        } else {
+            self.grace(now, id)
+        };
+        earliest([own, (self.final_deadline(), Limit::GlobalDeadline)])
     }
 
     /// Until when something cancelled may take to end by itself, or something aborted to be gone: the abort grace, in a

@@ -322,6 +322,46 @@ fn rule_14_everything_that_started_is_asked_to_stop_whatever_the_others_do() {
 }
 
 #[test]
+fn rule_14_a_component_whose_turn_comes_after_the_deadline_is_closed_unasked() {
+    let mut run = run_of(named(50, |index| {
+        index.checked_sub(1).into_iter().collect()
+    }));
+    run.up();
+    run.stop_within(100);
+    // Each share is 5 ms, so twenty are asked; the bound wins over the call.
+    while let Some(call) = run.open("stop").first().cloned() {
+        run.pass(5);
+        run.vanishes(&call);
+    }
+    let outcomes = |wanted| {
+        let troubles = run.report().troubles.iter();
+        troubles.filter(|it| it.outcome == wanted).count()
+    };
+    assert_eq!(outcomes(StopOutcome::Aborted), 20);
+    assert_eq!(outcomes(StopOutcome::NotAsked), 30);
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"c000\" not-asked: the shutdown was still at work at its limit: shutdown deadline"
+    );
+}
+
+#[test]
+fn rule_14_what_is_aborted_at_the_very_deadline_may_still_vanish() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.up();
+    run.stop_within(1_000);
+    assert_eq!(run.pass(1_000), "abort stop db");
+    assert_eq!(run.vanishes("stop db"), "dispose db, stop failed");
+    assert_eq!(troubles(run.report()), "db aborted");
+    // One that is aborted just before the deadline has no less time for it.
+    let mut run = run_of(vec![timed("db", 999, 1)]);
+    run.up();
+    run.stop_within(1_000);
+    assert_eq!(run.pass(1_006), "abort stop db");
+    assert_eq!(run.vanishes("stop db"), "dispose db, stop failed");
+}
+
+#[test]
 fn rule_15_an_unconfirmed_dependent_does_not_keep_its_dependencies_up() {
     let mut run = pair();
     run.stop();
@@ -445,6 +485,20 @@ fn rule_16_force_never_makes_a_deadline_later() {
 }
 
 #[test]
+fn rule_16_force_during_a_rollback_shortens_it() {
+    let mut run = Run::of(&[("db", &[]), ("api", &["db"])]);
+    run.start();
+    run.ok("start db");
+    run.fails("start api");
+    assert_eq!(run.force(), "cancel stop db");
+    assert_eq!(run.pass(1_000), "abort stop db");
+    assert_eq!(
+        run.vanishes("stop db"),
+        "dispose db, start failed, stop failed"
+    );
+}
+
+#[test]
 fn rule_16_force_during_a_start_cancels_it_and_keeps_the_order() {
     let mut run = Run::of(&[("db", &[]), ("api", &["db"])]);
     run.start();
@@ -478,6 +532,33 @@ fn rule_16_force_during_a_repeated_stop_closes_what_is_kept_in_its_turn() {
     assert_eq!(run.ok("stop api"), "dispose api, stop db, cancel stop db");
     assert_eq!(run.ok("stop db"), "dispose db, stopped, stopped");
     assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+}
+
+#[test]
+fn rule_16_force_does_not_wait_for_a_dispose_that_hangs() {
+    let mut run = pair();
+    run.disposes_slowly("api");
+    run.stop();
+    assert_eq!(run.ok("stop api"), "dispose api");
+    assert_eq!(run.force(), "");
+    // Half of its second each, by weight of dispose (5 s) and of what is below (15 s): a quarter.
+    assert_eq!(run.pass(249), "");
+    assert_eq!(run.pass(1), "abort dispose api");
+    assert_eq!(run.vanishes("dispose api"), "stop db, cancel stop db");
+}
+
+#[test]
+fn rule_16_force_does_not_wait_for_tasks_that_hang() {
+    let mut run = pair();
+    run.lingers("api");
+    run.stop();
+    assert_eq!(run.ok("stop api"), "close api");
+    assert_eq!(run.force(), "");
+    assert_eq!(run.pass(500), "abort tasks of api");
+    assert_eq!(
+        run.scope_ends("api"),
+        "dispose api, stop db, cancel stop db"
+    );
 }
 
 #[test]
@@ -717,6 +798,36 @@ fn rule_18_a_back_off_of_a_stop_that_cannot_fit_fails_now() {
     assert_eq!(run.fails("stop db"), "");
     assert_eq!(run.pass(400), "stop db");
     assert_eq!(run.fails("stop db"), "stop failed", "1.2 s are too late");
+}
+
+#[test]
+fn rule_18_the_stop_of_a_late_ok_has_a_share_like_any_other() {
+    let mut run = Run::of(&[("db", &[]), ("api", &["db"])]);
+    run.start();
+    run.ok("start db");
+    run.stop_within(1_000);
+    assert_eq!(run.ok("start api"), "stop api");
+    assert_eq!(run.time_of("stop api"), ms(500));
+    assert_eq!(run.pass(500), "abort stop api");
+    assert_eq!(run.vanishes("stop api"), "dispose api, stop db");
+}
+
+#[test]
+fn rule_18_what_was_being_cleaned_up_when_the_stop_came_is_limited_by_it_too() {
+    let mut run = run_of(vec![
+        registration("db"),
+        degradable("api").depends_on(["db"]),
+    ]);
+    run.disposes_slowly("api");
+    run.start();
+    run.ok("start db");
+    run.fails("start api");
+    assert_eq!(run.stop_within(1_000), "");
+    assert_eq!(run.pass(250), "abort dispose api");
+    assert_eq!(
+        run.vanishes("dispose api"),
+        "start failed, stop db".replace("start failed, ", "")
+    );
 }
 
 #[test]
