@@ -155,6 +155,9 @@ impl Engine {
             deadline,
         });
         self.enter(now, id, ComponentState::Stopping, Reason::Failed);
+        if self.is_forced() {
+            self.cancel_stop(now, id);
+        }
     }
 
     pub(super) fn end_undo(&mut self, now: Time, id: ComponentId, outcome: CallOutcome) {
@@ -164,11 +167,24 @@ impl Engine {
             Ok(()) => self.note_outcome(id, StopOutcome::Stopped),
             Err(_) if aborted => self.note_outcome(id, StopOutcome::Aborted),
             Err(failure) => {
+                self.blame_undo(id, &failure);
                 self.emit_failed_attempt(now, id, Call::Stop, failure);
                 self.note_outcome(id, StopOutcome::Failed);
             }
         }
         self.close_failed_attempt(now, id);
+    }
+
+    /// What went wrong in undoing a start is an error of the stop that wanted it; otherwise the start's own stays.
+    fn blame_undo(&mut self, id: ComponentId, failure: &Arc<Failure>) {
+        if self.slot(id).cancelled {
+            self.slot(id).failure = Some(Arc::clone(failure));
+        }
+    }
+
+    pub(super) fn time_out_undo(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        self.blame_undo(id, &timeout("stop", limit));
+        self.abort_call(now, id, Call::Stop, limit, Phase::UndoAborted);
     }
 
     /// A start attempt has failed: its scope is closed before anything else happens (semantics 6).
@@ -469,7 +485,7 @@ impl Engine {
         match self.slot(id).phase {
             Phase::Starting => self.time_out_start(now, id, limit),
             Phase::StartCancelled => self.abort_start(now, id, limit),
-            Phase::Undoing => self.abort_call(now, id, Call::Stop, limit, Phase::UndoAborted),
+            Phase::Undoing => self.time_out_undo(now, id, limit),
             Phase::Closing => self.time_out_scope(now, id, limit),
             Phase::Disposing => self.time_out_dispose(now, id, limit),
             Phase::BackingOff => self.startable.insert(self.plan.rank(id)),
@@ -514,6 +530,9 @@ impl Engine {
     }
 
     pub(super) fn abort_start(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        if self.slot(id).cancelled {
+            self.slot(id).failure = Some(timeout("start", limit));
+        }
         self.note_outcome(id, StopOutcome::Aborted);
         self.abort_call(now, id, Call::Start, limit, Phase::StartAborted);
     }

@@ -408,7 +408,7 @@ impl Engine {
     }
 
     /// Tells a stop call to give up what is in flight (semantics 17).
-    fn cancel_stop(&mut self, now: Time, id: ComponentId) {
+    pub(super) fn cancel_stop(&mut self, now: Time, id: ComponentId) {
         let key = self.slot(id).stop_key(id);
         self.commands.push_back(Command::Cancel {
             call: Call::Stop,
@@ -598,7 +598,7 @@ impl Engine {
         let limit = Limit::GlobalDeadline;
         match self.slot(id).phase {
             Phase::Starting | Phase::StartCancelled => self.abort_start(now, id, limit),
-            Phase::Undoing => self.abort_call(now, id, Call::Stop, limit, Phase::UndoAborted),
+            Phase::Undoing => self.time_out_undo(now, id, limit),
             Phase::Stopping => self.time_out_stop(now, id, limit),
             Phase::StopBackingOff => {
                 self.note_outcome(id, StopOutcome::Aborted);

@@ -304,6 +304,36 @@ fn rule_13_a_dispose_that_fails_is_told_and_makes_no_stop_unclean() {
 }
 
 #[test]
+fn rule_13_the_failing_stop_of_a_late_ok_is_in_the_report() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.start();
+    run.stop();
+    run.ok("start db");
+    let stuck = Failure::error("connections are stuck");
+    run.fails_with("stop db", stuck);
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"db\" failed: connections are stuck"
+    );
+}
+
+#[test]
+fn rule_13_an_aborted_start_says_by_which_limit_and_not_what_an_earlier_run_said() {
+    let mut run = run_of(vec![degradable("db")]);
+    run.start();
+    run.fails("start db");
+    run.stop();
+    run.start();
+    run.stop();
+    run.pass(500);
+    run.vanishes("start db");
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"db\" aborted: start was still at work at its limit: abort grace"
+    );
+}
+
+#[test]
 fn rule_14_everything_that_started_is_asked_to_stop_whatever_the_others_do() {
     let mut run = chain();
     run.stop();
@@ -610,6 +640,19 @@ fn rule_17_only_force_cancels_the_token_of_a_stop() {
     run.stop();
     assert_eq!(run.force(), "cancel stop api");
     assert_eq!(run.force(), "", "once");
+}
+
+#[test]
+fn rule_17_force_cancels_the_stop_of_a_late_ok_too() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.start();
+    run.stop();
+    run.ok("start db");
+    assert_eq!(run.force(), "cancel stop db");
+    let mut run = Run::of(&[("db", &[])]);
+    run.start();
+    run.force();
+    assert_eq!(run.ok("start db"), "stop db, cancel stop db");
 }
 
 #[test]
