@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Class, Failure, FailureKind};
 use crate::plan::ComponentId;
 use crate::policy::{self, RetryPolicy};
 use crate::registration::Criticality;
@@ -99,7 +99,10 @@ impl Engine {
                 None => self.run_component(now, id),
             },
             Err(failure) => {
-                if !given_up {
+                // What ends an attempt that was given up is its limit, unless the value itself is spoiled.
+                let spoiled =
+                    failure.kind == FailureKind::Panic || failure.class == Class::Permanent;
+                if !given_up || spoiled {
                     slot.failure = Some(failure);
                 }
                 self.close_failed_attempt(now, id);
@@ -642,7 +645,5 @@ pub(super) fn earliest<const N: usize>(limits: [(Time, Limit); N]) -> (Time, Lim
 
 pub(super) fn timeout(what: &str, limit: Limit) -> Arc<Failure> {
     let message = format!("{what} was still at work at its limit: {}", limit.as_str());
-    Arc::new(
-        Failure::new(FailureKind::Timeout, message).with_class(crate::failure::Class::Transient),
-    )
+    Arc::new(Failure::new(FailureKind::Timeout, message).with_class(Class::Transient))
 }

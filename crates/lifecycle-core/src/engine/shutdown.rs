@@ -437,9 +437,11 @@ impl Engine {
             Phase::StopAborted => match outcome {
                 // It returned while it was being aborted, which is as good.
                 Ok(()) => self.close_stopped(now, id),
+                // The limit is what ended it, unless the value itself is spoiled.
                 Err(failure) => {
-                    let failure = self.slot(id).failure.clone().unwrap_or(failure);
-                    self.fail_stop_attempt(now, id, &failure);
+                    let limit = self.slot(id).failure.clone();
+                    let limit = limit.filter(|_| failure.kind != FailureKind::Panic);
+                    self.fail_stop_attempt(now, id, &limit.unwrap_or(failure));
                 }
             },
             _ => {}

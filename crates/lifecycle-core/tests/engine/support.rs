@@ -259,6 +259,11 @@ impl Run {
             .map(|(_, key)| *key)
     }
 
+    /// Whether the tasks of a lingering component are awaited.
+    pub(crate) fn is_closing(&self, name: &str) -> bool {
+        self.scopes.contains_key(name)
+    }
+
     pub(crate) fn state(&self, name: &str) -> State {
         self.engine
             .snapshot(self.now)

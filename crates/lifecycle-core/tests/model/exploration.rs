@@ -375,7 +375,7 @@ struct Book {
 }
 
 /// A step of the environment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     Start,
     CancelStart,
@@ -631,7 +631,7 @@ impl World {
             let Some(command) = self.engine.poll_command() else {
                 break;
             };
-            self.carry_out_one(case, command);
+            self.carry_out_one(case, &command);
         }
         self.pending.sort_unstable();
     }
@@ -657,14 +657,14 @@ impl World {
         }
     }
 
-    fn carry_out_one(&mut self, case: &Case, command: Command) {
-        match command {
+    fn carry_out_one(&mut self, case: &Case, command: &Command) {
+        match *command {
             Command::Call { call, key, .. } => self.call(case, call, key),
             Command::Cancel { call, key } => {
-                self.mark(Awaited::Call(call), key, |it| it.cancelled = true)
+                self.mark(Awaited::Call(call), key, |it| it.cancelled = true);
             }
             Command::Abort { call, key } => {
-                self.mark(Awaited::Call(call), key, |it| it.aborted = true)
+                self.mark(Awaited::Call(call), key, |it| it.aborted = true);
             }
             Command::CloseScope { key } => self.close(case, key),
             Command::AbortScope { key } => self.mark(Awaited::Scope, key, |it| it.aborted = true),
