@@ -12,17 +12,17 @@ use std::time::Instant;
 
 use exploration::{Case, explore};
 
+/// How many components each graph has.
+const COMPONENTS: usize = 3;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let given = |name: &str| arguments.iter().any(|it| it == name);
-    let (full, verbose) = (given("--full"), given("--verbose"));
-    let components = if full { 4 } else { 3 };
+    let verbose = std::env::args().skip(1).any(|it| it == "--verbose");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let began = Instant::now();
     let mut states = 0;
     let mut deepest = 0;
     let mut cases = 0;
-    for case in Case::all(components) {
+    for case in Case::all(COMPONENTS) {
         let name = format!("graph {} row {}", case.graph, case.row);
         let explored = explore(case, threads);
         if verbose {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         cases += 1;
     }
     println!(
-        "{cases} cases of {components} components, {states} states, {deepest} steps deep, {:.1} s on {threads} threads",
+        "{cases} cases of {COMPONENTS} components, {states} states, {deepest} steps deep, {:.1} s on {threads} threads",
         began.elapsed().as_secs_f64()
     );
     ExitCode::SUCCESS

@@ -122,8 +122,8 @@ const PLAIN: Row = Row {
     },
 };
 
-/// Every pair of values of every two columns stands in some row.
-const ROWS: [Row; 6] = [
+/// Rows in which every value meets the others' where they matter; the module's doc says what all rows share.
+const ROWS: [Row; 7] = [
     PLAIN,
     Row {
         criticality: [Degradable, Essential, Optional, Essential],
@@ -188,6 +188,17 @@ const ROWS: [Row; 6] = [
             starts: 1,
             stops: 1,
             losses: 1,
+            ..Budget::NONE
+        },
+        ..PLAIN
+    },
+    Row {
+        criticality: [Degradable, Essential, Essential, Essential],
+        holds: true,
+        budget: Budget {
+            starts: 1,
+            stops: 2,
+            forces: 1,
             ..Budget::NONE
         },
         ..PLAIN

@@ -48,3 +48,8 @@ fn no_invariant_breaks_with_retries_of_fresh_values_and_force() {
 fn no_invariant_breaks_with_slow_disposes_and_losses() {
     check(5);
 }
+
+#[test]
+fn no_invariant_breaks_when_a_failed_stop_is_repeated_and_forced() {
+    check(6);
+}
