@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
+#[expect(dead_code, reason = "the table needs a part of the driver")]
 #[path = "../tests/engine/support.rs"]
 mod support;
 #[path = "../tests/semantics/table.rs"]

@@ -104,3 +104,17 @@ fn nothing_starts_and_stops_at_once() {
     assert_eq!(run.start(), "started");
     assert_eq!(run.stop(), "stopped");
 }
+
+#[test]
+fn tasks_that_outlive_stop_are_joined_under_its_limit_and_then_aborted() {
+    let mut run = Run::of(&[("api", &[])]);
+    run.lingers("api");
+    run.start();
+    run.ok("start api");
+    run.stop();
+    assert_eq!(run.ok("stop api"), "close api");
+    assert!(run.is_closing("api"));
+    assert_eq!(run.pass(10_000), "abort tasks of api");
+    assert_eq!(run.scope_ends("api"), "dispose api, stop failed");
+    assert!(!run.is_closing("api"));
+}
