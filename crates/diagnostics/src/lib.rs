@@ -1,1 +1,40 @@
-//! (skeleton)
+//! The HTTP surface over one orchestrator: probes, metrics, and the lifecycle snapshot.
+//!
+//! [`Diagnostics`] is a component: it is up before any other and down after all of them, answers from a thread of its
+//! own, and reads what it tells from the orchestrator's [`Handle`](lifecycle_runtime::Handle). A host can mount further
+//! routes and say what else speaks against readiness. [`server`] is the listener underneath, for hosts that serve more.
+//!
+//! This crate knows neither host: no procedure, no peer, no configuration file, environment or signal.
+//!
+//! ```
+//! use diagnostics::Diagnostics;
+//! use lifecycle_runtime::Orchestrator;
+//!
+//! let mut builder = Orchestrator::builder();
+//! let diagnostics = Diagnostics::builder(builder.handle())
+//!     .bind("127.0.0.1:0".parse()?)
+//!     .build();
+//! builder.register(diagnostics.registration());
+//! let orchestrator = builder.build()?;
+//! # let _ = orchestrator;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod component;
+mod guard;
+mod health;
+mod metrics;
+mod problem;
+mod readiness;
+mod router;
+pub mod server;
+mod snapshot;
+mod thread;
+mod troubles;
+
+pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
+pub use metrics::{InstallError, install_recorder};
+pub use problem::Problem;
+pub use readiness::{Issue, Severity};

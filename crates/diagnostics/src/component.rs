@@ -1,0 +1,269 @@
+//! [`Diagnostics`]: the surface as a component.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use lifecycle_core::{BoxError, Lifecycle, Registration, StartContext, StopContext};
+use lifecycle_runtime::Handle;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+
+use crate::readiness::{Issue, Provider};
+use crate::router::{self, Shared, Surface};
+use crate::server::{self, Limits, Options};
+use crate::thread::Thread;
+use crate::troubles::Troubles;
+
+/// The name under which diagnostics are registered.
+pub const NAME: &str = "diagnostics";
+
+/// The address unless one is given.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+
+/// How many components have metrics of their own, unless set.
+const LISTED_COMPONENTS: usize = 200;
+
+/// The HTTP surface of one orchestrator, as a component of it. Cheap to clone; clones are the same component.
+///
+/// - `start` opens the port, or fails with an error that names the address; then it answers from a thread of its own,
+///   whatever becomes of the others' threads. Starting what runs does nothing.
+/// - It is ordered before everything else, so that it answers from before the first start of another component until
+///   after the last one is disposed.
+/// - `stop` closes the port, answers what is open within the drain limit, and cuts off the rest; a forced stop does so at
+///   once. Afterwards port and thread are free, and the component can be started again.
+///
+/// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, `/control/lifecycle`, and what the host mounts.
+#[derive(Clone)]
+pub struct Diagnostics {
+    shared: Arc<Inner>,
+}
+
+struct Inner {
+    options: Options,
+    surface: Shared,
+    extra: Router,
+    address: watch::Sender<Option<SocketAddr>>,
+    /// The serving thread; kept until it is gone.
+    thread: Mutex<Option<Arc<Thread>>>,
+}
+
+/// Collects what a host wants of its diagnostics.
+#[must_use]
+pub struct DiagnosticsBuilder {
+    options: Options,
+    handle: Handle,
+    recorder: Option<PrometheusHandle>,
+    listed_components: usize,
+    providers: Vec<Provider>,
+    extra: Router,
+}
+
+impl Diagnostics {
+    /// Begins with the orchestrator that shall be shown; on `127.0.0.1:9180` unless said otherwise.
+    pub fn builder(handle: Handle) -> DiagnosticsBuilder {
+        DiagnosticsBuilder {
+            options: Options::new(DEFAULT_ADDRESS),
+            handle,
+            recorder: None,
+            listed_components: LISTED_COMPONENTS,
+            providers: Vec::new(),
+            extra: Router::new(),
+        }
+    }
+
+    /// A registration as [`NAME`]: essential, and ordered before everything else.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        Registration::new(NAME, self.clone()).before_all()
+    }
+
+    /// The routes of this crate, for a further listener of the same host; without those that were mounted here.
+    ///
+    /// What they tell about single components is kept up to date while this component runs.
+    pub fn routes(&self) -> Router {
+        router::routes(Arc::clone(&self.shared.surface))
+    }
+
+    /// Where it listens: `None` while it does not. Wakes at each change.
+    #[must_use]
+    pub fn address(&self) -> watch::Receiver<Option<SocketAddr>> {
+        self.shared.address.subscribe()
+    }
+}
+
+impl DiagnosticsBuilder {
+    /// Listens on `address`; port 0 takes any free one.
+    pub const fn bind(mut self, address: SocketAddr) -> Self {
+        self.options.bind = address;
+        self
+    }
+
+    /// Sets what a client may take.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Lets requests in that are addressed to one of `hosts`; see [`Options::hosts`].
+    pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.options.hosts.extend(hosts.into_iter().map(Into::into));
+        self
+    }
+
+    /// Shows what `recorder` has collected, and tidies it up every five seconds.
+    pub fn metrics(mut self, recorder: PrometheusHandle) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Sets up to how many components have metrics of their own (200); with more they are counted by their label `group`,
+    /// and only failing ones have their own.
+    pub const fn listed_components(mut self, count: usize) -> Self {
+        self.listed_components = count;
+        self
+    }
+
+    /// Adds to readiness what `provider` says. It is called for every probe, on the thread that answers all of them: it
+    /// must neither block nor take long.
+    pub fn issues(mut self, provider: impl Fn() -> Vec<Issue> + Send + Sync + 'static) -> Self {
+        self.providers.push(Arc::new(provider));
+        self
+    }
+
+    /// Mounts a route. Its handlers run on the thread of the probes: they must not block it.
+    ///
+    /// # Panics
+    ///
+    /// When `path` is taken.
+    pub fn route(mut self, path: &str, handlers: MethodRouter) -> Self {
+        self.extra = self.extra.route(path, handlers);
+        self
+    }
+
+    /// Mounts the routes of `router`, as [`route`](Self::route).
+    ///
+    /// # Panics
+    ///
+    /// When one of its paths is taken, or it has a fallback: what nobody knows is refused by the server.
+    pub fn merge(mut self, router: Router) -> Self {
+        self.extra = self.extra.merge(router);
+        self
+    }
+
+    /// Makes the component; nothing is opened before it is started.
+    #[must_use]
+    pub fn build(self) -> Diagnostics {
+        let surface = Surface {
+            handle: self.handle,
+            troubles: Troubles::default(),
+            providers: self.providers,
+            recorder: self.recorder,
+            listed_components: self.listed_components,
+            instance: instance(),
+        };
+        Diagnostics {
+            shared: Arc::new(Inner {
+                options: self.options,
+                surface: Arc::new(surface),
+                extra: self.extra,
+                address: watch::channel(None).0,
+                thread: Mutex::new(None),
+            }),
+        }
+    }
+}
+
+/// Another number in every process: the time of its making.
+fn instance() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.map_or(0, |it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl Inner {
+    fn open(&self) -> Result<Arc<Thread>, BoxError> {
+        let routes = router::routes(Arc::clone(&self.surface)).merge(self.extra.clone());
+        let bound = server::bind(&self.options, routes)?;
+        let thread = Thread::serve(bound, Arc::clone(&self.surface))?;
+        let thread = Arc::new(thread);
+        *self.slot() = Some(Arc::clone(&thread));
+        Ok(thread)
+    }
+
+    fn running(&self) -> Option<Arc<Thread>> {
+        self.slot().clone()
+    }
+
+    /// Waits for the end of the thread, and forgets it. Dropped half-way, it can be repeated.
+    async fn join(&self, thread: &Thread) {
+        thread.join().await;
+        self.slot().take();
+        self.address.send_replace(None);
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Thread>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lifecycle for Diagnostics {
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        if self.shared.running().is_some() {
+            return Ok(());
+        }
+        let thread = self.shared.open()?;
+        self.shared.address.send_replace(Some(thread.address));
+        tracing::info!(address = %thread.address, "diagnostics are listening");
+        let (ended, run) = (thread.ended(), cx.run_token());
+        cx.spawn("thread", async move {
+            match run.run_until_cancelled(ended.cancelled()).await {
+                Some(()) => Err("the diagnostics' thread ended"),
+                None => Ok(()),
+            }
+        });
+        Ok(())
+    }
+
+    async fn stop(&self, cx: &StopContext) -> Result<(), BoxError> {
+        let Some(thread) = self.shared.running() else {
+            return Ok(());
+        };
+        thread.closing.drain.cancel();
+        tokio::select! {
+            biased;
+            () = cx.forced() => thread.closing.abort.cancel(),
+            () = thread.join() => {}
+        }
+        self.shared.join(&thread).await;
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        if let Some(thread) = self.shared.running() {
+            thread.closing.abort.cancel();
+            self.shared.join(&thread).await;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Diagnostics")
+            .field("options", &self.shared.options)
+            .field("address", &*self.shared.address.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DiagnosticsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiagnosticsBuilder")
+            .field("options", &self.options)
+            .field("providers", &self.providers.len())
+            .finish_non_exhaustive()
+    }
+}

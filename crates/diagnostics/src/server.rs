@@ -1,0 +1,253 @@
+//! A small HTTP/1.1 listener for control surfaces: bounded in connections, time and body size, and in how long it takes
+//! to close.
+//!
+//! `axum::serve` has no limit on connections or on the time for a request's head, and no deadline for draining, so that
+//! one slow client could hold up a stop for ever; hence the accept loop here, on hyper's connections.
+//!
+//! Invariants:
+//!
+//! 1. When [`Bound::serve`] completes or is dropped, no task of it is alive and its port is free.
+//! 2. It completes within the drain limit after it was asked to drain, and at once after it was asked to abort.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::guard::{self, Guard};
+
+/// How long the loop rests when the system refuses a connection, as it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a client may take of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many connections are open at most; further ones wait in the system's queue. Default: 256.
+    pub connections: usize,
+    /// How long a connection may take to send the head of a request, also between two requests. Default: 10 s.
+    pub head: Duration,
+    /// How long a request may take until its answer begins. Default: 30 s.
+    pub request: Duration,
+    /// The largest body of a request in bytes. Default: 64 KiB.
+    pub body: usize,
+    /// How long open requests may take once the server shall close; then they are cut off. Default: 2 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            body: 64 * 1024,
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a server listens on, and what it lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The address; port 0 takes any free one.
+    pub bind: SocketAddr,
+    /// What a client may take.
+    pub limits: Limits,
+    /// Names that the `Host` header may carry, beside those of loopback. On loopback every other name is refused: a web
+    /// page whose name was made to resolve to this machine must not reach us. Elsewhere an empty list lets all in.
+    pub hosts: Vec<String>,
+}
+
+impl Options {
+    /// Listens on `bind`, with the default limits.
+    #[must_use]
+    pub fn new(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            limits: Limits::default(),
+            hosts: Vec::new(),
+        }
+    }
+}
+
+/// A port could not be opened: another process has it, or the address is not this machine's. Nothing is left open.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}/tcp")]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// An open port, and what it will serve. From now on clients can connect; they are answered by [`serve`](Self::serve).
+#[derive(Debug)]
+pub struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    router: Router,
+}
+
+/// Ends a server: two tokens, of which either closes the port.
+#[derive(Clone, Debug, Default)]
+pub struct Closing {
+    /// Cancelled when open requests shall be answered and nothing else.
+    pub drain: CancellationToken,
+    /// Cancelled when they shall be cut off.
+    pub abort: CancellationToken,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// How many connections had to be cut off.
+    pub cut_off: usize,
+}
+
+/// Opens the port for `router`, which is given a 404 and a 405 as problem documents and the limits of `options`.
+///
+/// # Errors
+///
+/// [`BindError`] names the address.
+pub fn bind(options: &Options, router: Router) -> Result<Bound, BindError> {
+    let address = options.bind;
+    let wrap = |source| BindError { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(wrap)?;
+    listener.set_nonblocking(true).map_err(wrap)?;
+    let address = listener.local_addr().map_err(wrap)?;
+    let guard = Guard::new(address, options);
+    Ok(Bound {
+        listener,
+        address,
+        limits: options.limits,
+        router: guard::wrap(router, guard),
+    })
+}
+
+impl Bound {
+    /// Where it listens, with the port that was taken.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `closing` says otherwise; then closes the port at once and idle connections too, and waits for open
+    /// requests as long as the drain limit allows.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime refuses the socket; the port is closed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the port and cuts off every connection.
+    pub async fn serve(self, closing: &Closing) -> io::Result<Served> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let service = TowerToHyperService::new(self.router);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = closing.begun() => break,
+                Some(ended) = connections.join_next() => note(ended),
+                accepted = listener.accept(), if connections.len() < self.limits.connections => match accepted {
+                    Ok((stream, _)) => {
+                        let drain = closing.drain.clone();
+                        connections.spawn(connection(stream, service.clone(), self.limits.head, drain));
+                    }
+                    Err(error) => rest(&error).await,
+                },
+            }
+        }
+        drop(listener);
+        Ok(close(connections, self.limits.drain, closing).await)
+    }
+}
+
+impl Closing {
+    /// Both tokens alive.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    async fn begun(&self) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = self.abort.cancelled() => {}
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    service: TowerToHyperService<Router>,
+    head: Duration,
+    drain: CancellationToken,
+) {
+    // Answers are small and whole: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = drain.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Keeps invariants 1 and 2.
+async fn close(mut connections: JoinSet<()>, limit: Duration, closing: &Closing) -> Served {
+    let all_ended = async {
+        while let Some(ended) = connections.join_next().await {
+            note(ended);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = closing.abort.cancelled() => {}
+        _ = tokio::time::timeout(limit, all_ended) => {}
+    }
+    let cut_off = connections.len();
+    connections.shutdown().await;
+    Served { cut_off }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!("a handler panicked; its connection was closed");
+    }
+}
+
+async fn rest(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    // These are about one client, who is gone already.
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        return;
+    }
+    tracing::warn!(%error, "a connection cannot be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}

@@ -1,0 +1,330 @@
+//! `/control/lifecycle`: the snapshot as a document.
+//!
+//! Its entity tag is the sequence number of the last event it contains, with the process it was counted in and the issues
+//! that no event tells of. It is weak: the document says when it was taken, and durations go on.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use lifecycle_core::engine::{Awaited, ComponentState, Snapshot};
+use lifecycle_core::{ComponentId, Failure, Nanos, Time};
+use lifecycle_runtime::Clock;
+use serde::Serialize;
+
+use crate::problem::Problem;
+use crate::readiness::{Issue, Readiness};
+use crate::router::{Shared, Surface};
+
+/// The schema of the document. It changes only when an old reader would be misled; a mere addition keeps it.
+const SCHEMA: &str = "v1";
+
+/// How many issues the document lists.
+const LISTED: usize = 100;
+
+/// The document, or 304 when the reader has it.
+pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> Response {
+    let (readiness, _) = surface.readiness(LISTED);
+    let tag = entity_tag(&surface, surface.status().sequence, &readiness);
+    if knows(&headers, &tag) {
+        return tagged(StatusCode::NOT_MODIFIED, &tag);
+    }
+    let Ok(snapshot) = surface.handle.snapshot().await else {
+        let detail = "the orchestrator is gone: nobody knows the state of its components";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    };
+    // Asked again: the snapshot may be newer than what was compared.
+    let tag = entity_tag(&surface, snapshot.sequence, &readiness);
+    let document = Json(document(&snapshot, surface.handle.clock(), &readiness));
+    (tagged(StatusCode::OK, &tag).into_parts().0, document).into_response()
+}
+
+fn tagged(status: StatusCode, tag: &str) -> Response {
+    let mut response = status.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(ETAG, tag);
+    }
+    response
+}
+
+fn entity_tag(surface: &Surface, sequence: u64, readiness: &Readiness) -> String {
+    let mut hasher = DefaultHasher::new();
+    readiness.issues.hash(&mut hasher);
+    let issues = hasher.finish();
+    format!("W/\"{:x}-{sequence}-{issues:x}\"", surface.instance)
+}
+
+/// Whether the request names `tag` among those that it knows; compared weakly.
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let opaque = |it: &str| it.trim().trim_start_matches("W/").to_owned();
+    let listed = headers.get_all(IF_NONE_MATCH).iter();
+    let mut listed = listed.filter_map(|it| it.to_str().ok());
+    listed.any(|it| it.trim() == "*" || it.split(',').any(|known| opaque(known) == opaque(tag)))
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema_version: &'static str,
+    captured_at: String,
+    orchestrator: Orchestrator,
+    readiness: Ready<'a>,
+    counts: BTreeMap<&'static str, usize>,
+    components: Vec<Component<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Orchestrator {
+    state: &'static str,
+    since: String,
+    reason: &'static str,
+    run: u64,
+    sequence: u64,
+    stop_deadline: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    degraded: bool,
+    issues: Vec<IssueRow<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct IssueRow<'a> {
+    issue: &'a str,
+    severity: &'static str,
+    message: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Component<'a> {
+    name: &'a str,
+    aliases: Vec<&'a str>,
+    state: &'static str,
+    since: String,
+    reason: &'static str,
+    criticality: &'static str,
+    generation: u32,
+    /// 0 when no attempt of the phase was made.
+    attempt: u32,
+    max_attempts: u32,
+    retry_at: Option<String>,
+    waiting_on: Vec<Waiting<'a>>,
+    cause: Option<&'a str>,
+    last_error: Option<LastError<'a>>,
+    depth: u32,
+    dependencies: Vec<Dependency<'a>>,
+    labels: BTreeMap<&'a str, &'a str>,
+    durations: Durations,
+}
+
+#[derive(Debug, Serialize)]
+struct Waiting<'a> {
+    component: &'a str,
+    /// The edge to a dependency; null for a dependent that must be down first.
+    edge: Option<&'static str>,
+    state: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct LastError<'a> {
+    kind: &'static str,
+    message: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Dependency<'a> {
+    component: &'a str,
+    edge: &'static str,
+}
+
+/// How the time of this run was spent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Durations {
+    waiting_ms: f64,
+    working_ms: f64,
+    backing_off_ms: f64,
+}
+
+fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) -> Document<'a> {
+    let writer = Writer { snapshot, clock };
+    let ids = snapshot.plan.by_name().iter();
+    Document {
+        schema_version: SCHEMA,
+        captured_at: timestamp(clock, snapshot.at),
+        orchestrator: writer.orchestrator(),
+        readiness: Ready {
+            ready: readiness.ready,
+            degraded: readiness.is_degraded(),
+            issues: readiness.issues.iter().map(issue_row).collect(),
+        },
+        counts: counts(snapshot),
+        components: ids.map(|id| writer.component(*id)).collect(),
+    }
+}
+
+fn issue_row(issue: &Issue) -> IssueRow<'_> {
+    IssueRow {
+        issue: &issue.name,
+        severity: issue.severity.as_str(),
+        message: issue.message.as_deref(),
+    }
+}
+
+fn counts(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
+    let mut counts: BTreeMap<_, _> = ComponentState::ALL.map(|it| (it.as_str(), 0)).into();
+    for row in &snapshot.components {
+        *counts.entry(row.state.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+struct Writer<'a> {
+    snapshot: &'a Snapshot,
+    clock: Clock,
+}
+
+impl<'a> Writer<'a> {
+    fn orchestrator(&self) -> Orchestrator {
+        let snapshot = self.snapshot;
+        Orchestrator {
+            state: snapshot.state.as_str(),
+            since: self.time(snapshot.since),
+            reason: snapshot.reason.as_str(),
+            run: snapshot.run,
+            sequence: snapshot.sequence,
+            stop_deadline: snapshot.stop_deadline.map(|it| self.time(it)),
+        }
+    }
+
+    fn component(&self, id: ComponentId) -> Component<'a> {
+        let plan = &self.snapshot.plan;
+        let row = self.snapshot.component(id);
+        let labels = plan.labels(id).iter();
+        Component {
+            name: self.name(id),
+            aliases: plan.aliases(id).map(|it| it.as_str()).collect(),
+            state: row.state.as_str(),
+            since: self.time(row.since),
+            reason: row.reason.as_str(),
+            criticality: plan.criticality(id).as_str(),
+            generation: row.generation,
+            attempt: row.attempt,
+            max_attempts: self.max_attempts(id, row.state),
+            retry_at: row.retry_at.map(|it| self.time(it)),
+            waiting_on: self.waiting_on(id),
+            cause: row.cause.map(|it| self.name(it)),
+            last_error: row.failure.as_deref().map(last_error),
+            depth: plan.depth(id),
+            dependencies: self.dependencies(id),
+            labels: labels.map(|(key, value)| (&**key, &**value)).collect(),
+            durations: Durations {
+                waiting_ms: millis(row.waited),
+                working_ms: millis(row.worked),
+                backing_off_ms: millis(row.backed_off),
+            },
+        }
+    }
+
+    /// That of the phase in which the component is or was last.
+    fn max_attempts(&self, id: ComponentId, state: ComponentState) -> u32 {
+        let policies = self.snapshot.plan.policies(id);
+        let policy = match state {
+            ComponentState::Stopping | ComponentState::Stopped => &policies.stop,
+            ComponentState::Created
+            | ComponentState::Starting
+            | ComponentState::Running
+            | ComponentState::Faulted
+            | ComponentState::Waiting
+            | ComponentState::BackingOff => &policies.start,
+        };
+        policy.max_attempts.get()
+    }
+
+    fn waiting_on(&self, id: ComponentId) -> Vec<Waiting<'a>> {
+        let awaited = self.snapshot.awaited(id);
+        let row = |it: Awaited| Waiting {
+            component: self.name(it.component),
+            edge: it.edge.map(|edge| edge.as_str()),
+            state: it.state.as_str(),
+        };
+        awaited.into_iter().map(row).collect()
+    }
+
+    fn dependencies(&self, id: ComponentId) -> Vec<Dependency<'a>> {
+        let edges = self.snapshot.plan.dependencies(id).iter();
+        edges
+            .map(|edge| Dependency {
+                component: self.name(edge.component),
+                edge: edge.kind.as_str(),
+            })
+            .collect()
+    }
+
+    fn name(&self, id: ComponentId) -> &'a str {
+        self.snapshot.name(id).as_str()
+    }
+
+    fn time(&self, time: Time) -> String {
+        timestamp(self.clock, time)
+    }
+}
+
+fn last_error(failure: &Failure) -> LastError<'_> {
+    LastError {
+        kind: failure.kind.as_str(),
+        message: &failure.message,
+    }
+}
+
+fn millis(length: Nanos) -> f64 {
+    // To the microsecond: more would only be noise.
+    (length.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn timestamp(clock: Clock, time: Time) -> String {
+    rfc3339(clock.system_time(time))
+}
+
+/// Never fails: a time that the calendar cannot hold is written as the last one that it can.
+fn rfc3339(time: SystemTime) -> String {
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    format!("{timestamp:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_700);
+        assert_eq!(rfc3339(time), "1970-01-01T00:00:01.500Z");
+    }
+
+    #[test]
+    fn a_tag_is_known_weakly_in_a_list_and_by_a_star() {
+        let tag = "W/\"1-2-3\"";
+        for known in ["W/\"1-2-3\"", "\"1-2-3\"", "\"x\", W/\"1-2-3\"", "*"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, known.parse().unwrap());
+            assert!(knows(&headers, tag), "{known}");
+        }
+        let mut headers = HeaderMap::new();
+        assert!(!knows(&headers, tag));
+        headers.insert(IF_NONE_MATCH, HeaderValue::from_static("W/\"1-2-4\""));
+        assert!(!knows(&headers, tag));
+    }
+}
