@@ -123,7 +123,6 @@ pub(crate) const TABLE: &[Row] = &[
         name: "control-plane-host",
         layer: Layer::Binaries,
         external: External::Only(&[
-            "anyhow",
             "axum",
             "clap",
             "jiff",
@@ -132,6 +131,8 @@ pub(crate) const TABLE: &[Row] = &[
             "tokio-util",
             "toml",
             "tracing",
+            // Checks log filters before anything starts.
+            "tracing-subscriber",
         ]),
         silent_about: &[],
     },

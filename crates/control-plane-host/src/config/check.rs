@@ -1,0 +1,166 @@
+//! Rules that no single value can break.
+
+use std::net::SocketAddr;
+
+use lifecycle_core::{GraphFault, Plan, Registration, component};
+use mesh::gossip::OptionFault;
+
+use crate::config::Config;
+use crate::config::fault::{Fault, Place};
+use crate::config::layers::{Key, Layers};
+use crate::host::COMPONENTS;
+
+/// The options of gossip that are compared with each other.
+const INTERVALS: [&str; 4] = [
+    "gossip-interval",
+    "suspicion-interval",
+    "leave-interval",
+    "dead-node-grace",
+];
+
+/// Adds every fault of the whole.
+pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
+    let mut checker = Checker {
+        config,
+        layers,
+        faults,
+    };
+    checker.check_exposure();
+    checker.check_ports();
+    checker.check_gossip();
+    checker.check_policies();
+}
+
+struct Checker<'a> {
+    config: &'a Config,
+    layers: &'a Layers,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn check_exposure(&mut self) {
+        for (section, address) in self.listeners() {
+            if !address.ip().to_canonical().is_loopback() && !self.config.insecure {
+                self.blame(
+                    Key::of(&[section, "address"]),
+                    format!(
+                        "{address} can be reached from other machines, and nothing there asks for credentials"
+                    ),
+                    "use a loopback address, or set `insecure = true` on a network that you trust",
+                );
+            }
+        }
+    }
+
+    fn check_ports(&mut self) {
+        let [(_, first), (section, second)] = self.listeners();
+        let same_machine = first.ip() == second.ip()
+            || first.ip().is_unspecified()
+            || second.ip().is_unspecified();
+        if first.port() != 0 && first.port() == second.port() && same_machine {
+            self.blame(
+                Key::of(&[section, "address"]),
+                format!("{second} is taken by diagnostics.address ({first})"),
+                "give each listener a port of its own",
+            );
+        }
+    }
+
+    fn listeners(&self) -> [(&'static str, SocketAddr); 2] {
+        [
+            ("diagnostics", self.config.diagnostics.address),
+            ("http", self.config.http.address),
+        ]
+    }
+
+    fn check_gossip(&mut self) {
+        if !self.config.gossip.enabled {
+            return;
+        }
+        let Err(invalid) = self.config.gossip_options().check() else {
+            return;
+        };
+        let interval = |it: &OptionFault| INTERVALS.contains(&it.option);
+        // An interval that could not be read is its default here: what it is compared with is not to blame.
+        let unreadable = self.has_flawed_interval();
+        for fault in invalid.faults {
+            if !(unreadable && interval(&fault)) {
+                let key = Key::of(&["gossip", fault.option]);
+                self.blame(key, fault.rule, &fault.remedy);
+            }
+        }
+    }
+
+    fn has_flawed_interval(&self) -> bool {
+        let keys = INTERVALS.map(|it| Key::of(&["gossip", it]).to_string());
+        self.faults.iter().any(|it| keys.contains(&it.key))
+    }
+
+    /// Asks the core itself, with components that do nothing.
+    fn check_policies(&mut self) {
+        let stub = |name| {
+            let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+            self.config.apply_policies(Registration::new(name, idle))
+        };
+        let registrations = COMPONENTS.map(stub).into();
+        let compiled = Plan::compile(registrations, self.config.defaults.clone());
+        for fault in compiled.err().into_iter().flat_map(|it| it.faults) {
+            self.blame_policy(&fault);
+        }
+    }
+
+    fn blame_policy(&mut self, fault: &GraphFault) {
+        let (section, phase, fault) = match fault {
+            GraphFault::Defaults { phase, fault } => (Key::of(&["defaults"]), *phase, fault),
+            GraphFault::Policy {
+                component,
+                phase,
+                fault,
+            } => (self.section_of(component.as_str()), *phase, fault),
+            other => {
+                self.blame(Key::default(), other.to_string(), "");
+                return;
+            }
+        };
+        let phase_key = section.join(phase);
+        let key = match field_of(fault) {
+            Some(field) if matches!(phase, "start" | "stop") => phase_key.join(field),
+            Some(_) | None => phase_key,
+        };
+        let (rule, remedy) = fault.split_once("; ").unwrap_or((fault, ""));
+        self.blame(key, rule.to_owned(), remedy);
+    }
+
+    /// The section of a component, as it is spelled in the configuration.
+    fn section_of(&self, component: &str) -> Key {
+        let mut named = self.config.components.keys();
+        let spelled = named.find(|it| it.trim().eq_ignore_ascii_case(component));
+        Key::of(&["components", spelled.map_or(component, String::as_str)])
+    }
+
+    fn blame(&mut self, key: Key, rule: impl Into<String>, remedy: &str) {
+        let place = match self.layers.place(&key) {
+            Place::Default if key != Key::default() => self.layers.place(&key.parent()),
+            place => place,
+        };
+        self.faults.push(Fault {
+            place,
+            key: key.to_string(),
+            rule: rule.into(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}
+
+/// The field that a fault of a retry policy is about; its first words say so.
+fn field_of(fault: &str) -> Option<&'static str> {
+    [
+        ("max-attempts", "max-attempts"),
+        ("attempt-timeout", "attempt-timeout"),
+        ("total", "total"),
+        ("back-off", "backoff"),
+        ("a back-off", "backoff"),
+    ]
+    .into_iter()
+    .find_map(|(begin, field)| fault.starts_with(begin).then_some(field))
+}

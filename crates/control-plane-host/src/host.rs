@@ -1,0 +1,150 @@
+//! The wiring: which components there are, and which edges between them.
+//!
+//! | component | edges | criticality |
+//! |---|---|---|
+//! | `diagnostics` | none; everything else comes after it | essential |
+//! | `mesh-gossip`, when enabled | none | degradable |
+//! | `control-plane:http` | hard: `mesh-gossip`, when that is enabled | essential |
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diagnostics::server::{Limits, Options};
+use diagnostics::{Diagnostics, DiagnosticsBuilder};
+use lifecycle_core::{BoxError, Registration};
+use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
+use mesh::gossip::{self, Members, Membership};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::herald::Herald;
+use crate::http::ControlHttp;
+use crate::peers;
+
+/// The name of the control listener.
+pub const CONTROL_HTTP: &str = "control-plane:http";
+
+/// Every name under which this host registers a component, whether it is enabled or not.
+pub const COMPONENTS: [&str; 3] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP];
+
+/// How long open requests of the control listener may take once it shall close.
+const CONTROL_DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
+/// code.
+///
+/// When everything runs, the addresses that were bound are printed on standard output, one a line.
+#[must_use]
+pub fn run(config: &Config) -> ExitCode {
+    let herald = Arc::new(Herald::new(&config.service_name));
+    let settings = HostConfig {
+        log: config.log.settings(),
+        ..HostConfig::default()
+    };
+    let code = Host::main(settings, |builder| {
+        let recorder = diagnostics::install_recorder()?;
+        let diagnostics = Diagnostics::builder(builder.handle()).metrics(recorder);
+        let ports = connect(config, builder, diagnostics)?;
+        herald.starting();
+        // What it has not told when the runtime ends is told below.
+        tokio::spawn(Arc::clone(&herald).follow(builder.handle(), ports));
+        Ok(())
+    });
+    herald.stopped();
+    code
+}
+
+/// Registers every component that `config` asks for, with its policies, and sets the defaults. Opens nothing.
+///
+/// The metrics of the process are not shown: installing a recorder is for [`run`].
+///
+/// # Errors
+///
+/// When gossip refuses its options; a [`Config`] that was loaded has been checked for that.
+pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports, BoxError> {
+    let diagnostics = Diagnostics::builder(builder.handle());
+    connect(config, builder, diagnostics)
+}
+
+/// Where the components listen: `None` while they do not, or are switched off.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    diagnostics: watch::Receiver<Option<SocketAddr>>,
+    http: watch::Receiver<Option<SocketAddr>>,
+    members: Option<Members>,
+}
+
+impl Ports {
+    /// That of the probes, TCP.
+    #[must_use]
+    pub fn diagnostics(&self) -> Option<SocketAddr> {
+        *self.diagnostics.borrow()
+    }
+
+    /// That of the control listener, TCP.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        *self.http.borrow()
+    }
+
+    /// That of gossip, UDP.
+    #[must_use]
+    pub fn gossip(&self) -> Option<SocketAddr> {
+        self.members.as_ref().and_then(|it| it.view().address)
+    }
+}
+
+fn connect(
+    config: &Config,
+    builder: &mut OrchestratorBuilder,
+    diagnostics: DiagnosticsBuilder,
+) -> Result<Ports, BoxError> {
+    let diagnostics = diagnostics
+        .bind(config.diagnostics.address)
+        .allow_hosts(&config.diagnostics.hosts)
+        .build();
+    let gossip = gossip_of(config)?;
+    let (registration, members) = gossip.unzip();
+    let http = Arc::new(control_http(config, &diagnostics, members.as_ref()));
+    let ports = Ports {
+        diagnostics: diagnostics.address(),
+        http: http.address(),
+        members,
+    };
+
+    let needed = registration.as_ref().map(|it| it.name.clone());
+    let http = Registration::new(CONTROL_HTTP, http).depends_on(needed);
+    let all = [Some(diagnostics.registration()), registration, Some(http)];
+    let all = all.into_iter().flatten();
+    builder
+        .defaults(config.defaults.clone())
+        .registrations(all.map(|it| config.apply_policies(it)));
+    Ok(ports)
+}
+
+fn gossip_of(config: &Config) -> Result<Option<(Registration, Members)>, BoxError> {
+    if !config.gossip.enabled {
+        return Ok(None);
+    }
+    Ok(Some(gossip::registration(config.gossip_options())?))
+}
+
+fn control_http(
+    config: &Config,
+    diagnostics: &Diagnostics,
+    members: Option<&Members>,
+) -> ControlHttp {
+    let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
+    let options = Options {
+        limits: Limits {
+            drain: CONTROL_DRAIN,
+            ..Limits::default()
+        },
+        hosts: config.http.hosts.clone(),
+        ..Options::new(config.http.address)
+    };
+    let routes = diagnostics.routes().merge(peers::routes(members));
+    ControlHttp::new(options, routes)
+}

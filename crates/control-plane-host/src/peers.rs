@@ -1,0 +1,43 @@
+//! `/control/peers`: the members as this node sees them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use mesh::gossip::{Membership, Peer};
+use serde::Serialize;
+
+/// The schema of the document; a mere addition keeps it.
+const SCHEMA: &str = "v1";
+
+/// Nobody gossips when it is switched off.
+type Members = Option<Arc<dyn Membership>>;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: &'static str,
+    generated_at: String,
+    /// `null` when gossip is switched off.
+    local_node_id: Option<String>,
+    peers: Vec<Peer>,
+}
+
+/// The routes, under today's name and the one of old.
+pub(crate) fn routes(members: Members) -> Router {
+    Router::new()
+        .route("/control/peers", get(list))
+        .route("/omnirelay/control/peers", get(list))
+        .with_state(members)
+}
+
+async fn list(State(members): State<Members>) -> Json<Document> {
+    let view = members.map(|it| it.view());
+    Json(Document {
+        schema_version: SCHEMA,
+        generated_at: format!("{:.3}", jiff::Timestamp::now()),
+        local_node_id: view.as_ref().map(|it| it.local_node_id.clone()),
+        peers: view.map_or_else(Vec::new, |it| it.peers.clone()),
+    })
+}
