@@ -1,9 +1,11 @@
-//! The project's own commands: the layer boundary, the gate, and shortcuts to the model checker.
+//! The project's own commands: the layer boundary, the documents, the gate, and shortcuts to the
+//! model checker.
 //!
 //! It is outside the layers: it reads every crate and no crate depends on it. Run it as
 //! `cargo xtask <command>`.
 
 mod check_deps;
+mod check_docs;
 mod ci;
 mod example;
 mod model;
@@ -28,7 +30,9 @@ struct Cli {
 enum Command {
     /// Proves the layering of the workspace from its dependency graph
     CheckDeps(check_deps::Args),
-    /// Runs the whole gate: formatting, lints, boundary, licences, advisories, docs and tests
+    /// Holds the documents against the tests, files and decisions that they name
+    CheckDocs(check_docs::Args),
+    /// Runs the whole gate: formatting, lints, boundary, documents, licences, advisories and tests
     Ci(ci::Args),
     /// Runs the tests and doctests as the gate does
     Test,
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::CheckDeps(args) => check_deps::run(&args),
+        Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),

@@ -31,7 +31,7 @@ fn check(fixture: &str, rule: Rule, places: &[&str]) {
 }
 
 #[test]
-fn this_workspace_keeps_every_rule() {
+fn contract_b20_this_workspace_keeps_every_rule() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let report = Workspace::load(&manifest, &[]).and_then(|it| it.check());
     let violations = report.expect("a workspace that resolves").violations;
