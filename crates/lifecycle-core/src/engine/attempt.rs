@@ -24,7 +24,12 @@ impl Engine {
     pub(super) fn begin_attempt(&mut self, now: Time, id: ComponentId) {
         let plan = Arc::clone(&self.plan);
         let policy = &plan.policies(id).start;
-        let first = self.slot(id).phase == Phase::Waiting;
+        let phase = self.slot(id).phase;
+        // The step that met its last edge may have failed it by another one.
+        if !matches!(phase, Phase::Waiting | Phase::BackingOff) {
+            return;
+        }
+        let first = phase == Phase::Waiting;
         if let (false, Some(lost)) = (first, self.lost_dependency(id)) {
             self.give_up_without(now, id, lost);
             return;

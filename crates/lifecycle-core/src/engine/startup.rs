@@ -279,6 +279,8 @@ impl Engine {
         slot.cause = Some(root.component);
         slot.failure = Some(root.failure);
         slot.retry_delay = None;
+        // Otherwise a rollback that begins here would take it for one that backs off, and dispose it too.
+        slot.phase = Phase::Idle;
         self.fail_start(now, id);
         self.dispose(now, id);
     }

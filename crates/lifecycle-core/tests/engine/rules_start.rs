@@ -319,6 +319,81 @@ fn rule_08_a_loop_that_returns_before_stop_is_completed_and_stopped() {
 }
 
 #[test]
+fn rule_08_a_completed_provider_is_a_loss_for_who_waits_for_it() {
+    let mut run = run_of(vec![
+        degradable("job"),
+        registration("db"),
+        degradable("hard").depends_on(["job", "db"]),
+        registration("soft").wants(["job"]).depends_on(["db"]),
+    ]);
+    run.start();
+    run.ok("start job");
+    run.task_ends("job", Ok(()));
+    assert_eq!(run.state("hard"), State::Faulted);
+    assert_eq!(run.ok("start db"), "start soft");
+}
+
+#[test]
+fn rule_08_a_loop_that_completes_before_start_returns_releases_nobody_who_needs_it() {
+    let mut run = run_of(vec![
+        degradable("job"),
+        degradable("hard").depends_on(["job"]),
+        registration("soft").wants(["job"]),
+    ]);
+    run.start();
+    run.task_ends("job", Ok(()));
+    assert_eq!(run.ok("start job"), "start soft");
+    assert_eq!(run.history("job"), "starting running stopped");
+    assert_eq!(run.state("hard"), State::Faulted);
+}
+
+#[test]
+fn rule_08_a_loop_that_completes_early_fails_its_dependents_once() {
+    let mut run = run_of(vec![
+        degradable("job"),
+        degradable("hard").depends_on(["job"]),
+        registration("ui").wants(["hard"]),
+    ]);
+    run.start();
+    run.task_ends("job", Ok(()));
+    assert_eq!(run.ok("start job"), "start ui");
+    assert_eq!(run.history("hard"), "waiting faulted");
+}
+
+#[test]
+fn rule_08_a_provider_lost_between_two_attempts_ends_them_and_is_stopped_after_the_dispose() {
+    let retry = twice().with_backoff(Backoff::Fixed(ms(100)));
+    let mut run = run_of(vec![
+        degradable("db"),
+        registration("api").depends_on(["db"]).start_retry(retry),
+    ]);
+    run.disposes_slowly("api");
+    run.start();
+    run.ok("start db");
+    run.fails("start api");
+    run.task_ends("db", Err(Arc::new(Failure::error("the loop broke"))));
+    assert_eq!(run.pass(100), "dispose api");
+    assert_eq!(run.ok("dispose api"), "stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, start failed");
+}
+
+#[test]
+fn rule_08_a_loss_that_fails_a_dependent_in_two_ways_never_calls_it() {
+    let mut run = run_of(vec![
+        degradable("db"),
+        degradable("slow"),
+        degradable("cache").depends_on(["db", "slow"]),
+        degradable("api").wants(["cache"]).depends_on(["db"]),
+    ]);
+    run.start();
+    run.ok("start db");
+    let loss = Err(Arc::new(Failure::error("the loop broke")));
+    // The failure of the cache meets the last edge of the api, which has just lost its db.
+    assert_eq!(run.task_ends("db", loss), "");
+    assert_eq!(run.state("api"), State::Faulted);
+}
+
+#[test]
 fn rule_08_what_ends_after_stop_began_is_neither_loss_nor_completion() {
     let mut run = Run::of(&[("db", &[])]);
     run.up();
