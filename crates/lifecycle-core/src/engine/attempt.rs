@@ -140,6 +140,7 @@ impl Engine {
     /// Start returned `Ok` after it was given up: the attempt has failed, and what it built is stopped once (semantics 7).
     fn undo_start(&mut self, now: Time, id: ComponentId) {
         if self.time_left(now) < LEAST_SHARE {
+            self.blame_undo(id, &timeout("the shutdown", Limit::GlobalDeadline));
             self.note_outcome(id, StopOutcome::NotAsked);
             self.close_failed_attempt(now, id);
             return;
@@ -545,12 +546,14 @@ impl Engine {
         self.abort_call(now, id, Call::Start, limit, Phase::StartAborted);
     }
 
-    fn time_out_scope(&mut self, now: Time, id: ComponentId, limit: Limit) {
+    pub(super) fn time_out_scope(&mut self, now: Time, id: ComponentId, limit: Limit) {
         let slot = self.slot(id);
         let key = slot.key(id);
         if !slot.in_start {
             let failure = timeout("a task that outlived stop", limit);
             slot.failure.get_or_insert(failure);
+        } else if slot.cancelled {
+            slot.failure = Some(timeout("a task that outlived start", limit));
         }
         self.note_outcome(id, StopOutcome::Aborted);
         self.emit(
@@ -614,7 +617,13 @@ impl Engine {
         }
         self.commands.push_back(Command::Abandon { key });
         self.emit(now, Reason::TimedOut, None, EventKind::Abandoned { key });
-        self.slot(id).quarantined = true;
+        let slot = self.slot(id);
+        slot.quarantined = true;
+        let failure = Failure::new(
+            FailureKind::Abandoned,
+            "it blocks a thread and was left behind",
+        );
+        slot.failure.get_or_insert_with(|| Arc::new(failure));
         self.note_outcome(id, StopOutcome::Abandoned);
         match self.slot(id).phase {
             Phase::DisposeAborted => self.end_dispose(now, id),

@@ -606,10 +606,7 @@ impl Engine {
                 self.note_outcome(id, StopOutcome::Aborted);
                 self.close_scope(now, id, (now, limit));
             }
-            Phase::Closing => {
-                self.note_outcome(id, StopOutcome::Aborted);
-                self.abort_scope(now, id);
-            }
+            Phase::Closing => self.time_out_scope(now, id, limit),
             Phase::Idle
             | Phase::Waiting
             | Phase::StartAborted

@@ -334,6 +334,52 @@ fn rule_13_an_aborted_start_says_by_which_limit_and_not_what_an_earlier_run_said
 }
 
 #[test]
+fn rule_13_tasks_that_outlive_the_deadline_are_told_with_their_limit() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.up();
+    run.lingers("db");
+    run.stop_within(100);
+    run.ok("stop db");
+    assert_eq!(run.pass(100), "abort tasks of db");
+    assert_eq!(run.scope_ends("db"), "dispose db, stop failed");
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"db\" aborted: a task that outlived stop was still at work at its limit: share of the shutdown time"
+    );
+}
+
+#[test]
+fn rule_13_tasks_of_a_cancelled_start_are_told_when_they_outlive_the_deadline() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.lingers("db");
+    run.start();
+    run.stop_within(100);
+    run.fails("start db");
+    assert_eq!(run.pass(100), "abort tasks of db");
+    run.pass(20);
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"db\" abandoned: a task that outlived start was still at work at its limit: share of the shutdown time"
+    );
+}
+
+#[test]
+fn rule_13_what_blocks_a_thread_at_the_very_end_says_so() {
+    let mut run = Run::of(&[("db", &[])]);
+    run.up();
+    run.lingers("db");
+    run.stop_within(100);
+    run.pass(100);
+    // Stop returns while it is aborted; then there is no time left for what it spawned.
+    assert_eq!(run.ok("stop db"), "close db, abort tasks of db");
+    run.pass(20);
+    assert_eq!(
+        run.report().troubles[0].to_string(),
+        "\"db\" abandoned: stop was still at work at its limit: share of the shutdown time"
+    );
+}
+
+#[test]
 fn rule_14_everything_that_started_is_asked_to_stop_whatever_the_others_do() {
     let mut run = chain();
     run.stop();
