@@ -1,6 +1,7 @@
 //! The engine, driven by hand: its main paths, its rules, its invariants on random graphs.
 
 mod main_paths;
+mod properties;
 mod rules_plan;
 mod rules_start;
 mod rules_stop;
