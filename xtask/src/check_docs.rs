@@ -73,7 +73,7 @@ fn check(tree: &Tree) -> Report {
     for ledger in LEDGERS {
         let (found, tally) = ledger.check(tree, &claims);
         violations.extend(found);
-        tallies.extend(tally.map(|it| (ledger.path, it)));
+        tallies.push((ledger.path, tally));
     }
     let links = links::check(tree);
     violations.extend(links.violations);

@@ -73,7 +73,7 @@ pub(crate) struct Tally {
 
 impl Ledger {
     /// What is wrong with the page, and how far it has come.
-    pub(crate) fn check(&self, tree: &Tree, claims: &[Claim]) -> (Vec<Violation>, Option<Tally>) {
+    pub(crate) fn check(&self, tree: &Tree, claims: &[Claim]) -> (Vec<Violation>, Tally) {
         let empty = Text {
             path: self.path.to_owned(),
             content: String::new(),
@@ -85,20 +85,18 @@ impl Ledger {
             .flat_map(|it| self.named_violations(tree, claims, it))
             .collect();
         found.extend(self.numbering_violations(&entries));
-        let Some(prefix) = self.prefix else {
-            return (found, None);
-        };
         let unproved = entries
             .iter()
             .filter(|it| it.tests.is_empty() && !it.is_open);
         found.extend(unproved.map(|it| {
-            let label = it.label.map(|it| it.to_string()).unwrap_or_default();
-            self.violation(Rule::RowUnproved, it.line, format!("row {label}"))
+            let row = it
+                .label
+                .map_or("this row".to_owned(), |it| format!("row {it}"));
+            self.violation(Rule::RowUnproved, it.line, row)
         }));
-        for claim in claims.iter().filter(|it| it.prefix == prefix) {
-            found.extend(self.claim_violations(&entries, claim));
-        }
-        (found, Some(Tally::of(&entries)))
+        let claims = claims.iter().filter(|it| self.prefix == Some(it.prefix));
+        found.extend(claims.flat_map(|it| self.claim_violations(&entries, it)));
+        (found, Tally::of(&entries))
     }
 
     fn violation(&self, rule: Rule, line: usize, what: String) -> Violation {
@@ -134,8 +132,8 @@ impl Ledger {
         let broken = |named: &Named<'_>| {
             let what = format!("`{}` in {}", named.name, named.path);
             let Some(source) = tree.source(named.path) else {
-                // A path that can be checked is reported as one.
-                let told = links::is_repository_path(named.path);
+                // A path that leads nowhere is reported as such.
+                let told = links::is_repository_path(named.path) && !tree.has(named.path);
                 return (!told).then(|| self.violation(Rule::TestMissing, entry.line, what));
             };
             if !claim::has_function(source, named.name) {
@@ -157,10 +155,13 @@ impl Ledger {
             let lists: Vec<_> = rows
                 .map(|row| row.tests.iter().any(|it| claim.is(it)))
                 .collect();
-            let rule = match lists.contains(&true) {
-                true => return None,
-                false if lists.is_empty() => Rule::TestRowUnknown,
-                false => Rule::TestUnlisted,
+            if lists.contains(&true) {
+                return None;
+            }
+            let rule = if lists.is_empty() {
+                Rule::TestRowUnknown
+            } else {
+                Rule::TestUnlisted
             };
             let what = format!("`{}`, row {label} of {}", claim.name, self.path);
             Some(Violation::new(rule, &claim.path, claim.line, what))

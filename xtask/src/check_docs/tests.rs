@@ -81,6 +81,7 @@ fn a_legal_tree_breaks_no_rule() {
         [
             "docs/museum.md: 0 rows proved, 0 in part, 38 open",
             "docs/parity.md: 1 rows proved, 0 in part, 105 open",
+            "docs/requirements.md: 1 rows proved, 0 in part, 0 open",
         ]
     );
 }
@@ -161,6 +162,17 @@ fn a_test_without_its_file_is_reported() {
 }
 
 #[test]
+fn a_test_in_what_is_no_source_is_reported() {
+    let mut fixture = Fixture::legal();
+    let cells = "`docs/museum.md`: `museum_02_a` | ";
+    fixture.write("docs/museum.md", &page(38, 0, &[("2", cells)]));
+    fixture.breaks(
+        Rule::TestMissing,
+        &["docs/museum.md:6: `museum_02_a` in docs/museum.md"],
+    );
+}
+
+#[test]
 fn a_test_in_the_row_of_another_is_reported() {
     let mut fixture = Fixture::legal();
     let cells = format!("`{STOP}`: `contract_34_nothing_is_called` | ");
@@ -178,7 +190,15 @@ fn a_test_in_the_row_of_another_is_reported() {
 fn a_row_without_a_test_and_without_a_word_is_reported() {
     let mut fixture = Fixture::legal();
     fixture.write("docs/museum.md", &page(38, 0, &[("2", " | ")]));
-    fixture.breaks(Rule::RowUnproved, &["docs/museum.md:6: row 2"]);
+    let requirements = "| Line | Tests | Open |\n|---|---|---|\n| stop | | |\n";
+    fixture.write("docs/requirements.md", requirements);
+    fixture.breaks(
+        Rule::RowUnproved,
+        &[
+            "docs/museum.md:6: row 2",
+            "docs/requirements.md:3: this row",
+        ],
+    );
 }
 
 #[test]

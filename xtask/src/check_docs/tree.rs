@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Tree {
     /// What is written in Rust, under `crates` and `xtask`.
     pub(crate) sources: Vec<Text>,
-    /// `README.md` and the pages under `docs`.
+    /// The pages at the root and under `docs`.
     pub(crate) documents: Vec<Text>,
     /// Every file and folder.
     paths: BTreeSet<String>,
@@ -97,5 +97,6 @@ fn is_source(path: &str) -> bool {
 }
 
 fn is_document(path: &str) -> bool {
-    path == "README.md" || (path.starts_with("docs/") && path.ends_with(".md"))
+    let ours = !path.contains('/') || path.starts_with("docs/");
+    ours && path.ends_with(".md")
 }
