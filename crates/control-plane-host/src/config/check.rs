@@ -42,7 +42,7 @@ impl Checker<'_> {
         for (section, address) in self.listeners() {
             if !address.ip().to_canonical().is_loopback() && !self.config.insecure {
                 self.blame(
-                    Key::of(&[section, "address"]),
+                    &Key::of(&[section, "address"]),
                     format!(
                         "{address} can be reached from other machines, and nothing there asks for credentials"
                     ),
@@ -59,7 +59,7 @@ impl Checker<'_> {
             || second.ip().is_unspecified();
         if first.port() != 0 && first.port() == second.port() && same_machine {
             self.blame(
-                Key::of(&[section, "address"]),
+                &Key::of(&[section, "address"]),
                 format!("{second} is taken by diagnostics.address ({first})"),
                 "give each listener a port of its own",
             );
@@ -86,7 +86,7 @@ impl Checker<'_> {
         for fault in invalid.faults {
             if !(unreadable && interval(&fault)) {
                 let key = Key::of(&["gossip", fault.option]);
-                self.blame(key, fault.rule, &fault.remedy);
+                self.blame(&key, fault.rule, &fault.remedy);
             }
         }
     }
@@ -118,7 +118,7 @@ impl Checker<'_> {
                 fault,
             } => (self.section_of(component.as_str()), *phase, fault),
             other => {
-                self.blame(Key::default(), other.to_string(), "");
+                self.blame(&Key::default(), other.to_string(), "");
                 return;
             }
         };
@@ -128,7 +128,7 @@ impl Checker<'_> {
             Some(_) | None => phase_key,
         };
         let (rule, remedy) = fault.split_once("; ").unwrap_or((fault, ""));
-        self.blame(key, rule.to_owned(), remedy);
+        self.blame(&key, rule.to_owned(), remedy);
     }
 
     /// The section of a component, as it is spelled in the configuration.
@@ -138,9 +138,9 @@ impl Checker<'_> {
         Key::of(&["components", spelled.map_or(component, String::as_str)])
     }
 
-    fn blame(&mut self, key: Key, rule: impl Into<String>, remedy: &str) {
-        let place = match self.layers.place(&key) {
-            Place::Default if key != Key::default() => self.layers.place(&key.parent()),
+    fn blame(&mut self, key: &Key, rule: impl Into<String>, remedy: &str) {
+        let place = match self.layers.place(key) {
+            Place::Default if *key != Key::default() => self.layers.place(&key.parent()),
             place => place,
         };
         self.faults.push(Fault {

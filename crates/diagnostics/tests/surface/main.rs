@@ -1,0 +1,6 @@
+//! The surface over real sockets, from before the first start to after the last stop.
+
+mod limits;
+mod probes;
+mod shown;
+mod support;

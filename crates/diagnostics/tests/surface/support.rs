@@ -1,0 +1,221 @@
+//! An orchestrator with diagnostics, and a client that speaks plain HTTP/1.1 over a socket.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diagnostics::{Diagnostics, DiagnosticsBuilder};
+use lifecycle_core::{BoxError, Component, Registration, component};
+use lifecycle_runtime::{Handle, Orchestrator};
+use serde_json::Value;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::Semaphore;
+
+/// How long a test waits for what must come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An orchestrator that is driven, not started.
+pub(crate) struct Rig {
+    pub(crate) runtime: Runtime,
+    pub(crate) handle: Handle,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+impl Rig {
+    pub(crate) fn of(registrations: Vec<Registration>) -> Self {
+        Self::with(registrations, |it| it)
+    }
+
+    pub(crate) fn with(
+        registrations: Vec<Registration>,
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut builder = Orchestrator::builder();
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let diagnostics = Diagnostics::builder(builder.handle()).bind(any_port);
+        let diagnostics = configure(diagnostics).build();
+        builder.register(diagnostics.registration());
+        builder.registrations(registrations);
+        let entered = runtime.enter();
+        let handle = builder.build().unwrap().spawn();
+        drop(entered);
+        Self {
+            runtime,
+            handle,
+            diagnostics,
+        }
+    }
+
+    /// Runs `future` to its end.
+    #[track_caller]
+    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        let limited = async { tokio::time::timeout(DEADLINE, future).await };
+        self.runtime.block_on(limited).expect("within the deadline")
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self) -> SocketAddr {
+        self.run(self.handle.start()).expect("the start succeeds");
+        self.address()
+    }
+
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.run(self.handle.stop()).expect("the stop is clean");
+    }
+
+    /// The address, once there is one.
+    #[track_caller]
+    pub(crate) fn address(&self) -> SocketAddr {
+        let mut address = self.diagnostics.address();
+        let bound = self.run(async { *address.wait_for(Option::is_some).await.unwrap() });
+        bound.expect("waited for")
+    }
+}
+
+/// A component that does nothing.
+pub(crate) fn idle() -> Component {
+    component::from_fn(async |_| Ok(()), async |_| Ok(()))
+}
+
+/// A component whose start fails every time.
+pub(crate) fn failing() -> Component {
+    component::from_fn(
+        async |_| Err::<(), BoxError>("no route to the pool".into()),
+        async |_| Ok(()),
+    )
+}
+
+/// Holds a component's start and stop until they are let through.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    start: Arc<Semaphore>,
+    stop: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(crate) fn closed() -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        Self {
+            start: closed(),
+            stop: closed(),
+        }
+    }
+
+    pub(crate) fn let_start(&self) {
+        self.start.add_permits(1);
+    }
+
+    pub(crate) fn let_stop(&self) {
+        self.stop.add_permits(1);
+    }
+
+    pub(crate) fn component(&self) -> Component {
+        let (start, stop) = (Arc::clone(&self.start), Arc::clone(&self.stop));
+        let through = async |gate: Arc<Semaphore>| {
+            gate.acquire().await?.forget();
+            Ok(())
+        };
+        component::from_fn(
+            move |_| through(Arc::clone(&start)),
+            move |_| through(Arc::clone(&stop)),
+        )
+    }
+}
+
+/// What a server has answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).expect("a status line");
+        Self {
+            status: status.parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON body")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|it| it.split_once(": "));
+        let named = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
+    }
+
+    /// The issues of a probe's body.
+    pub(crate) fn issues(&self) -> Vec<String> {
+        let body = self.json();
+        let issues = body["issues"].as_array().cloned().unwrap_or_default();
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        issues.iter().map(text).collect()
+    }
+}
+
+#[track_caller]
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the port is open");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Sends `head` (without the blank line) and reads until the server closes.
+#[track_caller]
+pub(crate) fn send(address: SocketAddr, head: &str) -> Answer {
+    let mut stream = connect(address);
+    write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
+    receive(&mut stream)
+}
+
+#[track_caller]
+pub(crate) fn receive(stream: &mut TcpStream) -> Answer {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    Answer::parse(&text)
+}
+
+#[track_caller]
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+    send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}"))
+}
+
+/// Asks again and again until the answer is as wanted.
+#[track_caller]
+pub(crate) fn get_until(
+    address: SocketAddr,
+    path: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let begin = Instant::now();
+    loop {
+        let answer = get(address, path);
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "in vain: {answer:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_closed(address: SocketAddr) {
+    let error = TcpStream::connect_timeout(&address, DEADLINE).expect_err("nobody listens");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    TcpListener::bind(address).expect("the port is free");
+}
