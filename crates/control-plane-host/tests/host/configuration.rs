@@ -1,0 +1,418 @@
+//! Bad input: where it is, which rule it breaks, what to do.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use control_plane_host::config::{Config, ConfigError, Key, Loaded, PREFIX, Sources};
+use lifecycle_core::{Backoff, Nanos, Retry};
+use tempfile::NamedTempFile;
+
+use crate::support::command;
+
+/// Loads `text` as a file.
+fn load(text: &str) -> Result<Loaded, ConfigError> {
+    let (file, sources) = file(text);
+    let loaded = Config::load(&sources);
+    drop(file);
+    loaded
+}
+
+fn file(text: &str) -> (NamedTempFile, Sources) {
+    let mut file = tempfile::Builder::new()
+        .prefix("host")
+        .suffix(".toml")
+        .tempfile()
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let sources = Sources {
+        file: Some(file.path().to_owned()),
+        ..Sources::default()
+    };
+    (file, sources)
+}
+
+fn variable(name: &str, value: &str) -> (OsString, OsString) {
+    (format!("{PREFIX}{name}").into(), value.into())
+}
+
+fn flag(name: &str, key: &str, value: &str) -> (String, Key, String) {
+    (name.to_owned(), Key::parse(key).unwrap(), value.to_owned())
+}
+
+/// Text, and for each fault in order its line and what its message holds.
+type Case = (&'static str, &'static [(usize, &'static [&'static str])]);
+
+const BAD: &[Case] = &[
+    (
+        "insecure = ",
+        &[(1, &["this is no TOML", "mend this line"])],
+    ),
+    ("[log\nformat = 'text'", &[(1, &["this is no TOML", "]"])]),
+    (
+        "insecure = true\ninsecure = false",
+        &[(2, &["this is no TOML", "duplicate key"])],
+    ),
+    (
+        "[gossip]\n\ngosip-interval = '1s'",
+        &[(
+            3,
+            &[
+                "gossip.gosip-interval: there is no such key",
+                "did you mean \"gossip-interval\"?",
+            ],
+        )],
+    ),
+    (
+        "[gossip]\nnode_id = 'a'",
+        &[(2, &["there is no such key", "did you mean \"node-id\"?"])],
+    ),
+    (
+        "[gosip]\nseeds = []",
+        &[(
+            1,
+            &["gosip: there is no such key", "did you mean \"gossip\"?"],
+        )],
+    ),
+    (
+        "[gossip]\ninsecure = true",
+        &[(2, &["gossip.insecure: there is no such key"])],
+    ),
+    (
+        "diagnostics = 'here'",
+        &[(1, &["expected a table", "[diagnostics]"])],
+    ),
+    (
+        "[http]\naddress = 'localhost:9181'",
+        &[(
+            2,
+            &[
+                "\"localhost:9181\" is not an IP address with a port",
+                "127.0.0.1:9181",
+            ],
+        )],
+    ),
+    (
+        "[http]\naddress = 9181",
+        &[(2, &["expected an address, found 9181", "write it like"])],
+    ),
+    (
+        "[http]\naddress = '0.0.0.0:9181'",
+        &[(
+            2,
+            &["can be reached from other machines", "insecure = true"],
+        )],
+    ),
+    (
+        "[gossip]\nbind = '0.0.0.0:1'\nnode-id = 'a'\nadvertise = '192.0.2.1:0'",
+        &[(
+            2,
+            &["gossip.bind: 0.0.0.0:1 can be reached", "insecure = true"],
+        )],
+    ),
+    (
+        "[diagnostics]\naddress = '127.0.0.1:7000'\n[http]\naddress = '127.0.0.1:7000'",
+        &[(4, &["is taken by diagnostics.address", "a port of its own"])],
+    ),
+    (
+        "[http]\naddress = '127.0.0.1:9180'",
+        &[(2, &["is taken by diagnostics.address (127.0.0.1:9180)"])],
+    ),
+    (
+        "[gossip]\nseeds = ['a:1', 'no-port']",
+        &[(2, &["holds \"no-port\"", "port from 1 to 65535"])],
+    ),
+    (
+        "[gossip]\nseeds = 'a:1'",
+        &[(2, &["expected a list of texts", "[\"a\", \"b\"]"])],
+    ),
+    (
+        "[gossip]\nlabels = { zone = 1 }",
+        &[(2, &["expected a table of texts", "zone"])],
+    ),
+    (
+        "[gossip]\ngossip-interval = '2 parsecs'",
+        &[(2, &["\"2 parsecs\" is not a duration", "\"250ms\""])],
+    ),
+    (
+        "[gossip]\ngossip-interval = '9s'",
+        &[(
+            2,
+            &[
+                "gossip.suspicion-interval: is 5s, less than 3 gossip intervals",
+                "make it longer",
+            ],
+        )],
+    ),
+    (
+        "[defaults]\nshutdown-timeout = '99999999999d'",
+        &[(2, &["defaults.shutdown-timeout", "365 days"])],
+    ),
+    (
+        "[defaults]\nforce-timeout = '0s'",
+        &[(2, &["force-timeout is 0", "use a positive duration"])],
+    ),
+    (
+        "[defaults]\nseed = -1",
+        &[(2, &["-1 is out of range", "from 0"])],
+    ),
+    (
+        "[defaults.start]\nmax-attempts = 0",
+        &[(
+            2,
+            &[
+                "defaults.start.max-attempts: max-attempts is 0",
+                "use 1 for no retry",
+            ],
+        )],
+    ),
+    (
+        "[defaults.start]\nmax-attempts = 'many'",
+        &[(2, &["expected a whole number, found \"many\""])],
+    ),
+    (
+        "[defaults.stop]\nattempt-timeout = '10s'\ntotal = '5s'",
+        &[(
+            3,
+            &[
+                "total (5s) is shorter than attempt-timeout (10s)",
+                "raise total",
+            ],
+        )],
+    ),
+    (
+        "[defaults.start]\njitter = 'some'",
+        &[(2, &["\"some\" is not a choice", "none, full, equal"])],
+    ),
+    (
+        "[components.mesh-gosip.start]\nmax-attempts = 2",
+        &[(
+            1,
+            &[
+                "this host has no such component",
+                "did you mean \"mesh-gossip\"?",
+            ],
+        )],
+    ),
+    (
+        "[components.database.start]\nmax-attempts = 2",
+        &[(
+            1,
+            &["this host has no such component", "control-plane:http"],
+        )],
+    ),
+    (
+        "[components.\"control-plane:http\".start]\nmax-attempts = 0",
+        &[(
+            2,
+            &[
+                "components.\"control-plane:http\".start.max-attempts",
+                "use 1 for no retry",
+            ],
+        )],
+    ),
+    (
+        "[components.diagnostics.start]\nmax-attempts = 3\nbackoff = { exponential = { initial = '9s', factor = 0.5, cap = '1s' } }",
+        &[
+            (3, &["back-off factor is 0.5", "at least 1"]),
+            (
+                3,
+                &["cap (1s) is below its initial delay (9s)", "raise the cap"],
+            ),
+        ],
+    ),
+    (
+        "[components.diagnostics.start]\nbackoff = { fixd = '1s' }",
+        &[(2, &["this is no back-off", "fixd", "{ fixed = \"1s\" }"])],
+    ),
+    (
+        "[components.diagnostics]\nretries = 1",
+        &[(2, &["components.diagnostics.retries: there is no such key"])],
+    ),
+    (
+        "[log]\nformat = 'xml'\nfilter = 'info=loud=er'",
+        &[
+            (2, &["\"xml\" is not a choice", "text, json"]),
+            (3, &["is not a filter", "write it like \"info\""]),
+        ],
+    ),
+];
+
+#[test]
+fn each_fault_names_its_line_the_rule_and_the_remedy() {
+    for (text, expected) in BAD {
+        let Err(error) = load(text) else {
+            panic!("nothing is said about\n{text}");
+        };
+        let report = error.to_string();
+        assert_eq!(error.faults.len(), expected.len(), "{text}\n{report}");
+        for (fault, (line, parts)) in error.faults.iter().zip(*expected) {
+            let shown = fault.to_string();
+            assert!(
+                shown.contains(&format!(".toml:{line}: ")),
+                "{text}\n{shown}"
+            );
+            for part in *parts {
+                assert!(shown.contains(part), "{part:?} in\n{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_faults_of_all_sources_are_in_one_report() {
+    let text = "\
+        [log]\n\
+        formt = 'json'\n\
+        [http]\n\
+        address = 'nowhere'\n\
+        [gossip]\n\
+        seeds = ['no-port']\n\
+        leave-interval = '2 parsecs'\n\
+        [defaults.start]\n\
+        attempt-timeout = '0s'\n\
+        [components.mesh-gosip.start]\n\
+        max-attempts = 2\n\
+        [components.diagnostics.stop]\n\
+        max-attempts = 0\n";
+    let (_file, sources) = file(text);
+    let sources = Sources {
+        environment: vec![
+            variable("GOSSIP__NODEID", "a"),
+            variable("LOG__FORMAT", "xml"),
+            ("UNRELATED".into(), "x".into()),
+        ],
+        flags: vec![flag("--diagnostics", "diagnostics.address", "0.0.0.0:1")],
+        ..sources
+    };
+    let error = Config::load(&sources).expect_err("hardly anything is right");
+    let lines = ["2", "4", "6", "7", "9", "10", "13"].map(|it| format!(".toml:{it}: "));
+    let report = error.to_string();
+    for place in lines.iter().map(String::as_str).chain([
+        "environment CONTROL_PLANE_HOST__GOSSIP__NODEID: gossip.nodeid: there is no such key; did you mean \"node-id\"?",
+        "environment CONTROL_PLANE_HOST__LOG__FORMAT: log.format: \"xml\" is not a choice",
+        "flag --diagnostics: diagnostics.address: 0.0.0.0:1 can be reached",
+    ]) {
+        assert!(report.contains(place), "{place} in\n{report}");
+    }
+    assert_eq!(error.faults.len(), 10, "{report}");
+    assert!(report.starts_with("the configuration has 10 faults; nothing was started"));
+}
+
+#[test]
+fn what_is_configured_arrives_where_it_belongs() {
+    let loaded = load(
+        "service-name = 'plane'\n\
+         [diagnostics]\naddress = '127.0.0.1:1'\n\
+         [http]\nhosts = ['plane.local']\n\
+         [gossip]\nnode-id = 'a'\ngossip-interval = '250ms'\nlabels = { zone = 'z1' }\n\
+         [defaults]\nshutdown-timeout = '1m30s'\nstart = { max-attempts = 2 }\n\
+         [components.\"Control-Plane:HTTP\".start]\n\
+         max-attempts = 5\nbackoff = { fixed = '1s' }\nattempt-timeout = 'never'\n",
+    );
+    let config = loaded.unwrap().config;
+    assert_eq!(config.service_name, "plane");
+    assert_eq!(config.diagnostics.address.port(), 1);
+    assert_eq!(config.http.address.port(), 9181, "the default");
+    assert_eq!(config.http.hosts, ["plane.local"]);
+    assert_eq!(config.gossip.options.labels["zone"], "z1");
+    assert_eq!(config.defaults.shutdown_timeout, Nanos::from_secs(90));
+    assert_eq!(config.defaults.start, Retry::attempts(2));
+    let http = &config.components["Control-Plane:HTTP"].start;
+    assert_eq!(http.max_attempts, Some(5));
+    assert_eq!(http.backoff, Some(Backoff::Fixed(Nanos::from_secs(1))));
+    let endpoint = config.gossip_options().endpoint;
+    assert_eq!(endpoint.as_deref(), Some("http://127.0.0.1:9181"));
+}
+
+#[test]
+fn flags_win_over_the_environment_which_wins_over_the_file_and_origins_are_shown() {
+    let text = "[gossip]\nrole = 'file'\nregion = 'file'\ncluster-id = 'file'";
+    let (_file, sources) = file(text);
+    let sources = Sources {
+        environment: vec![
+            variable("GOSSIP__ROLE", "environment"),
+            variable("GOSSIP__REGION", "environment"),
+            variable("GOSSIP__SEEDS", "a:1, b:2"),
+            variable("COMPONENTS__CONTROL_PLANE_HTTP__START__MAX_ATTEMPTS", "4"),
+        ],
+        flags: vec![flag("--set", "gossip.role", "flag")],
+        ..sources
+    };
+    let loaded = Config::load(&sources).unwrap();
+    let options = &loaded.config.gossip.options;
+    assert_eq!(
+        (&*options.role, &*options.region, &*options.cluster_id),
+        ("flag", "environment", "file")
+    );
+    assert_eq!(options.seeds, ["a:1", "b:2"]);
+
+    let shown = loaded.show();
+    let squeezed: Vec<String> = shown
+        .lines()
+        .map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let has = |line: &str| assert!(squeezed.iter().any(|it| it == line), "{line} in\n{shown}");
+    has("gossip.role = \"flag\" # flag --set");
+    has("gossip.region = \"environment\" # environment CONTROL_PLANE_HOST__GOSSIP__REGION");
+    has("http.address = \"127.0.0.1:9181\" # default");
+    has(
+        "components.\"control-plane:http\".start.max-attempts = 4 # environment CONTROL_PLANE_HOST__COMPONENTS__CONTROL_PLANE_HTTP__START__MAX_ATTEMPTS",
+    );
+    assert!(
+        squeezed
+            .iter()
+            .any(|it| it.starts_with("gossip.cluster-id = \"file\"") && it.ends_with(".toml:4")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let shown =
+        load("[gossip]\nlabels = { zone = 'z1' }\n[components.diagnostics.stop]\ntotal = 'never'")
+            .unwrap()
+            .show();
+    let again = load(&shown).unwrap();
+    assert_eq!(again.config.gossip.options.labels["zone"], "z1");
+    assert!(again.config.components["diagnostics"].stop.total.is_some());
+}
+
+#[test]
+fn the_program_says_78_for_configuration_and_64_for_usage_and_starts_nothing() {
+    let (file, _) = file("[gossip]\nseed = []");
+    let path = file.path().to_str().unwrap();
+    for (arguments, code, said) in [
+        (&["--config", path][..], 78, "did you mean \"seeds\"?"),
+        (
+            &["--config", path, "config", "check"],
+            78,
+            ":2: gossip.seed",
+        ),
+        (
+            &["--config", "/does/not/exist.toml"],
+            78,
+            "cannot read /does/not/exist.toml",
+        ),
+        (&["--http", "nowhere"], 78, "flag --http: http.address"),
+        (&["--frobnicate"], 64, "--frobnicate"),
+        (&["config"], 64, "Usage"),
+        (&["--set", "log"], 64, "KEY=VALUE"),
+    ] {
+        let output = command(arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{errors}");
+        assert!(errors.contains(said), "{said} in\n{errors}");
+        assert!(!errors.contains("starting"), "{errors}");
+    }
+    for (arguments, said) in [
+        (&["config", "check"][..], "the configuration is good"),
+        (&["--no-gossip", "config", "show"], "gossip.enabled = false"),
+        (&["--help"], "Usage"),
+        (&["--version"], "control-plane-host"),
+    ] {
+        let output = command(arguments).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(printed.contains(said), "{said} in\n{printed}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The control-plane host: its configuration, its wiring, and the program as a process.
+
+mod configuration;
+mod processes;
+mod support;
+mod wiring;

@@ -1,0 +1,198 @@
+//! Which components there are, and what their failures mean.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_plane_host::config::Config;
+use control_plane_host::host::{self, Ports};
+use lifecycle_core::{Criticality, EdgeKind, Plan};
+use lifecycle_runtime::{Handle, Orchestrator, OrchestratorBuilder};
+
+use crate::support::{DEADLINE, assert_tcp_free, assert_udp_free, get};
+
+/// On free ports.
+fn config() -> Config {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut config = Config::default();
+    config.diagnostics.address = any;
+    config.http.address = any;
+    config.gossip.options.bind = any;
+    config
+}
+
+fn wired(config: &Config) -> (OrchestratorBuilder, Ports) {
+    let mut builder = Orchestrator::builder();
+    let ports = host::wire(config, &mut builder).expect("the wiring fits");
+    (builder, ports)
+}
+
+fn plan(config: &Config) -> Arc<Plan> {
+    let (builder, _) = wired(config);
+    Arc::clone(builder.build().unwrap().plan())
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    let order = plan.order().iter();
+    order.map(|id| plan.name(*id).as_str()).collect()
+}
+
+fn edges<'a>(plan: &'a Plan, name: &str) -> Vec<(&'a str, EdgeKind)> {
+    let id = plan.find(name).expect("it is registered");
+    let edges = plan.dependencies(id).iter();
+    edges
+        .map(|it| (plan.name(it.component).as_str(), it.kind))
+        .collect()
+}
+
+fn criticality(plan: &Plan, name: &str) -> Criticality {
+    plan.criticality(plan.find(name).expect("it is registered"))
+}
+
+#[test]
+fn contract_47_enabled_gossip_is_registered_as_mesh_gossip_without_dependencies() {
+    let plan = plan(&config());
+    // What is ordered after the diagnostics is ordered so implicitly.
+    assert_eq!(
+        edges(&plan, "mesh-gossip"),
+        [("diagnostics", EdgeKind::Order)]
+    );
+    assert_eq!(criticality(&plan, "mesh-gossip"), Criticality::Degradable);
+}
+
+#[test]
+fn contract_49_the_control_listener_depends_on_gossip_when_present() {
+    let plan = plan(&config());
+    assert_eq!(
+        names(&plan),
+        ["diagnostics", "mesh-gossip", "control-plane:http"]
+    );
+    let edges = edges(&plan, "control-plane:http");
+    assert!(
+        edges.contains(&("mesh-gossip", EdgeKind::Hard)),
+        "{edges:?}"
+    );
+    for essential in ["control-plane:http", "diagnostics"] {
+        assert_eq!(criticality(&plan, essential), Criticality::Essential);
+    }
+}
+
+#[test]
+fn contract_51_switched_off_gossip_adds_no_component_and_no_dependency() {
+    let mut config = config();
+    config.gossip.enabled = false;
+    let plan = plan(&config);
+    assert_eq!(names(&plan), ["diagnostics", "control-plane:http"]);
+    assert_eq!(
+        edges(&plan, "control-plane:http"),
+        [("diagnostics", EdgeKind::Order)]
+    );
+}
+
+#[test]
+fn policies_reach_the_component_that_they_name() {
+    let mut config = config();
+    let policies = control_plane_host::config::Policies {
+        start: lifecycle_core::Retry::attempts(7),
+        ..Default::default()
+    };
+    config.components.insert("MESH-gossip".into(), policies);
+    let plan = plan(&config);
+    let attempts = |name| {
+        let id = plan.find(name).unwrap();
+        plan.policies(id).start.max_attempts.get()
+    };
+    assert_eq!((attempts("mesh-gossip"), attempts("diagnostics")), (7, 1));
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    let limited = tokio::time::timeout(DEADLINE, future).await;
+    limited.expect("within the deadline")
+}
+
+fn driven(config: &Config) -> (Handle, Ports) {
+    let (builder, ports) = wired(config);
+    (builder.build().unwrap().spawn(), ports)
+}
+
+/// A request from a thread that may block.
+async fn ask(address: SocketAddr, path: &'static str) -> crate::support::Answer {
+    tokio::task::spawn_blocking(move || get(address, path))
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contract_b21_a_taken_port_fails_the_start_leaves_nothing_open_and_can_be_repeated() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut config = config();
+    config.http.address = address;
+    let (handle, ports) = driven(&config);
+
+    let error = within(handle.start()).await.expect_err("the port is taken");
+    let text = error.to_string();
+    assert!(text.contains("control-plane:http"), "{text}");
+    assert!(text.contains(&address.to_string()), "{text}");
+    assert_eq!(
+        (ports.diagnostics(), ports.http(), ports.gossip()),
+        (None, None, None)
+    );
+
+    drop(taken);
+    within(handle.start()).await.expect("the port is free");
+    assert_eq!(ports.http(), Some(address));
+    assert_eq!(ask(address, "/readyz").await.status, 200);
+    let (diagnostics, gossip) = (ports.diagnostics().unwrap(), ports.gossip().unwrap());
+    within(handle.stop()).await.expect("the stop is clean");
+    assert_tcp_free(address);
+    assert_tcp_free(diagnostics);
+    assert_udp_free(gossip);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_gossip_the_peers_are_an_empty_list() {
+    let mut config = config();
+    config.gossip.enabled = false;
+    let (handle, ports) = driven(&config);
+    within(handle.start()).await.expect("everything starts");
+    let peers = ask(ports.http().unwrap(), "/control/peers").await.json();
+    assert_eq!(peers["localNodeId"], serde_json::Value::Null);
+    assert_eq!(peers["peers"], serde_json::json!([]));
+    within(handle.stop()).await.expect("the stop is clean");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_request_is_answered_before_the_control_listener_is_down() {
+    let config = config();
+    let (handle, ports) = driven(&config);
+    within(handle.start()).await.expect("everything starts");
+    let address = ports.http().unwrap();
+    // Half a request: it is under way when the stop begins, and complete before the drain limit is over.
+    let mut stream = crate::support::connect(address);
+    std::io::Write::write_all(&mut stream, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+    assert_eq!(ask(address, "/livez").await.status, 200);
+
+    let stopper = handle.clone();
+    let stopping = tokio::spawn(async move { stopper.stop().await });
+    let mut status = handle.status();
+    within(status.wait_for(|it| !it.ready)).await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        std::io::Write::write_all(&mut stream, b"\r\n").unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+        text
+    });
+    let answer = within(answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    within(stopping).await.unwrap().expect("the stop is clean");
+}
+
+#[test]
+fn defaults_stay_within_what_operators_expect() {
+    let defaults = Config::default().defaults;
+    assert_eq!(
+        Duration::from(defaults.shutdown_timeout),
+        Duration::from_secs(45)
+    );
+}
