@@ -302,3 +302,82 @@ fn complete_listeners(document: &mut Table) {
 fn written(config: &Config) -> Table {
     Table::try_from(config).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Policies;
+    use lifecycle_core::{Backoff, Jitter, Nanos, Retry, RetryIf, Timeout};
+
+    /// Every leaf of `table`, as far as the schema knows tables.
+    fn leaves(above: &Key, table: &Table, found: &mut Vec<(Key, Value)>) {
+        for (name, value) in table {
+            let key = above.join(name);
+            match value {
+                Value::Table(inner) if kind_at(&key).is_err() => leaves(&key, inner, found),
+                leaf => found.push((key, leaf.clone())),
+            }
+        }
+    }
+
+    /// A configuration in which nothing is unset.
+    fn full() -> Config {
+        let retry = Retry {
+            max_attempts: Some(2),
+            backoff: Some(Backoff::Fixed(Nanos::from_secs(1))),
+            jitter: Some(Jitter::Full),
+            attempt_timeout: Some(Timeout::Never),
+            total: Some(Timeout::After(Nanos::from_secs(1))),
+            retry_if: Some(RetryIf::Transient),
+        };
+        let policies = Policies {
+            start: retry.clone(),
+            stop: retry.clone(),
+            dispose_timeout: Some(Nanos::from_secs(1)),
+            abort_grace: Some(Nanos::from_secs(1)),
+        };
+        let mut config = Config::default();
+        config.defaults.start = retry.clone();
+        config.defaults.stop = retry;
+        config.components.insert("diagnostics".into(), policies);
+        let options = &mut config.gossip.options;
+        options.node_id = Some("a".into());
+        options.advertise = Some(options.bind);
+        options.endpoint = Some("http://a".into());
+        options.labels.insert("zone".into(), "z1".into());
+        config
+    }
+
+    #[test]
+    fn the_table_of_keys_knows_all_that_the_types_know_and_no_more() {
+        let mut found = Vec::new();
+        leaves(&Key::default(), &written(&full()), &mut found);
+        for (key, value) in &found {
+            let kind = kind_at(key).unwrap_or_else(|flaw| panic!("{key}: {}", flaw.rule));
+            if let Err(flaw) = kind.check(value) {
+                panic!("{key} = {value}: {}", flaw.rule);
+            }
+        }
+        let retry = 6;
+        let of_component = 2 + 2 * retry;
+        let of_defaults = 5 + 2 * retry;
+        let listeners = 2 * 2;
+        let (gossip, log, top) = (15, 2, 2);
+        assert_eq!(
+            found.len(),
+            of_component + of_defaults + listeners + gossip + log + top
+        );
+    }
+
+    #[test]
+    fn a_key_is_written_as_it_is_read() {
+        for text in [
+            "gossip.node-id",
+            "components.\"control-plane:http\".start.total",
+            "insecure",
+        ] {
+            assert_eq!(Key::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Key::parse("a b"), None);
+    }
+}

@@ -4,8 +4,8 @@ use axum::routing::get as route_get;
 use diagnostics::Issue;
 use lifecycle_core::engine::OrchestratorState;
 use lifecycle_core::{Criticality, Registration, Retry};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 
 use crate::support::{Gate, Rig, assert_closed, failing, get, get_until, idle};
 
@@ -137,4 +137,24 @@ fn it_answers_while_a_rollback_is_under_way() {
     gate.let_stop();
     rig.run(starting).unwrap().expect_err("the start failed");
     assert_closed(address);
+}
+
+#[test]
+fn probes_answer_while_every_other_thread_is_blocked() {
+    let rig = Rig::of(Vec::new());
+    let address = rig.start();
+    let (release, blocked) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(3)));
+    for _ in 0..2 {
+        let (release, blocked) = (Arc::clone(&release), Arc::clone(&blocked));
+        rig.runtime.spawn(async move {
+            blocked.wait();
+            release.wait();
+        });
+    }
+    // Both workers are here, and with them the driver stands still.
+    blocked.wait();
+    assert_eq!(get(address, "/livez").status, 200);
+    assert_eq!(get(address, "/readyz").status, 200);
+    release.wait();
+    rig.stop();
 }
