@@ -423,7 +423,7 @@ impl<'a> Catalogue<'a> {
         }
     }
 
-    /// Resolves every edge. `None` when names are at fault, since ids would not match then.
+    /// Resolves every edge of every registration whose name is good, so that a bad name hides no cycle among the others.
     fn resolve(
         &self,
         registrations: &[Registration],
@@ -483,9 +483,6 @@ impl<'a> Catalogue<'a> {
                 what: "edges",
                 count: edges.len(),
             });
-            return None;
-        }
-        if self.components.iter().any(Option::is_none) {
             return None;
         }
         let begins: Vec<u32> = begins

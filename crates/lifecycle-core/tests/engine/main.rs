@@ -1,5 +1,6 @@
 //! The engine, driven by hand: its main paths, its rules, its invariants on random graphs.
 
+mod bad_input;
 mod main_paths;
 mod properties;
 mod rules_plan;
