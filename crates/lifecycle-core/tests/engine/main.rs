@@ -1,7 +1,9 @@
 //! The engine, driven by hand: its main paths, its rules, its invariants on random graphs.
 
 mod bad_input;
+mod contract;
 mod main_paths;
+mod museum;
 mod properties;
 mod rules_plan;
 mod rules_start;
