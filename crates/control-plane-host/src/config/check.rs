@@ -1,5 +1,6 @@
 //! Rules that no single value can break.
 
+use std::iter;
 use std::net::SocketAddr;
 
 use lifecycle_core::{GraphFault, Plan, Registration, component};
@@ -53,17 +54,24 @@ impl Checker<'_> {
     }
 
     fn check_ports(&mut self) {
-        let [(_, first), (section, second)] = self.listeners();
+        let [(one, first), (other, second)] = self.listeners();
         let same_machine = first.ip() == second.ip()
             || first.ip().is_unspecified()
             || second.ip().is_unspecified();
-        if first.port() != 0 && first.port() == second.port() && same_machine {
-            self.blame(
-                &Key::of(&[section, "address"]),
-                format!("{second} is taken by diagnostics.address ({first})"),
-                "give each listener a port of its own",
-            );
+        if first.port() == 0 || first.port() != second.port() || !same_machine {
+            return;
         }
+        let (one, other) = (Key::of(&[one, "address"]), Key::of(&[other, "address"]));
+        // Blamed is the one that somebody has set; of two, the later.
+        let (blamed, taken_by) = match self.layers.place(&other) {
+            Place::Default => (one, other),
+            _ => (other, one),
+        };
+        self.blame(
+            &blamed,
+            format!("the port is that of {taken_by} too ({first}, {second})"),
+            "give each listener a port of its own",
+        );
     }
 
     fn listeners(&self) -> [(&'static str, SocketAddr); 2] {
@@ -86,9 +94,26 @@ impl Checker<'_> {
         for fault in invalid.faults {
             if !(unreadable && interval(&fault)) {
                 let key = Key::of(&["gossip", fault.option]);
-                self.blame(&key, fault.rule, &fault.remedy);
+                let place = self.place_of_option(&key, fault.option);
+                self.blame_at(place, &key, fault.rule, &fault.remedy);
             }
         }
+    }
+
+    /// Where an option was set, or else what it is compared with.
+    fn place_of_option(&self, key: &Key, option: &str) -> Place {
+        let related: &[&str] = match option {
+            "node-id" | "advertise" => &["bind"],
+            interval if INTERVALS.contains(&interval) => &INTERVALS,
+            _ => &[],
+        };
+        let related = related.iter().map(|it| Key::of(&["gossip", it]));
+        let mut places = iter::once(key.clone())
+            .chain(related)
+            .map(|it| self.layers.place(&it));
+        places
+            .find(|it| *it != Place::Default)
+            .unwrap_or(Place::Default)
     }
 
     fn has_flawed_interval(&self) -> bool {
@@ -143,6 +168,10 @@ impl Checker<'_> {
             Place::Default if *key != Key::default() => self.layers.place(&key.parent()),
             place => place,
         };
+        self.blame_at(place, key, rule, remedy);
+    }
+
+    fn blame_at(&mut self, place: Place, key: &Key, rule: impl Into<String>, remedy: &str) {
         self.faults.push(Fault {
             place,
             key: key.to_string(),

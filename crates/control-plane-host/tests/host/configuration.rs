@@ -111,11 +111,35 @@ const BAD: &[Case] = &[
     ),
     (
         "[diagnostics]\naddress = '127.0.0.1:7000'\n[http]\naddress = '127.0.0.1:7000'",
-        &[(4, &["is taken by diagnostics.address", "a port of its own"])],
+        &[(
+            4,
+            &[
+                "the port is that of diagnostics.address too",
+                "a port of its own",
+            ],
+        )],
     ),
     (
         "[http]\naddress = '127.0.0.1:9180'",
-        &[(2, &["is taken by diagnostics.address (127.0.0.1:9180)"])],
+        &[(
+            2,
+            &["http.address: the port is that of diagnostics.address too"],
+        )],
+    ),
+    (
+        "service-name = 'x'\n[diagnostics]\naddress = '127.0.0.1:9181'",
+        &[(
+            3,
+            &["diagnostics.address: the port is that of http.address too"],
+        )],
+    ),
+    (
+        "[gossip]\ncluster-id = 'x'\ndead-node-grace = '20s'\nregion = 'y'",
+        &[(3, &["gossip.dead-node-grace: is 20s", "at least twice"])],
+    ),
+    (
+        "[gossip]\ncluster-id = 'x'\nleave-interval = '10h'\nregion = 'y'",
+        &[(3, &["gossip.dead-node-grace: is 900s", "at least twice"])],
     ),
     (
         "[gossip]\nseeds = ['a:1', 'no-port']",
