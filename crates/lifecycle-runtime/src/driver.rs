@@ -443,6 +443,7 @@ impl Driver {
             | EventKind::RetryScheduled { .. }
             | EventKind::Cancelled { .. }
             | EventKind::Aborted { .. }
+            | EventKind::Held { .. }
             | EventKind::Disposed { .. } => {}
         }
         self.observer.event(event, &self.status.abandoned);

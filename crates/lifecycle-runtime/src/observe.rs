@@ -117,6 +117,7 @@ impl Observer {
                 .with_call(*call)
                 .with_limit(Some(*limit)),
             EventKind::Abandoned { .. } => Line::new("component.abandoned"),
+            EventKind::Held { .. } => Line::new("component.held"),
             EventKind::Disposed { failure, .. } => Line::new(match failure {
                 None => "component.disposed",
                 Some(_) => "component.dispose_failed",
@@ -147,7 +148,9 @@ fn level(kind: &EventKind) -> Level {
         EventKind::Transition {
             from, to, failure, ..
         } => warn_if(failure.is_some(), transition_level(*from, *to)),
-        EventKind::AttemptFailed { .. } | EventKind::Aborted { .. } => Level::WARN,
+        EventKind::AttemptFailed { .. } | EventKind::Aborted { .. } | EventKind::Held { .. } => {
+            Level::WARN
+        }
         EventKind::RetryScheduled { .. } => Level::INFO,
         EventKind::Cancelled { limit, .. } => warn_if(limit.is_some(), Level::INFO),
         EventKind::Abandoned { .. } => Level::ERROR,
@@ -384,7 +387,7 @@ impl Meters {
                 let outcome = failure.as_ref().map(|it| it.kind);
                 self.attempt(Call::Dispose, outcome, None);
             }
-            EventKind::Cancelled { .. } | EventKind::Aborted { .. } => {}
+            EventKind::Cancelled { .. } | EventKind::Aborted { .. } | EventKind::Held { .. } => {}
         }
     }
 

@@ -7,8 +7,8 @@
 //! Invariants:
 //!
 //! 1. A task counts as alive until its future has been dropped.
-//! 2. [`Input::ScopeClosed`] is told exactly once: by [`close`](AttemptScope::close) or [`abort`](AttemptScope::abort)
-//!    when they find no task alive, otherwise by the last task.
+//! 2. Each [`close`](AttemptScope::close) is answered with one [`Input::ScopeClosed`]: at once when no task is alive,
+//!    otherwise by the last task. [`abort`](AttemptScope::abort) adds no answer to that.
 //! 3. Nothing of the user's runs or is dropped while the lock is held.
 
 use std::borrow::Cow;
@@ -134,19 +134,18 @@ impl AttemptScope {
     /// Cancels the run token and refuses new tasks.
     pub(crate) fn close(&self) -> Emptiness {
         self.cancel_run();
-        let mut state = self.state();
-        if state.phase != Phase::Open {
-            return Emptiness::Told;
-        }
-        state.phase = Phase::Closing;
-        state.close_if_empty()
+        self.state().close()
     }
 
     /// Closes the scope and drops its tasks; each is dropped by the runtime that runs it.
     pub(crate) fn abort(&self) -> Emptiness {
-        let emptiness = self.close();
+        self.cancel_run();
         let mut state = self.state();
         state.aborted = true;
+        let emptiness = match state.phase {
+            Phase::Open => state.close(),
+            Phase::Closing | Phase::Closed => Emptiness::Told,
+        };
         let handles = state.tasks.abort_handles();
         drop(state);
         handles.iter().for_each(AbortHandle::abort);
@@ -208,6 +207,18 @@ impl AttemptScope {
 }
 
 impl State {
+    fn close(&mut self) -> Emptiness {
+        match self.phase {
+            Phase::Open => {
+                self.phase = Phase::Closing;
+                self.close_if_empty()
+            }
+            Phase::Closing => Emptiness::Told,
+            // Asked again, as for a stop that is repeated: told again.
+            Phase::Closed => Emptiness::Empty,
+        }
+    }
+
     /// Keeps invariant 2.
     fn close_if_empty(&mut self) -> Emptiness {
         if self.phase != Phase::Closing || self.tasks.live > 0 {

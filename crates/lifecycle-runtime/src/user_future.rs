@@ -96,10 +96,8 @@ impl fmt::Debug for UserFuture {
 }
 
 fn poll_state(state: &mut State, cx: &mut Context<'_>) -> Poll<CallOutcome> {
-    if let State::Unpolled(work) = std::mem::replace(state, State::Gone)
-        && let Some(future) = work.into_future()
-    {
-        *state = State::Polled(future);
+    if matches!(state, State::Unpolled(_)) {
+        begin(state);
     }
     let State::Polled(future) = state else {
         return Poll::Ready(Ok(()));
@@ -109,6 +107,16 @@ fn poll_state(state: &mut State, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         .as_mut()
         .poll(cx)
         .map_err(|error| Arc::new(Failure::from_error(&*error)))
+}
+
+/// Makes the future; should that panic, nothing of the work is left.
+fn begin(state: &mut State) {
+    let State::Unpolled(work) = std::mem::replace(state, State::Gone) else {
+        return;
+    };
+    if let Some(future) = work.into_future() {
+        *state = State::Polled(future);
+    }
 }
 
 /// Drops what may be the user's. A panic of its `Drop` ends here; the panic hook has reported it.

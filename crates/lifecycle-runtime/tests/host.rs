@@ -1,0 +1,264 @@
+//! Hosts as real processes: signals, exit codes, and what is written.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Once, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// A running example. Killed when dropped, so that no failed test leaves one behind.
+struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Process {
+    fn of(example: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(path_of(example));
+        Self::spawn(command.args(arguments).env_remove("NOTIFY_SOCKET"))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("examples are built with the tests");
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            errors
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|it| sender.send(it))
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for a line with `text` in it.
+    #[track_caller]
+    fn reaches(&mut self, text: &str) -> &mut Self {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let Ok(line) = line else {
+                panic!("no {text:?} in {:#?}", self.seen);
+            };
+            let found = line.contains(text);
+            self.seen.push(line);
+            if found {
+                return self;
+            }
+        }
+    }
+
+    fn signal(&mut self, name: &str) -> &mut Self {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        self
+    }
+
+    /// The exit code, and everything written to standard error.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        let code = self.child.wait().unwrap().code();
+        (code, std::mem::take(&mut self.seen))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Examples stand beside the folder that tests stand in. A run of this file alone does not build them, so that is made
+/// up for.
+fn path_of(example: &str) -> PathBuf {
+    static BUILD: Once = Once::new();
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(|it| it.parent()).unwrap();
+    let path = folder.join("examples").join(example);
+    if !path.exists() {
+        BUILD.call_once(|| build_examples(folder));
+    }
+    path
+}
+
+fn build_examples(folder: &Path) {
+    let profile = match folder.file_name().and_then(|it| it.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME")])
+        .args(["--examples", "--profile", profile])
+        .status();
+    assert!(built.unwrap().success());
+}
+
+/// The names of events about components, in order, with their component.
+fn story(lines: &[String]) -> Vec<String> {
+    let field = |line: &str, name: &str| {
+        let rest = line.split_once(&format!(" {name}=\""))?.1;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    let told = |line: &String| {
+        let event = field(line, "event")?;
+        let what = event.strip_prefix("component.")?;
+        Some(format!("{} {what}", field(line, "component")?))
+    };
+    lines.iter().filter_map(told).collect()
+}
+
+#[test]
+fn museum_25_the_first_example_stops_in_order_when_the_ordinary_signal_comes() {
+    let mut process = Process::of("three_components", &[]);
+    process.reaches("orchestrator.started").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert_eq!(
+        story(&lines),
+        [
+            "pool starting",
+            "pool started",
+            "worker starting",
+            "worker started",
+            "listener starting",
+            "listener started",
+            "listener stopping",
+            "listener stopped",
+            "worker stopping",
+            "worker stopped",
+            "pool stopping",
+            "pool stopped",
+        ]
+    );
+}
+
+#[test]
+fn an_interrupt_is_as_good_as_a_request_to_terminate() {
+    let mut process = Process::of("trouble", &["none"]);
+    process.reaches("orchestrator.started").signal("INT");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[test]
+fn semantics_31_the_second_signal_forces_and_the_process_says_what_it_dropped() {
+    let mut process = Process::of("trouble", &["deaf"]);
+    process.reaches("orchestrator.started").signal("TERM");
+    process.reaches("component.stopping").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(71), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|it| it == "error: stop: 2 components did not stop cleanly:")
+            || lines
+                .iter()
+                .any(|it| it.starts_with("error: stop: stop: \"worker\" aborted")),
+        "{lines:#?}"
+    );
+    assert!(story(&lines).contains(&"pool stopped".to_owned()));
+}
+
+#[test]
+fn semantics_31_the_third_signal_ends_the_process_at_once() {
+    let mut process = Process::of("trouble", &["blocks"]);
+    process.reaches("orchestrator.started").signal("TERM");
+    process.reaches("component.stopping").signal("INT");
+    process.reaches("by force").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(128 + 15), "{lines:#?}");
+}
+
+#[test]
+fn a_component_that_blocks_its_thread_does_not_hold_up_the_process() {
+    let mut process = Process::of("trouble", &["blocks"]);
+    process.reaches("orchestrator.started").signal("TERM");
+    process.reaches("component.stopping").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(71), "{lines:#?}");
+    let abandoned = lines.iter().find(|it| it.contains("component.abandoned"));
+    assert!(abandoned.unwrap().contains("tasks=\"stop\""));
+}
+
+#[test]
+fn museum_04_a_signal_that_comes_before_the_start_prevents_it() {
+    let mut process = Process::of("trouble", &["slow-build"]);
+    // The host listens before it builds, and the build takes a second.
+    thread::park_timeout(Duration::from_millis(400));
+    process.signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert_eq!(story(&lines), [""; 0]);
+}
+
+#[test]
+fn semantics_32_the_exit_code_says_how_it_went() {
+    for (trouble, expected, said) in [
+        ("lost", 1, "the link is gone"),
+        (
+            "refuses",
+            70,
+            "error: start: \"worker\" failed to start: no port left",
+        ),
+        ("panics", 70, "out of luck"),
+        ("misspelt", 78, "\"pol\""),
+        ("nonsense", 78, "usage: trouble"),
+    ] {
+        let (code, lines) = Process::of("trouble", &[trouble]).end();
+        assert_eq!(code, Some(expected), "{trouble}: {lines:#?}");
+        assert!(
+            lines.iter().any(|it| it.contains(said)),
+            "{trouble}: {lines:#?}"
+        );
+    }
+    let (code, _) = Process::of("trouble", &[]).end();
+    assert_eq!(code, Some(64));
+}
+
+#[test]
+fn the_service_manager_is_told_ready_and_stopping() {
+    use std::os::unix::net::UnixDatagram;
+
+    let folder = std::env::temp_dir().join(format!("lifecycle-notify-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("notify");
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = Command::new(path_of("trouble"));
+    let mut process = Process::spawn(command.arg("none").env("NOTIFY_SOCKET", &path));
+
+    let mut buffer = [0; 1_024];
+    let mut told_until = |text: &str| {
+        let mut told = String::new();
+        while !told.contains(text) {
+            let length = socket.recv(&mut buffer).unwrap();
+            told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+        told
+    };
+    assert!(told_until("READY=1").contains("STATUS=starting"));
+    process.signal("TERM");
+    told_until("STOPPING=1");
+    assert_eq!(process.end().0, Some(0));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

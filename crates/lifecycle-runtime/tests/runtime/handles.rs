@@ -1,0 +1,325 @@
+//! What holders of handles may rely on.
+
+use std::future;
+use std::pin::pin;
+use std::task::Poll;
+
+use lifecycle_core::component::service;
+use lifecycle_core::engine::{ComponentState, EventKind, OrchestratorState, Reason, StartError};
+use lifecycle_core::{Criticality, Registration, ServiceContext};
+use lifecycle_runtime::{DriverGone, Notice, Orchestrator, WaitReadyError};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::*;
+
+/// Polls `future` once and drops it.
+async fn glance<T>(future: impl Future<Output = T>) {
+    let mut future = pin!(future);
+    future::poll_fn(|cx| {
+        let _ = future.as_mut().poll(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn semantics_20_dropping_the_future_of_a_start_or_stop_cancels_nothing() {
+    let journal = Journal::default();
+    let slow = Scripted::new("a", &journal)
+        .starts([Act::Take(ms(100))])
+        .stops([Act::Take(ms(100))]);
+    let handle = run([scripted(slow)]);
+    glance(handle.start()).await;
+    handle.wait_ready().await.unwrap();
+    glance(handle.stop()).await;
+    handle.wait().await.unwrap();
+    assert_eq!(
+        journal.take(),
+        "start a, started a, stop a, stopped a, disposed a"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_cancelled_by_its_token_and_by_nothing_after_it_has_settled() {
+    let journal = Journal::default();
+    let heeding = Scripted::new("a", &journal).starts([Act::Heed, Act::Succeed]);
+    let handle = run([
+        plain("pool", &journal),
+        scripted(heeding).depends_on(["pool"]),
+    ]);
+    let token = CancellationToken::new();
+    let starting = tokio::spawn({
+        let (handle, token) = (handle.clone(), token.clone());
+        async move { handle.start_with(token).await }
+    });
+    reach(&handle, "a", ComponentState::Starting).await;
+    token.cancel();
+    let error = refusal(starting.await.unwrap());
+    assert!(matches!(&*error, StartError::Cancelled { stop } if stop.is_clean()));
+    assert_eq!(journal.count("stopped pool"), 1);
+
+    let token = CancellationToken::new();
+    handle.start_with(token.clone()).await.unwrap();
+    token.cancel();
+    tokio::time::sleep(ms(10)).await;
+    assert_eq!(status(&handle).state, OrchestratorState::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_with_a_token_that_is_cancelled_already_leaves_nothing_up() {
+    let journal = Journal::default();
+    let handle = run([plain("a", &journal)]);
+    let token = CancellationToken::new();
+    token.cancel();
+    let error = refusal(handle.start_with(token).await);
+    assert!(matches!(&*error, StartError::Cancelled { .. }));
+    assert_eq!(status(&handle).state, OrchestratorState::Stopped);
+    journal.assert_no_leak();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_works_before_the_orchestrator_is_built_and_waits_until_it_is_driven() {
+    let journal = Journal::default();
+    let mut builder = Orchestrator::builder();
+    let handle = builder.handle();
+    assert!(handle.plan().is_none());
+    let starting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.start().await }
+    });
+    tokio::task::yield_now().await;
+    builder.register(plain("a", &journal));
+    builder.build().unwrap().spawn();
+    starting.await.unwrap().unwrap();
+    assert_eq!(handle.plan().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_to_an_orchestrator_that_is_gone_says_so() {
+    let handle = Orchestrator::builder().handle();
+    assert_eq!(
+        handle.start().await.unwrap_err().to_string(),
+        DriverGone.to_string()
+    );
+    assert_eq!(
+        handle.stop().await.unwrap_err().to_string(),
+        DriverGone.to_string()
+    );
+    assert_eq!(handle.snapshot().await.unwrap_err(), DriverGone);
+    assert_eq!(handle.wait().await.unwrap_err(), DriverGone);
+    assert_eq!(
+        handle.wait_ready().await.unwrap_err(),
+        WaitReadyError::DriverGone(DriverGone)
+    );
+    assert_eq!(handle.status().changed().await.unwrap_err(), DriverGone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_07_whoever_waits_for_readiness_is_released_by_a_failed_start() {
+    let journal = Journal::default();
+    let handle = run([scripted(Scripted::new("a", &journal).starts([Act::Fail]))]);
+    let (waited, started) = tokio::join!(handle.wait_ready(), handle.start());
+    started.unwrap_err();
+    let WaitReadyError::Stopped(report) = waited.unwrap_err() else {
+        panic!("the driver is there");
+    };
+    assert_eq!(report.reason, Reason::Rollback);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_end_learns_who_asked_for_it() {
+    let journal = Journal::default();
+    let handle = run([plain("a", &journal)]);
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.wait().await }
+    });
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    assert_eq!(
+        waiting.await.unwrap().unwrap().reason,
+        Reason::StopRequested
+    );
+    // And at once when all is down already.
+    assert_eq!(handle.wait().await.unwrap().run, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_counts_components_and_agrees_with_every_answer() {
+    let journal = Journal::default();
+    let handle = run([plain("a", &journal), plain("b", &journal).depends_on(["a"])]);
+    assert_eq!(status(&handle).count(ComponentState::Created), 2);
+    handle.start().await.unwrap();
+    let running = status(&handle);
+    assert_eq!(running.count(ComponentState::Running), 2);
+    assert!(running.ready && running.started_once);
+    assert_eq!(handle.snapshot().await.unwrap().sequence, running.sequence);
+    handle.stop().await.unwrap();
+    let stopped = status(&handle);
+    assert_eq!(stopped.count(ComponentState::Stopped), 2);
+    assert!(!stopped.ready && stopped.started_once && stopped.is_down());
+    assert_eq!(stopped.last_stop.unwrap().stopped, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_21_a_slow_subscriber_is_told_what_it_missed_and_holds_up_nobody() {
+    let journal = Journal::default();
+    let handle = run_with([plain("a", &journal), plain("b", &journal)], |it| {
+        it.event_capacity(4);
+    });
+    let mut slow = handle.subscribe();
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    let total = status(&handle).sequence;
+    assert_eq!(slow.next().await, Some(Notice::Missed(total - 4)));
+    for expected in total - 3..=total {
+        let Some(Notice::Event(event)) = slow.next().await else {
+            panic!("no event");
+        };
+        assert_eq!(event.sequence, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_see_every_event_in_order_and_an_end() {
+    let journal = Journal::default();
+    let handle = run([plain("a", &journal)]);
+    let mut events = handle.subscribe();
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    let total = status(&handle).sequence;
+    drop(handle);
+    let mut seen = Vec::new();
+    while let Some(Notice::Event(event)) = events.next().await {
+        seen.push(event);
+    }
+    let numbers: Vec<u64> = seen.iter().map(|it| it.sequence).collect();
+    assert_eq!(numbers, (1..=total).collect::<Vec<_>>());
+    let last = &seen.last().unwrap().kind;
+    assert!(matches!(
+        last,
+        EventKind::Orchestrator {
+            to: OrchestratorState::Stopped,
+            ..
+        }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn semantics_20_dropping_the_last_handle_changes_nothing_while_something_runs() {
+    let journal = Journal::default();
+    let (life, notes) = (journal.life(), journal.clone());
+    let life = std::sync::Mutex::new(Some(life));
+    let ticking = service(move |cx: ServiceContext| {
+        let (life, notes) = (life.lock().unwrap().take(), notes.clone());
+        async move {
+            cx.ready();
+            while !cx.token().is_cancelled() {
+                tokio::time::sleep(ms(100)).await;
+                notes.note("tick");
+                let _ = &life;
+            }
+        }
+    });
+    let handle = run([Registration::new("a", ticking)]);
+    handle.start().await.unwrap();
+    drop(handle);
+    tokio::time::sleep(ms(250)).await;
+    assert_eq!(journal.take(), "tick, tick");
+    assert_eq!(journal.alive(), 1);
+}
+
+/// A pool and a service, neither of which is quick to start or stop.
+fn slow_service(journal: &Journal) -> [Registration; 2] {
+    let pool = Scripted::new("pool", journal)
+        .starts([Act::Take(ms(5))])
+        .stops([Act::Take(ms(5))])
+        .disposes(Act::Take(ms(5)));
+    let serving = service({
+        let journal = journal.clone();
+        move |cx: ServiceContext| {
+            let life = journal.life();
+            async move {
+                tokio::time::sleep(ms(5)).await;
+                cx.ready();
+                cx.cancelled().await;
+                tokio::time::sleep(ms(5)).await;
+                drop(life);
+            }
+        }
+    });
+    [
+        scripted(pool).criticality(Criticality::Degradable),
+        Registration::new("serving", serving).depends_on(["pool"]),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_14_a_driver_that_is_dropped_after_any_poll_leaves_no_task_behind() {
+    for polls in 0.. {
+        let journal = Journal::default();
+        let mut builder = Orchestrator::builder();
+        builder.registrations(slow_service(&journal));
+        let orchestrator = builder.build().unwrap();
+        let handle = orchestrator.handle();
+        let course = tokio::spawn(async move {
+            handle.start().await.ok()?;
+            handle.stop().await.ok()
+        });
+        let ended = {
+            let mut drive = pin!(orchestrator.run());
+            let mut left = polls;
+            future::poll_fn(|cx| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                drive.as_mut().poll(cx).map(|()| true)
+            })
+            .await
+        };
+        // Aborted tasks are dropped by their runtime, in its next turn.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(journal.alive(), 0, "dropped after {polls} polls");
+        // Whoever has asked is answered or told that the driver is gone; nobody waits for ever.
+        let completed = course.await.unwrap().is_some();
+        if ended {
+            assert!(completed);
+            journal.assert_no_leak();
+            assert!(polls > 5, "the course took {polls} polls");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_ends_when_nothing_is_up_and_nobody_can_ask() {
+    let journal = Journal::default();
+    let mut builder = Orchestrator::builder();
+    builder.register(plain("a", &journal));
+    let orchestrator = builder.build().unwrap();
+    let handle = orchestrator.handle();
+    let driving = tokio::spawn(orchestrator.run());
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    drop(handle);
+    driving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_13_everybody_is_served_while_one_start_hangs() {
+    let journal = Journal::default();
+    let handle = run([
+        plain("fine", &journal),
+        scripted(Scripted::new("hangs", &journal).starts([Act::Hang])),
+    ]);
+    glance(handle.start()).await;
+    reach(&handle, "fine", ComponentState::Running).await;
+    let snapshot = handle.snapshot().await.unwrap();
+    assert_eq!(snapshot.state, OrchestratorState::Starting);
+    refusal(handle.start().await);
+    handle.force().await.unwrap_err();
+    journal.assert_no_leak();
+}

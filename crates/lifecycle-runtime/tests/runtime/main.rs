@@ -1,0 +1,9 @@
+//! The runtime around the real engine, in paused time unless a file says otherwise.
+
+mod calls;
+mod handles;
+mod kit;
+mod observing;
+mod scopes;
+mod start_stop;
+mod threads;

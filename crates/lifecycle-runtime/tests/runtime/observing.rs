@@ -1,0 +1,296 @@
+//! What logs and metrics tell.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use lifecycle_core::Retry;
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+use tracing::Level;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::kit::*;
+
+/// Log output in memory.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    /// Logs of this thread from now on, while the guard lives.
+    fn capture(&self, level: Level) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(self.clone())
+            .with_max_level(level)
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Level and event name of each line, in order.
+    fn events(&self) -> Vec<String> {
+        let level = |line: &str| {
+            line.split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let event = |line: &str| {
+            let rest = line.split_once("event=\"")?.1;
+            Some(rest.split_once('"')?.0.to_owned())
+        };
+        let text = self.text();
+        let lines = text.lines();
+        lines
+            .filter_map(|it| Some(format!("{} {}", level(it), event(it)?)))
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_44_and_45_the_normal_transitions_are_information_with_the_name() {
+    let lines = Lines::default();
+    let guard = lines.capture(Level::INFO);
+    let journal = Journal::default();
+    let handle = run([plain("pool", &journal)]);
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    drop(guard);
+    assert_eq!(
+        lines.events(),
+        [
+            "INFO orchestrator.starting",
+            "INFO component.starting",
+            "INFO component.started",
+            "INFO orchestrator.started",
+            "INFO orchestrator.stopping",
+            "INFO component.stopping",
+            "INFO component.stopped",
+            "INFO orchestrator.stopped",
+        ]
+    );
+    assert_eq!(lines.text().matches("component=\"pool\"").count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_error() {
+    let lines = Lines::default();
+    let guard = lines.capture(Level::INFO);
+    let journal = Journal::default();
+    let handle = run([
+        scripted(Scripted::new("pool", &journal).stops([Act::Fail])),
+        scripted(Scripted::new("worker", &journal).starts([Act::Fail]))
+            .depends_on(["pool"])
+            .start_retry(Retry::attempts(2)),
+    ]);
+    refusal(handle.start().await);
+    drop(guard);
+    let events = lines.events();
+    let warnings: Vec<_> = events.iter().filter(|it| it.starts_with("WARN")).collect();
+    assert!(events.contains(&"INFO component.retry_scheduled".to_owned()));
+    assert!(
+        warnings
+            .iter()
+            .filter(|it| **it == "WARN component.start_failed")
+            .count()
+            == 2
+    );
+    assert!(
+        events.contains(&"WARN component.rollback_failed".to_owned()),
+        "{events:?}"
+    );
+    assert!(lines.text().contains("error=start failed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_run() {
+    let lines = Lines::default();
+    let guard = lines.capture(Level::INFO);
+    let speaking = lifecycle_core::component::from_fn(
+        async |_| {
+            tracing::info!("speaking");
+            Ok(())
+        },
+        async |_| Ok(()),
+    );
+    let handle = run([lifecycle_core::Registration::new("a", speaking)]);
+    handle.start().await.unwrap();
+    drop(guard);
+    let text = lines.text();
+    let line = text.lines().find(|it| it.contains("speaking")).unwrap();
+    assert!(
+        line.contains("run{run=1}:attempt{component=\"a\" generation=1 attempt=1 phase=\"start\"}"),
+        "{line}"
+    );
+}
+
+/// Metrics in memory, by name and labels.
+#[derive(Clone, Debug, Default)]
+struct Meter(Arc<Mutex<BTreeMap<String, f64>>>);
+
+#[derive(Debug)]
+struct Series {
+    name: String,
+    meter: Meter,
+}
+
+impl Meter {
+    fn series(&self, key: &Key) -> Arc<Series> {
+        let labels: Vec<_> = key
+            .labels()
+            .map(|it| format!("{}={}", it.key(), it.value()))
+            .collect();
+        Arc::new(Series {
+            name: format!("{}{{{}}}", key.name(), labels.join(",")),
+            meter: self.clone(),
+        })
+    }
+
+    #[track_caller]
+    fn value(&self, name: &str) -> f64 {
+        let values = self.0.lock().unwrap();
+        *values
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {values:#?}"))
+    }
+}
+
+impl Series {
+    fn update(&self, change: impl FnOnce(f64) -> f64) {
+        let mut values = self.meter.0.lock().unwrap();
+        let value = values.entry(self.name.clone()).or_default();
+        *value = change(*value);
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the counts of these tests are small"
+)]
+impl CounterFn for Series {
+    fn increment(&self, value: u64) {
+        self.update(|it| it + value as f64);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.update(|_| value as f64);
+    }
+}
+
+impl GaugeFn for Series {
+    fn increment(&self, value: f64) {
+        self.update(|it| it + value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.update(|it| it - value);
+    }
+
+    fn set(&self, value: f64) {
+        self.update(|_| value);
+    }
+}
+
+impl HistogramFn for Series {
+    fn record(&self, _value: f64) {
+        self.update(|it| it + 1.0);
+    }
+}
+
+impl Recorder for Meter {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.series(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.series(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.series(key))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_count_what_happened_without_naming_components() {
+    let meter = Meter::default();
+    let _guard = metrics::set_default_local_recorder(&meter);
+    let journal = Journal::default();
+    let flaky = Scripted::new("flaky", &journal).starts([Act::Fail, Act::Succeed]);
+    let handle = run([
+        plain("pool", &journal),
+        scripted(flaky).start_retry(Retry::attempts(2)),
+    ]);
+    handle.start().await.unwrap();
+    assert!((meter.value("lifecycle_ready{}") - 1.0).abs() < f64::EPSILON);
+    handle.stop().await.unwrap();
+    for (name, value) in [
+        ("lifecycle_ready{}", 0.0),
+        ("lifecycle_orchestrator_state{state=stopped}", 1.0),
+        ("lifecycle_orchestrator_state{state=running}", 0.0),
+        (
+            "lifecycle_attempts_total{phase=start,outcome=succeeded}",
+            2.0,
+        ),
+        ("lifecycle_attempts_total{phase=start,outcome=error}", 1.0),
+        (
+            "lifecycle_attempts_total{phase=stop,outcome=succeeded}",
+            2.0,
+        ),
+        (
+            "lifecycle_attempts_total{phase=dispose,outcome=succeeded}",
+            2.0,
+        ),
+        (
+            "lifecycle_phase_duration_seconds{phase=start,outcome=succeeded}",
+            2.0,
+        ),
+        ("lifecycle_backoff_seconds{}", 1.0),
+        ("lifecycle_abandoned_tasks_total{}", 0.0),
+        (
+            "lifecycle_transitions_total{from=starting,to=running,reason=succeeded}",
+            2.0,
+        ),
+    ] {
+        assert!(
+            (meter.value(name) - value).abs() < f64::EPSILON,
+            "{name} is {}",
+            meter.value(name)
+        );
+    }
+    let names: Vec<_> = meter.0.lock().unwrap().keys().cloned().collect();
+    assert!(
+        names
+            .iter()
+            .all(|it| !it.contains("pool") && !it.contains("flaky"))
+    );
+}

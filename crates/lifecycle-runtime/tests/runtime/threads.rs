@@ -1,0 +1,204 @@
+//! Components that block their thread, on real threads and in real time. Every wait is bounded.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lifecycle_core::component::from_fn;
+use lifecycle_core::engine::{ComponentState, StopOutcome};
+use lifecycle_core::{Component, Criticality, Registration, Retry, StartContext};
+use lifecycle_runtime::{ExitStatus, Handle, Host, HostConfig};
+
+use crate::kit::*;
+
+/// Lets go of everything that blocks when dropped.
+type Release = mpsc::Sender<()>;
+
+/// A component whose start blocks its thread until it is released.
+fn blocking() -> (Component, Release) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let component = from_fn(
+        move |_| {
+            let _ = released.lock().unwrap().recv();
+            std::future::ready(Ok(()))
+        },
+        async |_| Ok(()),
+    );
+    (component, release)
+}
+
+/// Runs `course` with a handle, driven on another runtime than the two threads of its components.
+fn on_real_threads<T>(
+    registrations: Vec<Registration>,
+    course: impl AsyncFnOnce(Handle) -> T,
+) -> T {
+    let components = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let driver = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let outcome = driver.block_on(async {
+        let handle = run_with(registrations, |it| {
+            it.components_on(components.handle().clone());
+        });
+        let limited = tokio::time::timeout(Duration::from_secs(10), course(handle));
+        limited.await.expect("the course takes no ten seconds")
+    });
+    components.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+#[test]
+fn museum_24_a_component_that_blocks_its_thread_is_abandoned_and_named_while_others_go_on() {
+    let journal = Journal::default();
+    let (component, release) = blocking();
+    let blocked = Registration::new("blocked", component)
+        .criticality(Criticality::Degradable)
+        .start_retry(Retry::attempts(3).with_attempt_timeout(ms(50)))
+        .abort_grace(ms(50));
+    on_real_threads(vec![blocked, plain("fine", &journal)], async |handle| {
+        let report = handle.start().await.unwrap();
+        assert_eq!(report.running, 1);
+        assert_eq!(journal.count("started fine"), 1);
+        let status = handle.status().get();
+        let [abandoned] = &status.abandoned[..] else {
+            panic!("{status:?}");
+        };
+        assert_eq!(abandoned.component.as_str(), "blocked");
+        assert_eq!(abandoned.tasks, ["start"]);
+        assert_eq!(status.count(ComponentState::Faulted), 1);
+
+        // It is never called again in this process.
+        handle.stop().await.ok();
+        assert_eq!(handle.start().await.unwrap().running, 1);
+        handle.stop().await.ok();
+        drop(release);
+    });
+}
+
+#[test]
+fn a_task_that_blocks_its_thread_is_abandoned_by_name_and_the_stop_keeps_its_deadline() {
+    let journal = Journal::default();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(Some(released));
+    let component = from_fn(
+        move |cx: StartContext| {
+            let released = released.lock().unwrap().take().unwrap();
+            cx.spawn("spin", async move {
+                let _ = released.recv();
+            });
+            std::future::ready(Ok(()))
+        },
+        async |_| Ok(()),
+    );
+    let blocked = Registration::new("blocked", component).depends_on(["pool"]);
+    on_real_threads(vec![plain("pool", &journal), blocked], async |handle| {
+        handle.start().await.unwrap();
+        let began = Instant::now();
+        let deadline = tokio::time::Instant::now() + ms(300);
+        let error = handle.stop_by(deadline).await.unwrap_err();
+        assert!(began.elapsed() < ms(400), "{:?}", began.elapsed());
+        let troubles = &error.report().unwrap().troubles;
+        assert!(
+            troubles
+                .iter()
+                .any(|it| it.outcome == StopOutcome::Abandoned)
+        );
+        assert_eq!(handle.status().get().abandoned[0].tasks, ["spin"]);
+        assert_eq!(journal.count("stopped pool"), 1);
+        drop(release);
+    });
+}
+
+#[test]
+fn a_host_ends_although_a_thread_is_blocked() {
+    let (component, release) = blocking();
+    let (ended, end) = mpsc::channel();
+    let host = thread::spawn(move || {
+        let config = HostConfig {
+            leftover_timeout: ms(50),
+            ..HostConfig::default()
+        };
+        let status = Host::run_until(
+            config,
+            |host| {
+                let registration = Registration::new("blocked", component)
+                    .start_retry(Retry::none().with_attempt_timeout(ms(50)))
+                    .abort_grace(ms(50));
+                host.register(registration);
+                Ok(())
+            },
+            std::future::pending(),
+        );
+        ended.send(status).unwrap();
+    });
+    let status = end.recv_timeout(Duration::from_secs(10));
+    assert_eq!(status, Ok(ExitStatus::StartFailed));
+    drop(release);
+    host.join().unwrap();
+}
+
+#[test]
+fn a_host_starts_stops_when_told_and_says_how_it_went() {
+    let journal = Journal::default();
+    let (clean, sticky) = (journal.clone(), journal.clone());
+    let ready = || async { tokio::time::sleep(ms(100)).await };
+    let status = Host::run_until(
+        HostConfig::default(),
+        move |host| {
+            host.register(plain("a", &clean));
+            Ok(())
+        },
+        ready(),
+    );
+    assert_eq!(status, ExitStatus::Clean);
+    assert_eq!(
+        journal.take(),
+        "start a, started a, stop a, stopped a, disposed a"
+    );
+    let status = Host::run_until(
+        HostConfig::default(),
+        move |host| {
+            host.register(scripted(Scripted::new("a", &sticky).stops([Act::Fail])));
+            Ok(())
+        },
+        ready(),
+    );
+    assert_eq!(status, ExitStatus::StopFailed);
+    journal.assert_no_leak();
+}
+
+#[test]
+fn museum_04_a_host_that_is_told_to_stop_before_it_starts_starts_nothing() {
+    let journal = Journal::default();
+    let notes = journal.clone();
+    let status = Host::run_until(
+        HostConfig::default(),
+        move |host| {
+            host.register(plain("a", &notes));
+            Ok(())
+        },
+        std::future::ready(()),
+    );
+    assert_eq!(status, ExitStatus::Clean);
+    assert_eq!(journal.take(), "");
+}
+
+#[test]
+fn museum_23_a_host_that_cannot_be_built_says_so_by_its_status() {
+    let journal = Journal::default();
+    let faulty = |host: &mut lifecycle_runtime::OrchestratorBuilder| {
+        host.register(plain("a", &journal).depends_on(["nobody"]));
+        Ok(())
+    };
+    let status = Host::run_until(HostConfig::default(), faulty, std::future::pending());
+    assert_eq!(status, ExitStatus::Configuration);
+    let refusing = |_: &mut lifecycle_runtime::OrchestratorBuilder| Err("no such file".into());
+    let status = Host::run_until(HostConfig::default(), refusing, std::future::pending());
+    assert_eq!(status, ExitStatus::Configuration);
+}
