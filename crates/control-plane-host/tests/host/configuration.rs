@@ -402,6 +402,15 @@ fn what_is_shown_can_be_read_again() {
 }
 
 #[test]
+fn the_documented_example_is_good() {
+    let page = include_str!("../../../../docs/control-plane-host.md");
+    let (_, example) = page.split_once("```toml\n").expect("there is an example");
+    let (example, _) = example.split_once("```").expect("it ends");
+    let config = load(example).expect("it has no fault").config;
+    assert_eq!(config.gossip.options.node_id.as_deref(), Some("plane-1"));
+}
+
+#[test]
 fn the_program_says_78_for_configuration_and_64_for_usage_and_starts_nothing() {
     let (file, _) = file("[gossip]\nseed = []");
     let path = file.path().to_str().unwrap();
