@@ -46,7 +46,7 @@ pub(crate) const LEDGERS: &[Ledger] = &[
 const TESTS: &str = "Tests";
 const OPEN: &str = "Open";
 
-/// What is written there when all is built and only the test is missing.
+/// What begins there when all is built and only the test is missing.
 const A_TEST: &str = "a test";
 
 /// A row of a ledger.
@@ -216,9 +216,8 @@ pub(crate) fn filled_in(page: &Text, claims: &[Claim]) -> String {
     for mut row in table_rows(&page.content) {
         let label = row.cells.first().and_then(|it| Label::parse(it));
         let cell = row.column(TESTS).filter(|it| *it < row.cells.len());
-        let open = row
-            .column(OPEN)
-            .filter(|it| row.cells.get(*it) == Some(&A_TEST));
+        let wants_a_test = |it: &usize| row.cells.get(*it).is_some_and(|it| it.starts_with(A_TEST));
+        let open = row.column(OPEN).filter(wants_a_test);
         if let (Some(prefix), Some(label), Some(cell)) = (prefix, label, cell) {
             let of_row = |it: &&Claim| it.prefix == prefix && it.labels.contains(&label);
             let tests = rendered(claims.iter().filter(of_row));
