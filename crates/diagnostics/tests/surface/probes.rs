@@ -23,7 +23,9 @@ fn contract_59_readiness_rises_and_falls_while_liveness_stays_200_to_the_end() {
     assert_eq!(unready.json()["status"], "unavailable");
     assert_eq!(unready.json()["mode"], "ready");
     assert_eq!(unready.issues()[0], "orchestrator:starting");
-    assert_eq!(get(address, "/startupz").status, 503);
+    let startup = get(address, "/startupz");
+    assert_eq!(startup.status, 503);
+    assert_eq!(startup.issues(), ["orchestrator:starting"]);
     assert_eq!(get(address, "/livez").status, 200);
 
     gate.let_start();
