@@ -68,6 +68,8 @@ pub(crate) struct Driver {
     watch: watch::Sender<Status>,
     status: Status,
     changed: bool,
+    /// When the present turn began.
+    now: Time,
 }
 
 /// What one component has at work.
@@ -135,6 +137,7 @@ impl Driver {
             watch: parts.status,
             status,
             changed: false,
+            now: Time::ZERO,
         }
     }
 
@@ -167,14 +170,19 @@ impl Driver {
         !self.asked && idle()
     }
 
+    /// Arms the timer for `timeout`. One that is armed for an earlier moment is left alone: it will wake the driver for
+    /// nothing once, which is cheaper than to set it again at every turn.
     fn arm(&self, mut timer: Pin<&mut Sleep>, timeout: Option<Time>) {
-        let instant = self.link.clock.instant(timeout.unwrap_or(Time::MAX));
-        if timer.deadline() != instant {
+        let Some(timeout) = timeout else { return };
+        let instant = self.link.clock.instant(timeout);
+        if instant < timer.deadline() || timer.is_elapsed() {
             timer.as_mut().reset(instant);
         }
     }
 
     fn turn(&mut self, wake: Wake, batch: &mut Vec<Input>) {
+        // One reading for all that has come: it came before now.
+        self.now = self.link.clock.now();
         match wake {
             Wake::Completions => batch.drain(..).for_each(|it| self.take_in(it)),
             Wake::Request(Some(request)) => self.ask(request),
@@ -198,9 +206,8 @@ impl Driver {
     }
 
     fn take_timeout(&mut self) {
-        let now = self.link.clock.now();
-        if self.engine.poll_timeout().is_some_and(|it| it <= now) {
-            self.engine.handle_timeout(now);
+        if self.engine.poll_timeout().is_some_and(|it| it <= self.now) {
+            self.engine.handle_timeout(self.now);
             self.settle();
         }
     }
@@ -214,7 +221,7 @@ impl Driver {
     }
 
     fn handle(&mut self, input: Input) {
-        self.engine.handle(self.link.clock.now(), input);
+        self.engine.handle(self.now, input);
     }
 
     /// Passes on every event and carries out every command, and takes in what follows at once.
@@ -394,7 +401,7 @@ impl Driver {
                 });
             }
             Request::Snapshot { reply } => {
-                let _ = reply.send(self.engine.snapshot(self.link.clock.now()));
+                let _ = reply.send(self.engine.snapshot(self.now));
             }
         }
         self.settle();

@@ -3,7 +3,6 @@
 //! Handles of metrics are made once, those of combinations when they first occur; a further transition touches nothing
 //! but them. Nothing here is labelled by component: such series are rendered from the snapshot.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -329,13 +328,34 @@ impl fmt::Display for Words<'_> {
 
 /// The cached handles of metrics.
 struct Meters {
-    transitions: HashMap<(ComponentState, ComponentState, Reason), Counter>,
-    phases: HashMap<(Call, Option<FailureKind>), PhaseMeters>,
+    transitions: Cache<(ComponentState, ComponentState, Reason), Counter>,
+    phases: Cache<(Call, Option<FailureKind>), PhaseMeters>,
     backoff: Histogram,
     ready: Gauge,
     states: [Gauge; OrchestratorState::ALL.len()],
     abandoned: Counter,
     lag: Gauge,
+}
+
+/// Values by key, in the order of their first use. There are a dozen in a normal run, and the first are those of every
+/// transition: looking through them is quicker than hashing.
+struct Cache<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: PartialEq, V> Cache<K, V> {
+    fn entry(&mut self, key: K, make: impl FnOnce() -> V) -> &V {
+        let found = self.0.iter().position(|(known, _)| *known == key);
+        let position = found.unwrap_or_else(|| {
+            self.0.push((key, make()));
+            self.0.len() - 1
+        });
+        &self.0[position].1
+    }
 }
 
 struct PhaseMeters {
@@ -349,8 +369,8 @@ impl Meters {
         let states = OrchestratorState::ALL
             .map(|it| metrics::gauge!("lifecycle_orchestrator_state", "state" => it.as_str()));
         let meters = Self {
-            transitions: HashMap::default(),
-            phases: HashMap::default(),
+            transitions: Cache::default(),
+            phases: Cache::default(),
             backoff: metrics::histogram!("lifecycle_backoff_seconds"),
             ready: metrics::gauge!("lifecycle_ready"),
             states,
@@ -398,15 +418,12 @@ impl Meters {
     }
 
     fn transition(&mut self, from: ComponentState, to: ComponentState, reason: Reason) {
-        let counter = self
-            .transitions
-            .entry((from, to, reason))
-            .or_insert_with(|| {
-                metrics::counter!(
-                    "lifecycle_transitions_total",
-                    "from" => from.as_str(), "to" => to.as_str(), "reason" => reason.as_str()
-                )
-            });
+        let counter = self.transitions.entry((from, to, reason), || {
+            metrics::counter!(
+                "lifecycle_transitions_total",
+                "from" => from.as_str(), "to" => to.as_str(), "reason" => reason.as_str()
+            )
+        });
         counter.increment(1);
     }
 
@@ -423,8 +440,7 @@ impl Meters {
     fn attempt(&mut self, call: Call, failed: Option<FailureKind>, worked: Option<Nanos>) {
         let meters = self
             .phases
-            .entry((call, failed))
-            .or_insert_with(|| PhaseMeters::new(call, failed));
+            .entry((call, failed), || PhaseMeters::new(call, failed));
         meters.attempts.increment(1);
         if let Some(worked) = worked {
             meters.duration.record(worked.as_secs_f64());

@@ -460,3 +460,143 @@ impl TaskTable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use lifecycle_core::{BoxFuture, Defaults, Plan, Registration, component};
+    use tokio::runtime;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    struct Bench {
+        scope: Arc<AttemptScope>,
+        told: mpsc::UnboundedReceiver<Input>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+            let registrations = vec![Registration::new("a", idle)];
+            let plan = Plan::compile(registrations, Defaults::default())
+                .unwrap()
+                .plan;
+            let key = AttemptKey {
+                component: plan.find("a").unwrap(),
+                generation: 1,
+                attempt: 1,
+            };
+            let (sender, told) = mpsc::unbounded_channel();
+            let runtime = runtime::Handle::current();
+            let executor = Executor::new(plan, Clock::starting_now(), runtime, sender);
+            Self {
+                scope: AttemptScope::new(Arc::new(executor), key),
+                told,
+            }
+        }
+
+        fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+            let future: BoxFuture<'static, _> = Box::pin(async move {
+                future.await;
+                Ok(())
+            });
+            self.scope.spawn(ScopeTask {
+                name: "task".into(),
+                role: TaskRole::Task,
+                future,
+            });
+        }
+
+        async fn quiet(&mut self) -> Vec<Input> {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+            std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_scope_is_closed_at_once_and_says_so_once() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.scope.close(), Emptiness::Empty);
+        assert_eq!(bench.scope.abort(), Emptiness::Told);
+        assert!(bench.quiet().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_last_task_tells_that_the_scope_is_closed() {
+        let mut bench = Bench::new();
+        let token = bench.scope.run_token();
+        bench.spawn(async move { token.cancelled().await });
+        bench.spawn(future::ready(()));
+        assert!(bench.quiet().await.is_empty());
+        assert_eq!(bench.scope.close(), Emptiness::Told);
+        assert!(matches!(
+            bench.quiet().await[..],
+            [Input::ScopeClosed { .. }]
+        ));
+        // Closed again, as before a stop that is repeated.
+        assert_eq!(bench.scope.close(), Emptiness::Empty);
+    }
+
+    #[tokio::test]
+    async fn an_abort_that_closes_is_answered_once_when_the_futures_are_gone() {
+        let mut bench = Bench::new();
+        let witness = Arc::new(());
+        let held = Arc::clone(&witness);
+        bench.spawn(async move {
+            future::pending::<()>().await;
+            drop(held);
+        });
+        assert_eq!(bench.scope.abort(), Emptiness::Told);
+        assert_eq!(bench.scope.survivors().len(), 1);
+        assert!(matches!(
+            bench.quiet().await[..],
+            [Input::ScopeClosed { .. }]
+        ));
+        assert_eq!(Arc::strong_count(&witness), 1);
+        assert!(bench.scope.survivors().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_place_in_the_table_is_used_again_under_another_serial() {
+        let bench = Bench::new();
+        let mut table = TaskTable::default();
+        let first = table.insert("first".into());
+        table.remove(first);
+        let second = table.insert("second".into());
+        assert_eq!((first.index, table.live), (second.index, 1));
+        let task = bench
+            .scope
+            .executor()
+            .runtime
+            .spawn(future::pending::<()>());
+        table.hold(first, task.abort_handle());
+        assert!(table.abort_handles().is_empty(), "that task has ended");
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_token_asked_for_after_its_cancellation_is_cancelled() {
+        let bench = Bench::new();
+        bench.scope.cancel_run();
+        assert!(bench.scope.run_token().is_cancelled());
+        assert!(!bench.scope.start_token().is_cancelled());
+        let token = bench.scope.start_token();
+        bench.scope.cancel_start();
+        assert!(token.is_cancelled());
+        assert!(!bench.scope.force_token().is_cancelled());
+    }
+
+    #[test]
+    fn a_scope_is_small() {
+        assert!(
+            size_of::<AttemptScope>() <= 208,
+            "{}",
+            size_of::<AttemptScope>()
+        );
+    }
+}
