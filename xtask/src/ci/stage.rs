@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::check_deps;
 use crate::ci::{Args, advisories, tools};
 use crate::process;
+use crate::{check_deps, check_docs};
 
 /// One stage of the gate. Its budget is for two cores and an empty target folder; the budgets
 /// together are that of the whole run.
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-pub(crate) const NAMES: [&str; 10] = {
+pub(crate) const NAMES: [&str; 11] = {
     let mut names = [""; STAGES.len()];
     let mut at = 0;
     while at < STAGES.len() {
@@ -51,7 +51,8 @@ pub(crate) const NAMES: [&str; 10] = {
 pub(crate) const STAGES: &[Stage] = &[
     stage("tools", 600, Work::Call(tools::check)),
     stage("fmt", 20, Work::Commands(&["cargo fmt --all --check"])),
-    stage("check-deps", 30, Work::Call(check_boundary)),
+    stage("check-deps", 20, Work::Call(check_boundary)),
+    stage("check-docs", 10, Work::Call(check_documents)),
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
@@ -114,6 +115,11 @@ fn run_commands(lines: &[&str]) -> Result<Outcome> {
 
 fn check_boundary(_: &Args) -> Result<Outcome> {
     let code = check_deps::run(&check_deps::Args::default())?;
+    Ok(Outcome::of(code == ExitCode::SUCCESS))
+}
+
+fn check_documents(_: &Args) -> Result<Outcome> {
+    let code = check_docs::run(&check_docs::Args::default())?;
     Ok(Outcome::of(code == ExitCode::SUCCESS))
 }
 
