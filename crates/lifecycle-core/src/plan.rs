@@ -226,10 +226,11 @@ impl Plan {
         self.specs[id.index()].is_factory
     }
 
-    /// The longest that stop and dispose of `id` may take by declaration.
+    /// The longest that stop and dispose of `id` may take by declaration, each at most the whole shutdown: a component
+    /// without a limit of its own takes no more of the time than one that declares all of it.
     #[must_use]
     pub fn weight(&self, id: ComponentId) -> Nanos {
-        weight(self.policies(id))
+        weight(self.policies(id), &self.defaults)
     }
 
     /// The longest declared path of stop and dispose below `id`, without `id` itself (semantics 18).
@@ -251,11 +252,10 @@ impl Plan {
     }
 }
 
-fn weight(policies: &Policies) -> Nanos {
-    policies
-        .stop
-        .longest()
-        .saturating_add(policies.dispose_timeout)
+fn weight(policies: &Policies, defaults: &Defaults) -> Nanos {
+    let whole = defaults.shutdown_timeout;
+    let stop = policies.stop.longest().min(whole);
+    stop.saturating_add(policies.dispose_timeout.min(whole))
 }
 
 fn check_policies(
@@ -315,7 +315,7 @@ fn policy_faults(registration: &Registration) -> Vec<(&'static str, String)> {
 /// Puts a checked graph and what the registrations say beside it together.
 fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) -> Compiled {
     let (specs, components) = specs(&graph, registrations, &defaults);
-    let tails = tails(&graph, &specs);
+    let tails = tails(&graph, &specs, &defaults);
     let warnings = warnings(&graph, &specs);
     let mut ranks = vec![0_u32; graph.order.len()];
     for (rank, id) in (0_u32..).zip(&graph.order) {
@@ -408,12 +408,12 @@ fn intern(
 }
 
 /// Dependencies come before dependents in plan order, so one pass in that order sees every tail it needs.
-fn tails(graph: &Graph, specs: &[Spec]) -> Vec<Nanos> {
+fn tails(graph: &Graph, specs: &[Spec], defaults: &Defaults) -> Vec<Nanos> {
     let mut tails = vec![Nanos::ZERO; specs.len()];
     for id in &graph.order {
         let below = graph.dependencies.of(*id).iter().map(|edge| {
             let dependency = edge.component.index();
-            weight(&specs[dependency].policies).saturating_add(tails[dependency])
+            weight(&specs[dependency].policies, defaults).saturating_add(tails[dependency])
         });
         tails[id.index()] = below.max().unwrap_or(Nanos::ZERO);
     }

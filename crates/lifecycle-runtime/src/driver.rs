@@ -13,8 +13,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    self, AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input,
-    OrchestratorState, Reason, RequestId, Response, StopMode, StopReport,
+    AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input, OrchestratorState,
+    RequestId, Response, StopReport,
 };
 use lifecycle_core::{Component, ErasedLifecycle, Failure, Plan, Scope as _, Time};
 use tokio::runtime;
@@ -89,8 +89,6 @@ struct CallInFlight {
 enum Reply {
     Start(StartReply, Option<TokenWatch>),
     Stop(oneshot::Sender<Arc<StopReport>>),
-    /// The driver itself, for the report of a stop that nobody had asked for.
-    Own,
 }
 
 /// The task that waits for a start's token; gone when the start is answered.
@@ -254,7 +252,6 @@ impl Driver {
             Command::AbortScope { key } => self.end_scope(key, AttemptScope::abort),
             Command::Abandon { key } => self.abandon(key),
             Command::Respond { request, response } => {
-                self.note_response(&response);
                 self.responses.push((request, response));
             }
         }
@@ -441,6 +438,10 @@ impl Driver {
         self.status.sequence = event.sequence;
         match &event.kind {
             EventKind::Orchestrator { to, .. } => self.orchestrator_entered(event, *to),
+            EventKind::StopEnded { report } => {
+                self.status.last_stop = Some(Arc::clone(report));
+                self.status.stops += 1;
+            }
             EventKind::Transition { from, to, .. } => {
                 self.status.counts[*from as usize] -= 1;
                 self.status.counts[*to as usize] += 1;
@@ -463,24 +464,10 @@ impl Driver {
         match to {
             OrchestratorState::Starting => self.executor.enter_run(Observer::run_span(event.run)),
             OrchestratorState::Stopped => self.executor.enter_run(Span::none()),
-            OrchestratorState::Stopping if event.reason == Reason::EssentialLost => {
-                self.join_own_stop();
-            }
             OrchestratorState::Created
             | OrchestratorState::Running
             | OrchestratorState::Stopping => {}
         }
-    }
-
-    /// Joins a stop that nobody asked for, since its report is given only to who asks. Changes nothing about it.
-    fn join_own_stop(&mut self) {
-        let request = self.next_request();
-        self.replies.insert(request, Reply::Own);
-        self.answers.push_back(Input::StopRequested {
-            request,
-            mode: StopMode::Graceful,
-            deadline: Some(Time::MAX),
-        });
     }
 
     fn note_abandoned(&mut self, key: AttemptKey) {
@@ -494,32 +481,6 @@ impl Driver {
         };
         let before = self.status.abandoned.iter().cloned();
         self.status.abandoned = before.chain([abandoned]).collect();
-    }
-
-    fn note_response(&mut self, response: &Response) {
-        let report = match response {
-            Response::Stop(report) => report,
-            Response::Start(Err(error)) => match &**error {
-                engine::StartError::Failed { rollback, .. } => rollback,
-                engine::StartError::Cancelled { stop } => stop,
-                _ => return,
-            },
-            Response::Start(Ok(_)) => return,
-        };
-        if self.is_news(report) {
-            self.status.last_stop = Some(Arc::clone(report));
-            self.status.stops += 1;
-            self.changed = true;
-        }
-    }
-
-    /// Joined stops share one report, and a stop of what is down already has nothing to tell.
-    fn is_news(&self, report: &Arc<StopReport>) -> bool {
-        let known = self.status.last_stop.as_ref();
-        known.is_none_or(|it| {
-            let over = it.run == report.run && it.incomplete.is_empty();
-            !over && !Arc::ptr_eq(it, report)
-        })
     }
 
     fn publish(&mut self) {
@@ -542,7 +503,7 @@ impl Driver {
                     drop(reply.send(result));
                 }
                 (Some(Reply::Stop(reply)), Response::Stop(report)) => drop(reply.send(report)),
-                (Some(Reply::Own) | None, _) => {}
+                (None, _) => {}
                 (Some(Reply::Start(..)), Response::Stop(_))
                 | (Some(Reply::Stop(_)), Response::Start(_)) => {
                     debug_assert!(false, "the engine answers what it was asked");

@@ -88,6 +88,11 @@ impl Observer {
             EventKind::Orchestrator { to, failure, .. } => {
                 Line::new(orchestrator_event(*to)).with_failure(failure.as_ref())
             }
+            EventKind::StopEnded { report } => Line::new(match report.is_clean() {
+                true => "orchestrator.stop_ended",
+                false => "orchestrator.stop_unclean",
+            })
+            .with_duration(report.took),
             EventKind::Transition {
                 to,
                 lasted,
@@ -144,6 +149,7 @@ impl Observer {
 fn level(kind: &EventKind) -> Level {
     match kind {
         EventKind::Orchestrator { failure, .. } => warn_if(failure.is_some(), Level::INFO),
+        EventKind::StopEnded { report } => warn_if(!report.is_clean(), Level::DEBUG),
         EventKind::Transition {
             from, to, failure, ..
         } => warn_if(failure.is_some(), transition_level(*from, *to)),
@@ -407,7 +413,10 @@ impl Meters {
                 let outcome = failure.as_ref().map(|it| it.kind);
                 self.attempt(Call::Dispose, outcome, None);
             }
-            EventKind::Cancelled { .. } | EventKind::Aborted { .. } | EventKind::Held { .. } => {}
+            EventKind::StopEnded { .. }
+            | EventKind::Cancelled { .. }
+            | EventKind::Aborted { .. }
+            | EventKind::Held { .. } => {}
         }
     }
 

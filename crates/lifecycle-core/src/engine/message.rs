@@ -316,7 +316,7 @@ impl Event {
     #[must_use]
     pub fn subject(&self) -> Option<AttemptKey> {
         match &self.kind {
-            EventKind::Orchestrator { .. } => None,
+            EventKind::Orchestrator { .. } | EventKind::StopEnded { .. } => None,
             EventKind::Transition { key, .. }
             | EventKind::AttemptFailed { key, .. }
             | EventKind::RetryScheduled { key, .. }
@@ -340,6 +340,11 @@ pub enum EventKind {
         to: OrchestratorState,
         /// What is behind it, if it is a failure.
         failure: Option<Arc<Failure>>,
+    },
+    /// A stop has come to its end, whoever asked for it: nobody, for a rollback or the loss of an essential component.
+    StopEnded {
+        /// What it came to.
+        report: Arc<StopReport>,
     },
     /// A component has entered another state.
     Transition {

@@ -56,11 +56,15 @@ pub enum StartError {
         failure: Arc<Failure>,
         /// The dependency that failed, when the component itself was never called.
         cause: Option<ComponentName>,
+        /// What else had failed to start by then.
+        degraded: Vec<Degradation>,
         /// How the rollback went. When it left failures, the orchestrator stays `stopping` and a stop retries them.
         rollback: Arc<StopReport>,
     },
     /// The start was cancelled, by its caller or by a stop. What had started was stopped again.
     Cancelled {
+        /// What had failed to start by then.
+        degraded: Vec<Degradation>,
         /// How that stop went.
         stop: Arc<StopReport>,
     },
@@ -78,16 +82,19 @@ impl fmt::Display for StartError {
                 component,
                 failure,
                 cause,
+                degraded,
                 rollback,
             } => {
                 write!(f, "\"{component}\" failed to start: {failure}")?;
                 if let Some(cause) = cause {
                     write!(f, " (it depends on \"{cause}\")")?;
                 }
+                write_failures(f, degraded)?;
                 write_troubles(f, "rollback", rollback)
             }
-            Self::Cancelled { stop } => {
+            Self::Cancelled { degraded, stop } => {
                 f.write_str("the start was cancelled")?;
+                write_failures(f, degraded)?;
                 write_troubles(f, "stop", stop)
             }
         }
@@ -95,6 +102,13 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// What failed by itself; those who waited for it in vain are not named.
+fn write_failures(f: &mut fmt::Formatter<'_>, degraded: &[Degradation]) -> fmt::Result {
+    let own = degraded.iter().filter(|it| it.cause.is_none());
+    own.filter_map(|it| Some((&it.component, it.failure.as_ref()?)))
+        .try_for_each(|(component, failure)| write!(f, "; \"{component}\" failed too: {failure}"))
+}
 
 fn write_troubles(f: &mut fmt::Formatter<'_>, what: &str, report: &StopReport) -> fmt::Result {
     report

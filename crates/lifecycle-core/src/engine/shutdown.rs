@@ -12,7 +12,7 @@ use super::message::{
     AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason, RequestId, Response, StopMode,
 };
 use super::report::{StopOutcome, StopReport, StopTrouble};
-use super::slot::Phase;
+use super::slot::{Phase, Slot};
 use super::startup::{EssentialFailure, FailedStartup};
 use super::state::{ComponentState, OrchestratorState};
 use super::{Engine, Root};
@@ -172,7 +172,7 @@ impl Engine {
             stage: Stage::InTime,
             forced: begin.forced,
             remaining: self.plan.len(),
-            unconfirmed: self.slots.iter().any(|it| it.quarantined),
+            unconfirmed: self.slots.iter().any(Slot::is_unconfirmed),
             requests: begin.request.into_iter().collect(),
             startup,
         });
@@ -274,7 +274,6 @@ impl Engine {
             shutdown.remaining += 1;
         }
         if held {
-            self.slot(id).outcome = None;
             self.ask_to_stop(now, id);
         } else {
             self.enter(now, id, ComponentState::Stopping, Reason::ForceRequested);
@@ -352,6 +351,8 @@ impl Engine {
         slot.stop_calls_before = slot.stop_call;
         if slot.phase == Phase::Kept {
             slot.failure = None;
+            slot.outcome = None;
+            slot.unconfirmed = false;
         }
         self.call_stop(now, id, Reason::DependentsDown);
     }
@@ -552,13 +553,15 @@ impl Engine {
             return;
         };
         let slot = &mut self.slots[id.index()];
-        if slot
-            .outcome
-            .is_none_or(|it| severity(it) < severity(outcome))
-        {
+        let known = slot.outcome;
+        if known.is_none_or(|it| severity(it) < severity(outcome)) {
             slot.outcome = Some(outcome);
         }
-        shutdown.unconfirmed |= slot.is_unconfirmed();
+        slot.unconfirmed |= matches!(
+            outcome,
+            StopOutcome::Aborted | StopOutcome::Abandoned | StopOutcome::Held
+        );
+        shutdown.unconfirmed |= slot.unconfirmed;
     }
 
     /// What passes when the whole stop runs out of time: aborting in order, then regardless of order, then leaving.
@@ -673,6 +676,11 @@ impl Engine {
             return;
         };
         let report = Arc::new(self.report(now, &shutdown));
+        let cause = shutdown.root.as_ref().map(|it| it.component);
+        let ended = EventKind::StopEnded {
+            report: Arc::clone(&report),
+        };
+        self.emit(now, shutdown.reason, cause, ended);
         if report.incomplete.is_empty() {
             let reason = shutdown.reason;
             self.enter_orchestrator(now, OrchestratorState::Stopped, reason, shutdown.root);

@@ -102,6 +102,8 @@ pub(super) struct Slot {
     pub(super) has_turn: bool,
     /// Its dependencies know that it is down in the present stop.
     pub(super) has_told: bool,
+    /// In this run its stop, or its start under a stop, was aborted, or it was held; forgotten when it is asked again.
+    pub(super) unconfirmed: bool,
     /// Something of it blocks a thread; it is never started again in this process.
     pub(super) quarantined: bool,
     /// The component at the root of its state, when it is not itself.
@@ -158,11 +160,7 @@ impl Slot {
 
     /// Whether nobody can say that it is really down (semantics 15).
     pub(super) fn is_unconfirmed(&self) -> bool {
-        let outcome = matches!(
-            self.outcome,
-            Some(StopOutcome::Aborted | StopOutcome::Abandoned | StopOutcome::Held)
-        );
-        self.quarantined || outcome
+        self.unconfirmed || self.quarantined
     }
 
     /// Begins a run: what the last one left is forgotten, but for numbers, failure and quarantine.
@@ -185,7 +183,8 @@ impl Slot {
     /// message shows is left out, and so is what its phase never looks at again.
     pub(super) fn fingerprint<H: Hasher>(&self, now: Time, due: Time, whole: Whole, state: &mut H) {
         let ahead = |time: Time| (time != Time::MAX).then(|| time.since(now));
-        (self.phase, self.state, self.quarantined, ahead(due)).hash(state);
+        let lasting = (self.quarantined, self.unconfirmed);
+        (self.phase, self.state, lasting, ahead(due)).hash(state);
         if self.phase == Phase::Waiting {
             self.unmet.hash(state);
         }

@@ -49,12 +49,14 @@ pub(super) struct EssentialFailure {
 impl FailedStartup {
     pub(super) fn error(self, engine: &Engine, stop: Arc<super::StopReport>) -> StartError {
         let Some(EssentialFailure { component, root }) = self.failed else {
-            return StartError::Cancelled { stop };
+            let degraded = engine.failed_beside(&[]);
+            return StartError::Cancelled { stop, degraded };
         };
         let name = |id| engine.plan.name(id).clone();
         StartError::Failed {
             component: name(component),
             cause: (root.component != component).then(|| name(root.component)),
+            degraded: engine.failed_beside(&[component, root.component]),
             failure: root.failure,
             rollback: stop,
         }
@@ -177,6 +179,15 @@ impl Engine {
         order
             .filter(|id| self.slots[id.index()].state != ComponentState::Running)
             .map(|id| self.degradation(*id))
+            .collect()
+    }
+
+    /// Every other component whose start had failed when a start was given up: no error is lost (invariant 5).
+    fn failed_beside(&self, known: &[ComponentId]) -> Vec<Degradation> {
+        let order = self.plan.order().iter().copied();
+        order
+            .filter(|id| self.slots[id.index()].start_failed && !known.contains(id))
+            .map(|id| self.degradation(id))
             .collect()
     }
 

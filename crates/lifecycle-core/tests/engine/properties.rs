@@ -992,7 +992,7 @@ impl World {
     fn check_start_error(&self, error: &StartError) {
         match error {
             StartError::Failed { rollback, .. } => self.check_stop_report(rollback),
-            StartError::Cancelled { stop } => self.check_stop_report(stop),
+            StartError::Cancelled { stop, .. } => self.check_stop_report(stop),
             _ => {}
         }
     }

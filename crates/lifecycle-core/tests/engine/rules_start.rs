@@ -561,3 +561,23 @@ fn rule_10_a_start_is_refused_during_a_rollback() {
     );
     assert_eq!(run.ok("stop db"), "dispose db, start failed");
 }
+
+#[test]
+fn rule_09_the_error_of_a_start_names_what_else_had_failed_by_then() {
+    let mut run = run_of(vec![
+        registration("cache").criticality(Criticality::Degradable),
+        registration("db"),
+    ]);
+    run.start();
+    run.fails("start cache");
+    run.fails("start db");
+    let error = run
+        .started
+        .clone()
+        .expect("answered")
+        .expect_err("db is essential");
+    assert_eq!(
+        error.to_string(),
+        "\"db\" failed to start: no luck; \"cache\" failed too: no luck"
+    );
+}

@@ -1100,3 +1100,27 @@ fn rule_18_a_deadline_that_has_passed_asks_nobody_and_still_disposes() {
     assert_eq!(troubles(run.report()), "db not-asked, api not-asked");
     assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
 }
+
+#[test]
+fn rule_18_a_stop_without_a_timeout_of_its_own_leaves_time_for_what_is_above_it() {
+    let endless = Retry {
+        attempt_timeout: Some(lifecycle_core::Timeout::Never),
+        ..Retry::none()
+    };
+    let mut run = run_of(vec![
+        registration("db").stop_retry(endless),
+        registration("api").depends_on(["db"]),
+    ]);
+    run.up();
+    run.stop();
+    assert!(run.time_of("stop api") > ms(5_000));
+}
+
+#[test]
+fn rule_15_what_was_held_for_an_aborted_dependent_stays_held_until_it_is_forced() {
+    let mut run = holding();
+    run.vanishes("stop api");
+    assert_eq!(run.stop(), "stop failed");
+    assert_eq!(run.force(), "stop db, cancel stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, stopped");
+}

@@ -120,7 +120,7 @@ async fn pursue(handle: &Handle) -> ExitStatus {
 fn of_failed_start(error: &StartError) -> ExitStatus {
     match error {
         StartError::Failed(error) => match &**error {
-            engine::StartError::Cancelled { stop } => ExitStatus::of_stop(stop),
+            engine::StartError::Cancelled { stop, .. } => ExitStatus::of_stop(stop),
             _ => ExitStatus::StartFailed,
         },
         StartError::DriverGone(_) => ExitStatus::StartFailed,

@@ -55,7 +55,7 @@ async fn a_start_is_cancelled_by_its_token_and_by_nothing_after_it_has_settled()
     reach(&handle, "a", ComponentState::Starting).await;
     token.cancel();
     let error = refusal(starting.await.unwrap());
-    assert!(matches!(&*error, StartError::Cancelled { stop } if stop.is_clean()));
+    assert!(matches!(&*error, StartError::Cancelled { stop, .. } if stop.is_clean()));
     assert_eq!(journal.count("stopped pool"), 1);
 
     let token = CancellationToken::new();

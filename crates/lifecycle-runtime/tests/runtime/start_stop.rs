@@ -238,7 +238,7 @@ async fn contract_39_a_stop_during_the_start_cancels_it_and_stops_what_had_start
     reach(&handle, "worker", ComponentState::Starting).await;
     handle.stop().await.unwrap();
     let error = refusal(starting.await.unwrap());
-    assert!(matches!(&*error, StartError::Cancelled { stop } if stop.is_clean()));
+    assert!(matches!(&*error, StartError::Cancelled { stop, .. } if stop.is_clean()));
     assert_eq!(journal.count("start listener"), 0);
     assert_eq!(journal.count("stopped pool"), 1);
     journal.assert_no_leak();
