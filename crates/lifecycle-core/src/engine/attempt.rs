@@ -1,4 +1,4 @@
-//! One component: its attempts, its scope, its dispose. What follows from the end of each call.
+//! The start attempts of one component, and what becomes of it while it runs.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use crate::registration::Criticality;
 use crate::time::{Nanos, Time};
 
 use super::Engine;
+use super::limit::{LEAST_SHARE, after, earliest, timeout};
 use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
 use super::report::StopOutcome;
-use super::shutdown::LEAST_SHARE;
+
 use super::slot::{Phase, Slot};
 use super::state::ComponentState;
 
@@ -239,57 +240,8 @@ impl Engine {
         self.emit(now, reason, None, kind);
     }
 
-    /// Asks for the scope to be closed; its tasks may end by themselves until `deadline`.
-    pub(super) fn close_scope(
-        &mut self,
-        now: Time,
-        id: ComponentId,
-        (deadline, limit): (Time, Limit),
-    ) {
-        let slot = self.slot(id);
-        slot.phase = Phase::Closing;
-        let key = slot.key(id);
-        self.commands.push_back(Command::CloseScope { key });
-        if self.has_expired() {
-            self.abort_scope(now, id);
-        } else {
-            self.arm(id, deadline, limit);
-        }
-    }
-
-    pub(super) fn abort_scope(&mut self, now: Time, id: ComponentId) {
-        let slot = self.slot(id);
-        slot.phase = Phase::ScopeAborted;
-        let key = slot.key(id);
-        self.commands.push_back(Command::AbortScope { key });
-        self.arm_abort(now, id);
-    }
-
-    pub(super) fn end_scope(&mut self, now: Time, key: AttemptKey) {
-        let id = key.component;
-        let slot = self.slot(id);
-        let awaited = matches!(slot.phase, Phase::Closing | Phase::ScopeAborted);
-        if awaited && slot.key(id) == key {
-            self.conclude(now, id);
-        }
-    }
-
-    /// Nothing of the attempt or the generation is at work any more. What follows?
-    fn conclude(&mut self, now: Time, id: ComponentId) {
-        if self.slot(id).in_start {
-            self.conclude_attempt(now, id);
-            return;
-        }
-        let failed = self.slot(id).outcome == Some(StopOutcome::Failed);
-        if failed && !self.is_forced() {
-            self.keep(now, id, ComponentState::Faulted, Reason::AttemptsExhausted);
-        } else {
-            self.dispose(now, id);
-        }
-    }
-
     /// Decides between a further start attempt and the end of the generation.
-    fn conclude_attempt(&mut self, now: Time, id: ComponentId) {
+    pub(super) fn conclude_attempt(&mut self, now: Time, id: ComponentId) {
         let delay = self.start_retry_delay(now, id);
         self.slot(id).retry_delay = delay;
         let Some(delay) = delay else {
@@ -352,7 +304,7 @@ impl Engine {
         policy.delay_after(attempt, failure, random)
     }
 
-    fn back_off_start(&mut self, now: Time, id: ComponentId, delay: Nanos) {
+    pub(super) fn back_off_start(&mut self, now: Time, id: ComponentId, delay: Nanos) {
         self.slot(id).phase = Phase::BackingOff;
         self.enter(now, id, ComponentState::BackingOff, Reason::Failed);
         if delay == Nanos::ZERO {
@@ -362,97 +314,6 @@ impl Engine {
         }
         self.slot(id).limit = None;
         self.timers.arm(id, now + delay);
-    }
-
-    /// Calls dispose, unless this generation has been disposed already (invariant 4).
-    pub(super) fn dispose(&mut self, now: Time, id: ComponentId) {
-        if !self.slot(id).undisposed {
-            self.end_dispose(now, id);
-            return;
-        }
-        let (deadline, limit) = self.dispose_deadline(now, id);
-        let slot = self.slot(id);
-        slot.undisposed = false;
-        slot.phase = Phase::Disposing;
-        let key = slot.key(id);
-        self.arm(id, deadline, limit);
-        self.commands.push_back(Command::Call {
-            call: Call::Dispose,
-            key,
-            deadline,
-        });
-    }
-
-    pub(super) fn end_dispose_call(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
-        let id = key.component;
-        let slot = self.slot(id);
-        let awaited = matches!(slot.phase, Phase::Disposing | Phase::DisposeAborted);
-        if !awaited || slot.key(id) != key {
-            return;
-        }
-        let timed_out = slot.phase == Phase::DisposeAborted;
-        let failure = outcome.err();
-        if let (Some(failure), false) = (&failure, timed_out) {
-            slot.dispose_failure = Some(Arc::clone(failure));
-        }
-        let failure = slot.dispose_failure.clone();
-        self.emit(
-            now,
-            Reason::Succeeded,
-            None,
-            EventKind::Disposed { key, failure },
-        );
-        self.end_dispose(now, id);
-    }
-
-    /// The value of the attempt, or the generation, is released.
-    fn end_dispose(&mut self, now: Time, id: ComponentId) {
-        match self.slot(id).retry_delay.take() {
-            Some(delay) if !self.slot(id).cancelled && !self.slot(id).quarantined => {
-                self.back_off_start(now, id, delay);
-            }
-            // Its dispose blocks a thread: the attempt that was to follow never will.
-            Some(_) if !self.slot(id).cancelled => {
-                self.fail_start(now, id);
-                self.end_generation(now, id);
-            }
-            _ => self.end_generation(now, id),
-        }
-    }
-
-    /// Nothing of the generation is left (semantics 2).
-    pub(super) fn end_generation(&mut self, now: Time, id: ComponentId) {
-        self.timers.disarm(id);
-        let slot = self.slot(id);
-        slot.phase = Phase::Idle;
-        slot.in_start = false;
-        let start_failed = slot.start_failed;
-        let clean = matches!(slot.outcome, None | Some(StopOutcome::Stopped));
-        let (state, reason) = match (start_failed, clean) {
-            (true, _) => (ComponentState::Faulted, Reason::AttemptsExhausted),
-            (false, true) => (ComponentState::Stopped, Reason::Succeeded),
-            (false, false) => (ComponentState::Faulted, Reason::TimedOut),
-        };
-        self.enter(now, id, state, reason);
-        self.settle(id);
-        if start_failed {
-            self.release_without(now, id);
-        }
-        self.go_down_in_turn(id);
-    }
-
-    /// The value stays: its stop has failed, or it is held. For the order it counts as down (semantics 13, 15).
-    pub(super) fn keep(
-        &mut self,
-        now: Time,
-        id: ComponentId,
-        state: ComponentState,
-        reason: Reason,
-    ) {
-        self.timers.disarm(id);
-        self.slot(id).phase = Phase::Kept;
-        self.enter(now, id, state, reason);
-        self.go_down_in_turn(id);
     }
 
     /// A task ended although nobody had asked it to (semantics 8).
@@ -488,28 +349,7 @@ impl Engine {
         }
     }
 
-    /// The deadline of `id` has come: the phase says what it was for.
-    pub(super) fn end_deadline(&mut self, now: Time, id: ComponentId) {
-        let limit = self.slot(id).limit.unwrap_or(Limit::AttemptTimeout);
-        match self.slot(id).phase {
-            Phase::Starting => self.time_out_start(now, id, limit),
-            Phase::StartCancelled => self.abort_start(now, id, limit),
-            Phase::Undoing => self.time_out_undo(now, id, limit),
-            Phase::Closing => self.time_out_scope(now, id, limit),
-            Phase::Disposing => self.time_out_dispose(now, id, limit),
-            Phase::BackingOff => self.startable.insert(self.plan.rank(id)),
-            Phase::Stopping => self.time_out_stop(now, id, limit),
-            Phase::StopBackingOff => self.stoppable.insert(self.plan.rank(id)),
-            Phase::StartAborted
-            | Phase::UndoAborted
-            | Phase::ScopeAborted
-            | Phase::DisposeAborted
-            | Phase::StopAborted => self.abandon(now, id),
-            Phase::Idle | Phase::Waiting | Phase::Running | Phase::Kept => {}
-        }
-    }
-
-    fn time_out_start(&mut self, now: Time, id: ComponentId, limit: Limit) {
+    pub(super) fn time_out_start(&mut self, now: Time, id: ComponentId, limit: Limit) {
         self.slot(id).failure = Some(timeout("start", limit));
         self.cancel_start(now, id, Some(limit));
     }
@@ -525,7 +365,7 @@ impl Engine {
         });
         let (deadline, grace_limit) = self.grace(now, id);
         self.arm(id, deadline, grace_limit);
-        let reason = limit.map_or(Reason::StopRequested, |_| Reason::TimedOut);
+        let reason = limit.map_or(self.shutdown_reason(), |_| Reason::TimedOut);
         self.emit(
             now,
             reason,
@@ -545,119 +385,4 @@ impl Engine {
         self.note_outcome(id, StopOutcome::Aborted);
         self.abort_call(now, id, Call::Start, limit, Phase::StartAborted);
     }
-
-    pub(super) fn time_out_scope(&mut self, now: Time, id: ComponentId, limit: Limit) {
-        let slot = self.slot(id);
-        let key = slot.key(id);
-        if !slot.in_start {
-            let failure = timeout("a task that outlived stop", limit);
-            slot.failure.get_or_insert(failure);
-        } else if slot.cancelled {
-            slot.failure = Some(timeout("a task that outlived start", limit));
-        }
-        self.note_outcome(id, StopOutcome::Aborted);
-        self.emit(
-            now,
-            Reason::TimedOut,
-            None,
-            EventKind::Aborted {
-                call: None,
-                key,
-                limit,
-            },
-        );
-        self.abort_scope(now, id);
-    }
-
-    fn time_out_dispose(&mut self, now: Time, id: ComponentId, limit: Limit) {
-        self.slot(id).dispose_failure = Some(timeout("dispose", limit));
-        self.note_outcome(id, StopOutcome::Aborted);
-        self.abort_call(now, id, Call::Dispose, limit, Phase::DisposeAborted);
-    }
-
-    /// Drops the future of a call that did not end when it should.
-    pub(super) fn abort_call(
-        &mut self,
-        now: Time,
-        id: ComponentId,
-        call: Call,
-        limit: Limit,
-        next: Phase,
-    ) {
-        let slot = self.slot(id);
-        slot.phase = next;
-        let key = match call {
-            Call::Start | Call::Dispose => slot.key(id),
-            Call::Stop => slot.stop_key(id),
-        };
-        self.commands.push_back(Command::Abort { call, key });
-        self.arm_abort(now, id);
-        self.emit(
-            now,
-            Reason::TimedOut,
-            None,
-            EventKind::Aborted {
-                call: Some(call),
-                key,
-                limit,
-            },
-        );
-    }
-
-    /// What was aborted did not even vanish: it blocks its thread. It is left behind (semantics 7).
-    pub(super) fn abandon(&mut self, now: Time, id: ComponentId) {
-        let in_scope = matches!(
-            self.slot(id).phase,
-            Phase::ScopeAborted | Phase::DisposeAborted
-        );
-        let key = self.slot(id).key(id);
-        if !in_scope {
-            self.commands.push_back(Command::CloseScope { key });
-            self.commands.push_back(Command::AbortScope { key });
-        }
-        self.commands.push_back(Command::Abandon { key });
-        self.emit(now, Reason::TimedOut, None, EventKind::Abandoned { key });
-        let slot = self.slot(id);
-        slot.quarantined = true;
-        let failure = Failure::new(
-            FailureKind::Abandoned,
-            "it blocks a thread and was left behind",
-        );
-        slot.failure.get_or_insert_with(|| Arc::new(failure));
-        self.note_outcome(id, StopOutcome::Abandoned);
-        match self.slot(id).phase {
-            Phase::DisposeAborted => self.end_dispose(now, id),
-            _ => self.conclude(now, id),
-        }
-    }
-
-    /// Arms the wait for something aborted to be gone.
-    fn arm_abort(&mut self, now: Time, id: ComponentId) {
-        let (deadline, limit) = self.abort_deadline(now, id);
-        self.arm(id, deadline, limit);
-    }
-
-    pub(super) fn arm(&mut self, id: ComponentId, deadline: Time, limit: Limit) {
-        self.slot(id).limit = Some(limit);
-        self.timers.arm(id, deadline);
-    }
-}
-
-/// `length` from now, or never.
-pub(super) fn after(now: Time, length: Option<Nanos>) -> Time {
-    length.map_or(Time::MAX, |it| now + it)
-}
-
-/// The earliest of several limits; the first named one at a tie.
-pub(super) fn earliest<const N: usize>(limits: [(Time, Limit); N]) -> (Time, Limit) {
-    let unlimited = (Time::MAX, Limit::AttemptTimeout);
-    limits
-        .into_iter()
-        .min_by_key(|(time, _)| *time)
-        .unwrap_or(unlimited)
-}
-
-pub(super) fn timeout(what: &str, limit: Limit) -> Arc<Failure> {
-    let message = format!("{what} was still at work at its limit: {}", limit.as_str());
-    Arc::new(Failure::new(FailureKind::Timeout, message).with_class(Class::Transient))
 }

@@ -12,6 +12,8 @@
 //! set of those that may go next, ordered by plan.
 
 mod attempt;
+mod ending;
+mod limit;
 mod message;
 mod ranks;
 mod report;
@@ -20,6 +22,7 @@ mod slot;
 mod snapshot;
 mod startup;
 mod state;
+mod stop;
 mod timers;
 
 pub use message::{

@@ -3,25 +3,19 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::failure::{Failure, FailureKind};
 use crate::plan::{ComponentId, Plan};
 use crate::time::{Nanos, Time};
 
-use super::attempt::{after, earliest, timeout};
-use super::message::{
-    AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason, RequestId, Response, StopMode,
-};
+use super::limit::timeout;
+use super::message::{Call, Command, EventKind, Limit, Reason, RequestId, Response, StopMode};
 use super::report::{StopOutcome, StopReport, StopTrouble};
 use super::slot::{Phase, Slot};
 use super::startup::{EssentialFailure, FailedStartup};
 use super::state::{ComponentState, OrchestratorState};
 use super::{Engine, Root};
 
-/// The least time that a call is made for; what is left of a shutdown below it is used for aborting.
-pub(super) const LEAST_SHARE: Nanos = Nanos::from_millis(5);
-
 /// How long aborted work and last disposes may take after the deadline, twice: once in order, once regardless of it.
-const ABORT_MARGIN: Nanos = Nanos::from_millis(8);
+pub(super) const ABORT_MARGIN: Nanos = Nanos::from_millis(8);
 
 /// A stop under way.
 #[derive(Clone, Debug)]
@@ -35,7 +29,7 @@ pub(super) struct Shutdown {
     /// How many components are not down yet.
     remaining: usize,
     /// Whether some dependent could not be confirmed down: then edges are looked at before a stop is called.
-    unconfirmed: bool,
+    pub(super) unconfirmed: bool,
     requests: Vec<RequestId>,
     startup: Option<FailedStartup>,
 }
@@ -164,6 +158,7 @@ impl Engine {
         self.startable.clear();
         self.stoppable.clear();
         let startup = self.give_up_startup(begin.failed);
+        let root = begin.root.as_ref().map(|it| it.component);
         self.shutdown = Some(Shutdown {
             reason: begin.reason,
             root: begin.root.clone(),
@@ -179,7 +174,7 @@ impl Engine {
         self.enter_orchestrator(now, OrchestratorState::Stopping, begin.reason, begin.root);
         let plan = Arc::clone(&self.plan);
         for &id in plan.order().iter().rev() {
-            self.enrol(id, &plan);
+            self.enrol(id, &plan, root);
             self.interrupt_start(now, id);
             self.tighten_one(now, id);
         }
@@ -187,7 +182,7 @@ impl Engine {
 
     /// Counts who must be down before it is the turn of `id`; components that are not up count, so that the order
     /// holds through them.
-    fn enrol(&mut self, id: ComponentId, plan: &Plan) {
+    fn enrol(&mut self, id: ComponentId, plan: &Plan, root: Option<ComponentId>) {
         let dependents = plan.dependents(id).len();
         let slot = self.slot(id);
         slot.down = false;
@@ -195,6 +190,10 @@ impl Engine {
         slot.has_told = false;
         slot.outcome = None;
         slot.order_violated = false;
+        // What stops everything is behind what becomes of each, but for what had failed before.
+        if !slot.start_failed && root != Some(id) {
+            slot.cause = root.or(slot.cause);
+        }
         // A graph has at most as many edges as 32 bits count.
         slot.dependents_up = u32::try_from(dependents).unwrap_or(u32::MAX);
         if dependents == 0 {
@@ -209,7 +208,8 @@ impl Engine {
         match slot.phase {
             Phase::Waiting => {
                 slot.phase = Phase::Idle;
-                self.enter(now, id, ComponentState::Stopped, Reason::StopRequested);
+                let reason = self.shutdown_reason();
+                self.enter(now, id, ComponentState::Stopped, reason);
             }
             Phase::Starting => self.cancel_start(now, id, None),
             Phase::BackingOff => self.dispose(now, id),
@@ -326,198 +326,6 @@ impl Engine {
         }
     }
 
-    /// Begins the stop of a running or kept component, unless it is held or out of time.
-    fn ask_to_stop(&mut self, now: Time, id: ComponentId) {
-        let unconfirmed = self.unconfirmed_dependents(id);
-        if unconfirmed.holds && !self.is_forced() {
-            self.note_outcome(id, StopOutcome::Held);
-            let slot = self.slot(id);
-            let (state, key) = (slot.state, slot.key(id));
-            self.emit(now, Reason::Held, None, EventKind::Held { key });
-            self.keep(now, id, state, Reason::Held);
-            return;
-        }
-        if self.time_left(now) < LEAST_SHARE {
-            self.close_unasked(now, id);
-            return;
-        }
-        let weight = self.plan.weight(id);
-        let share_deadline = self.share_end(now, id, weight);
-        let total = self.plan.policies(id).stop.total;
-        let slot = self.slot(id);
-        slot.order_violated = unconfirmed.any;
-        slot.share_deadline = share_deadline;
-        slot.total_deadline = after(now, total);
-        slot.stop_calls_before = slot.stop_call;
-        if slot.phase == Phase::Kept {
-            slot.failure = None;
-            slot.outcome = None;
-            slot.unconfirmed = false;
-        }
-        self.call_stop(now, id, Reason::DependentsDown);
-    }
-
-    /// The deadline came before its turn: its tasks are aborted and it is disposed, without a stop call (semantics 14).
-    fn close_unasked(&mut self, now: Time, id: ComponentId) {
-        self.note_outcome(id, StopOutcome::NotAsked);
-        self.slot(id).failure = Some(timeout("the shutdown", Limit::GlobalDeadline));
-        self.enter(now, id, ComponentState::Stopping, Reason::DeadlinePassed);
-        let key = self.slot(id).key(id);
-        self.commands.push_back(Command::CloseScope { key });
-        self.abort_scope(now, id);
-    }
-
-    /// Whether a dependent could not be confirmed down, and whether such an edge holds `id` up (semantics 15).
-    fn unconfirmed_dependents(&self, id: ComponentId) -> Unconfirmed {
-        let mut found = Unconfirmed::default();
-        if !self.shutdown.as_ref().is_some_and(|it| it.unconfirmed) {
-            return found;
-        }
-        for edge in self.plan.dependents(id) {
-            if self.slots[edge.component.index()].is_unconfirmed() {
-                found.any = true;
-                found.holds |= edge.hold;
-            }
-        }
-        found
-    }
-
-    fn call_stop(&mut self, now: Time, id: ComponentId, reason: Reason) {
-        let timeout = self.plan.policies(id).stop.attempt_timeout;
-        let global = self.global_deadline();
-        let slot = self.slot(id);
-        let (deadline, limit) = earliest([
-            (after(now, timeout), Limit::AttemptTimeout),
-            (slot.total_deadline, Limit::PhaseTotal),
-            (slot.share_deadline, Limit::Share),
-            (global, Limit::GlobalDeadline),
-        ]);
-        slot.stop_call += 1;
-        slot.phase = Phase::Stopping;
-        slot.call_began = now;
-        let key = slot.stop_key(id);
-        self.arm(id, deadline, limit);
-        self.commands.push_back(Command::Call {
-            call: Call::Stop,
-            key,
-            deadline,
-        });
-        self.enter(now, id, ComponentState::Stopping, reason);
-        if self.is_forced() {
-            self.cancel_stop(now, id);
-        }
-    }
-
-    /// Tells a stop call to give up what is in flight (semantics 17).
-    pub(super) fn cancel_stop(&mut self, now: Time, id: ComponentId) {
-        let key = self.slot(id).stop_key(id);
-        self.commands.push_back(Command::Cancel {
-            call: Call::Stop,
-            key,
-        });
-        let kind = EventKind::Cancelled {
-            call: Call::Stop,
-            key,
-            limit: None,
-        };
-        self.emit(now, Reason::ForceRequested, None, kind);
-    }
-
-    pub(super) fn end_stop_call(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
-        let id = key.component;
-        let slot = self.slot(id);
-        if slot.stop_key(id) != key {
-            return;
-        }
-        match slot.phase {
-            Phase::Undoing | Phase::UndoAborted => self.end_undo(now, id, outcome),
-            Phase::Stopping => match outcome {
-                Ok(()) => self.close_stopped(now, id),
-                Err(failure) => self.fail_stop_attempt(now, id, &failure),
-            },
-            Phase::StopAborted => match outcome {
-                // It returned while it was being aborted, which is as good.
-                Ok(()) => self.close_stopped(now, id),
-                // The limit is what ended it, unless the value itself is spoiled.
-                Err(failure) => {
-                    let limit = self.slot(id).failure.clone();
-                    let limit = limit.filter(|_| failure.kind != FailureKind::Panic);
-                    self.fail_stop_attempt(now, id, &limit.unwrap_or(failure));
-                }
-            },
-            _ => {}
-        }
-    }
-
-    /// Stop has succeeded; tasks that it left may end by themselves under the same deadline (semantics 17).
-    fn close_stopped(&mut self, now: Time, id: ComponentId) {
-        self.note_outcome(id, StopOutcome::Stopped);
-        let slot = self.slot(id);
-        let limit = slot.limit.unwrap_or(Limit::AttemptTimeout);
-        // The deadline of an abort is not one for joining: what is left then is aborted.
-        let in_time = slot.phase == Phase::Stopping;
-        let deadline = if in_time { self.timers.due(id) } else { now };
-        self.close_scope(now, id, (deadline, limit));
-    }
-
-    fn fail_stop_attempt(&mut self, now: Time, id: ComponentId, failure: &Arc<Failure>) {
-        let aborted = self.slot(id).phase == Phase::StopAborted;
-        self.slot(id).failure = Some(Arc::clone(failure));
-        self.emit_failed_attempt(now, id, Call::Stop, Arc::clone(failure));
-        let Some(delay) = self.stop_retry_delay(now, id, failure) else {
-            let outcome = if aborted {
-                StopOutcome::Aborted
-            } else {
-                StopOutcome::Failed
-            };
-            self.note_outcome(id, outcome);
-            let limits = self.grace(now, id);
-            self.close_scope(now, id, limits);
-            return;
-        };
-        let key = self.slot(id).stop_key(id);
-        self.emit(
-            now,
-            Reason::Failed,
-            None,
-            EventKind::RetryScheduled {
-                call: Call::Stop,
-                key,
-                delay,
-            },
-        );
-        self.slot(id).phase = Phase::StopBackingOff;
-        self.enter(now, id, ComponentState::BackingOff, Reason::Failed);
-        if delay == Nanos::ZERO {
-            self.timers.disarm(id);
-            self.stoppable.insert(self.plan.rank(id));
-        } else {
-            self.slot(id).limit = None;
-            self.timers.arm(id, now + delay);
-        }
-    }
-
-    /// The delay before the next stop attempt; `None` when there is none, or when it would not fit (semantics 18).
-    fn stop_retry_delay(&self, now: Time, id: ComponentId, failure: &Failure) -> Option<Nanos> {
-        // A value that panicked is not called again before somebody asks for it.
-        if failure.kind == FailureKind::Panic || self.has_expired() {
-            return None;
-        }
-        let slot = &self.slots[id.index()];
-        let policy = &self.plan.policies(id).stop;
-        let delay = self.delay_after(id, policy, slot.stop_attempt(), failure)?;
-        let limit = slot
-            .total_deadline
-            .min(slot.share_deadline)
-            .min(self.global_deadline());
-        (now + delay < limit).then_some(delay)
-    }
-
-    pub(super) fn time_out_stop(&mut self, now: Time, id: ComponentId, limit: Limit) {
-        self.slot(id).failure = Some(timeout("stop", limit));
-        self.abort_call(now, id, Call::Stop, limit, Phase::StopAborted);
-    }
-
     /// `id` has nothing left that is up. If its turn has come it is down, otherwise it will be then.
     pub(super) fn go_down_in_turn(&mut self, id: ComponentId) {
         let slot = self.slot(id);
@@ -545,23 +353,6 @@ impl Engine {
                 self.stoppable.insert(plan.rank(edge.component));
             }
         }
-    }
-
-    /// Notes how the stop of `id` ended; a worse outcome stays. Outside of a stop there is nothing to note.
-    pub(super) fn note_outcome(&mut self, id: ComponentId, outcome: StopOutcome) {
-        let Some(shutdown) = &mut self.shutdown else {
-            return;
-        };
-        let slot = &mut self.slots[id.index()];
-        let known = slot.outcome;
-        if known.is_none_or(|it| severity(it) < severity(outcome)) {
-            slot.outcome = Some(outcome);
-        }
-        slot.unconfirmed |= matches!(
-            outcome,
-            StopOutcome::Aborted | StopOutcome::Abandoned | StopOutcome::Held
-        );
-        shutdown.unconfirmed |= slot.unconfirmed;
     }
 
     /// What passes when the whole stop runs out of time: aborting in order, then regardless of order, then leaving.
@@ -740,6 +531,13 @@ impl Engine {
         })
     }
 
+    /// Why the stop under way began.
+    pub(super) fn shutdown_reason(&self) -> Reason {
+        self.shutdown
+            .as_ref()
+            .map_or(Reason::StopRequested, |it| it.reason)
+    }
+
     pub(super) fn is_forced(&self) -> bool {
         self.shutdown.as_ref().is_some_and(|it| it.forced)
     }
@@ -749,91 +547,5 @@ impl Engine {
         self.shutdown
             .as_ref()
             .is_some_and(|it| it.stage != Stage::InTime)
-    }
-
-    /// The deadline of the stop under way; never without one.
-    pub(super) fn global_deadline(&self) -> Time {
-        self.shutdown.as_ref().map_or(Time::MAX, |it| it.deadline)
-    }
-
-    /// When the stop under way no longer waits for aborted work; never without one.
-    pub(super) fn final_deadline(&self) -> Time {
-        self.shutdown
-            .as_ref()
-            .map_or(Time::MAX, |it| it.deadline + ABORT_MARGIN)
-    }
-
-    pub(super) fn time_left(&self, now: Time) -> Nanos {
-        self.global_deadline().since(now)
-    }
-
-    /// The end of the share of `id`: of the time left, the part that its own weight has in the longest path from it on
-    /// (semantics 18). At least [`LEAST_SHARE`], so that a long chain of quick components is asked and not aborted.
-    fn share_end(&self, now: Time, id: ComponentId, weight: Nanos) -> Time {
-        let share = self
-            .time_left(now)
-            .share(weight, self.plan.tail(id))
-            .max(LEAST_SHARE);
-        (now + share).min(self.global_deadline())
-    }
-
-    /// The end of the share that a stop of `id` has; never without a stop of the whole.
-    pub(super) fn own_share_end(&self, now: Time, id: ComponentId) -> Time {
-        let shutdown = self.shutdown.as_ref();
-        shutdown.map_or(Time::MAX, |_| self.share_end(now, id, self.plan.weight(id)))
-    }
-
-    /// Until when something aborted may take to be gone; at the very end the margin after the deadline.
-    pub(super) fn abort_deadline(&self, now: Time, id: ComponentId) -> (Time, Limit) {
-        let own = if self.time_left(now) < LEAST_SHARE {
-            (now + self.plan.policies(id).abort_grace, Limit::AbortGrace)
-        } else {
-            self.grace(now, id)
-        };
-        earliest([own, (self.final_deadline(), Limit::GlobalDeadline)])
-    }
-
-    /// Until when something cancelled may take to end by itself, or something aborted to be gone: the abort grace, in a
-    /// stop at most its share of the time left, so that one blocked component does not use up that of those below it.
-    pub(super) fn grace(&self, now: Time, id: ComponentId) -> (Time, Limit) {
-        let grace = self.plan.policies(id).abort_grace;
-        let own = (now + grace, Limit::AbortGrace);
-        if self.shutdown.is_none() || self.has_expired() {
-            return own;
-        }
-        earliest([own, (self.share_end(now, id, grace), Limit::Share)])
-    }
-
-    /// Until when dispose may take, and by which limit.
-    pub(super) fn dispose_deadline(&self, now: Time, id: ComponentId) -> (Time, Limit) {
-        let timeout = self.plan.policies(id).dispose_timeout;
-        let own = (now + timeout, Limit::AttemptTimeout);
-        if self.shutdown.is_none() {
-            return own;
-        }
-        if self.has_expired() {
-            // What is still disposing at the next step is left there.
-            return (Time::MAX, Limit::GlobalDeadline);
-        }
-        earliest([own, (self.share_end(now, id, timeout), Limit::Share)])
-    }
-}
-
-/// What is known of the dependents of a component that shall stop.
-#[derive(Clone, Copy, Debug, Default)]
-struct Unconfirmed {
-    any: bool,
-    holds: bool,
-}
-
-/// How bad an outcome is: of two that a component had in one stop, the worse one is reported.
-fn severity(outcome: StopOutcome) -> u8 {
-    match outcome {
-        StopOutcome::Stopped => 0,
-        StopOutcome::NotAsked => 1,
-        StopOutcome::Failed => 2,
-        StopOutcome::Aborted => 3,
-        StopOutcome::Held => 4,
-        StopOutcome::Abandoned => 5,
     }
 }

@@ -732,5 +732,5 @@ fn contract_b19_a_snapshot_is_that_of_one_moment_and_subscribers_see_every_chang
     let numbers: Vec<u64> = run.events.iter().map(|it| it.sequence).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     let last = run.events.last().map(|it| it.reason);
-    assert_eq!(last, Some(Reason::DependentsDown));
+    assert_eq!(last, Some(Reason::StopRequested));
 }
