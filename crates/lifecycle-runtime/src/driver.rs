@@ -229,6 +229,7 @@ impl Driver {
             while let Some(event) = self.engine.poll_event() {
                 self.pass_on(&event);
             }
+            self.lower_readiness();
             while let Some(command) = self.engine.poll_command() {
                 self.carry_out(command);
             }
@@ -236,6 +237,13 @@ impl Driver {
                 return;
             };
             self.handle(answer);
+        }
+    }
+
+    /// Readiness goes down before anything closes (invariant 16 of the design), so before the commands are carried out.
+    fn lower_readiness(&mut self) {
+        if self.status.ready && !self.engine.is_ready() {
+            self.publish();
         }
     }
 

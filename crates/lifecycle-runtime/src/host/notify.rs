@@ -8,34 +8,65 @@ use sd_notify::NotifyState;
 
 use crate::handle::Handle;
 
-/// Follows the orchestrator's state for as long as it is polled. Does nothing where nobody listens.
-pub(super) async fn follow(handle: &Handle) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return future::pending().await;
-    }
-    tokio::join!(tell_states(handle), feed_watchdog());
+/// Tells the service manager what becomes of the orchestrator; nothing where nobody listens.
+///
+/// A state that has passed before it was seen is told late rather than never: who stops a service must hear of it.
+#[derive(Debug)]
+pub(super) struct Notifier {
+    told: OrchestratorState,
+    listened_to: bool,
 }
 
-async fn tell_states(handle: &Handle) {
-    let mut watch = handle.status();
-    let mut told = OrchestratorState::Created;
-    loop {
-        let seen = told;
-        let Ok(status) = watch.wait_for(|it| it.state != seen).await else {
-            return;
+impl Notifier {
+    /// Says that the service is starting.
+    pub(super) fn begin() -> Self {
+        let mut notifier = Self {
+            told: OrchestratorState::Created,
+            listened_to: std::env::var_os("NOTIFY_SOCKET").is_some(),
         };
-        told = status.state;
-        tell(told);
+        notifier.tell(OrchestratorState::Starting);
+        notifier
     }
-}
 
-fn tell(state: OrchestratorState) {
-    let status = NotifyState::Status(state.as_str());
-    match state {
-        OrchestratorState::Running => send(&[NotifyState::Ready, status]),
-        OrchestratorState::Stopping => send(&[NotifyState::Stopping, status]),
-        OrchestratorState::Created | OrchestratorState::Starting | OrchestratorState::Stopped => {
-            send(&[status]);
+    /// Follows the orchestrator's state for as long as it is polled.
+    pub(super) async fn follow(&mut self, handle: &Handle) {
+        if !self.listened_to {
+            return future::pending().await;
+        }
+        tokio::join!(self.tell_states(handle), feed_watchdog());
+    }
+
+    /// Says that the service has stopped, and first that it was stopping if that was not seen.
+    pub(super) fn conclude(&mut self) {
+        self.tell(OrchestratorState::Stopped);
+    }
+
+    async fn tell_states(&mut self, handle: &Handle) {
+        let mut watch = handle.status();
+        loop {
+            let seen = self.told;
+            let Ok(status) = watch.wait_for(|it| it.state != seen).await else {
+                return;
+            };
+            self.tell(status.state);
+        }
+    }
+
+    fn tell(&mut self, state: OrchestratorState) {
+        let before = std::mem::replace(&mut self.told, state);
+        if !self.listened_to || before == state {
+            return;
+        }
+        let status = NotifyState::Status(state.as_str());
+        match state {
+            OrchestratorState::Running => send(&[NotifyState::Ready, status]),
+            OrchestratorState::Stopping => send(&[NotifyState::Stopping, status]),
+            OrchestratorState::Stopped if before != OrchestratorState::Stopping => {
+                send(&[NotifyState::Stopping, status]);
+            }
+            OrchestratorState::Created
+            | OrchestratorState::Starting
+            | OrchestratorState::Stopped => send(&[status]),
         }
     }
 }

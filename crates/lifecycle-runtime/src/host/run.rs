@@ -10,7 +10,7 @@ use tokio::runtime::{self, Runtime};
 
 use super::HostConfig;
 use super::exit::ExitStatus;
-use super::notify;
+use super::notify::Notifier;
 use super::shutdown::Interrupts;
 use crate::builder::OrchestratorBuilder;
 use crate::error::StartError;
@@ -87,13 +87,16 @@ async fn supervise(orchestrator: Orchestrator, mut interrupts: Interrupts) -> Ex
         return ExitStatus::Clean;
     }
     let handle = orchestrator.spawn();
-    tokio::select! {
+    let mut notifier = Notifier::begin();
+    let status = tokio::select! {
         // The start is asked for before a signal is obeyed, so that the signal cancels it.
         biased;
         status = pursue(&handle) => status,
         never = interrupts.obey(&handle) => match never {},
-        () = notify::follow(&handle) => ExitStatus::StopFailed,
-    }
+        () = notifier.follow(&handle) => ExitStatus::StopFailed,
+    };
+    notifier.conclude();
+    status
 }
 
 /// Starts, and waits for the end.
