@@ -1,8 +1,9 @@
 //! What logs and metrics tell.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use lifecycle_core::Retry;
 use metrics::{
@@ -10,17 +11,21 @@ use metrics::{
     SharedString, Unit,
 };
 use tracing::Level;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::kit::*;
 
-/// Log output in memory.
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What this thread logs, in memory. There is one subscriber for all tests: with one each, they would disturb each other
+/// by what `tracing` remembers of who listens.
+#[derive(Clone, Copy, Debug)]
+struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        WRITTEN.with_borrow_mut(|it| it.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -28,32 +33,28 @@ impl Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 impl Lines {
-    /// Logs of this thread from now on, while the guard lives.
-    fn capture(&self, level: Level) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_max_level(level)
-            .with_ansi(false)
-            .without_time()
-            .finish();
-        tracing::subscriber::set_default(subscriber)
+    /// Logs of this thread from now on.
+    fn capture() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(|| Self)
+                .with_max_level(Level::INFO)
+                .with_ansi(false)
+                .without_time();
+            subscriber.init();
+        });
+        WRITTEN.with_borrow_mut(Vec::clear);
+        Self
     }
 
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    fn text(self) -> String {
+        WRITTEN.with_borrow(|it| String::from_utf8_lossy(it).into_owned())
     }
 
     /// Level and event name of each line, in order.
-    fn events(&self) -> Vec<String> {
+    fn events(self) -> Vec<String> {
         let level = |line: &str| {
             line.split_whitespace()
                 .next()
@@ -74,13 +75,11 @@ impl Lines {
 
 #[tokio::test(start_paused = true)]
 async fn contract_44_and_45_the_normal_transitions_are_information_with_the_name() {
-    let lines = Lines::default();
-    let guard = lines.capture(Level::INFO);
+    let lines = Lines::capture();
     let journal = Journal::default();
     let handle = run([plain("pool", &journal)]);
     handle.start().await.unwrap();
     handle.stop().await.unwrap();
-    drop(guard);
     assert_eq!(
         lines.events(),
         [
@@ -99,8 +98,7 @@ async fn contract_44_and_45_the_normal_transitions_are_information_with_the_name
 
 #[tokio::test(start_paused = true)]
 async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_error() {
-    let lines = Lines::default();
-    let guard = lines.capture(Level::INFO);
+    let lines = Lines::capture();
     let journal = Journal::default();
     let handle = run([
         scripted(Scripted::new("pool", &journal).stops([Act::Fail])),
@@ -109,7 +107,6 @@ async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_erro
             .start_retry(Retry::attempts(2)),
     ]);
     refusal(handle.start().await);
-    drop(guard);
     let events = lines.events();
     let warnings: Vec<_> = events.iter().filter(|it| it.starts_with("WARN")).collect();
     assert!(events.contains(&"INFO component.retry_scheduled".to_owned()));
@@ -129,8 +126,7 @@ async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_erro
 
 #[tokio::test(start_paused = true)]
 async fn what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_run() {
-    let lines = Lines::default();
-    let guard = lines.capture(Level::INFO);
+    let lines = Lines::capture();
     let speaking = lifecycle_core::component::from_fn(
         async |_| {
             tracing::info!("speaking");
@@ -140,7 +136,6 @@ async fn what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_r
     );
     let handle = run([lifecycle_core::Registration::new("a", speaking)]);
     handle.start().await.unwrap();
-    drop(guard);
     let text = lines.text();
     let line = text.lines().find(|it| it.contains("speaking")).unwrap();
     assert!(
