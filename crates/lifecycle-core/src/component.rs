@@ -126,7 +126,8 @@ pub fn factory<L: Lifecycle>(make: impl Fn() -> L + Send + Sync + 'static) -> Co
 ///
 /// It is *starting* until it calls [`ServiceContext::ready`]. Returning, panicking or dropping the context before that
 /// is a failed attempt. Afterwards an error or a panic is a loss, and `Ok` before a stop means that it has completed
-/// (semantics 8). It is stopped by the run token: heed [`ServiceContext::cancelled`].
+/// (semantics 8). It is stopped by the run token: heed [`ServiceContext::cancelled`]. A loop that never ends by itself
+/// returns `()` all the same: write it as the body of a `run_until_cancelled`, or break on cancellation.
 ///
 /// ```
 /// use lifecycle_core::{component, BoxError};
@@ -167,7 +168,10 @@ where
             readiness: Arc::clone(&readiness),
         };
         cx.spawn_as(TaskRole::Service, "service".into(), service);
-        readiness.settled.cancelled().await;
+        let settled = readiness.settled.cancelled();
+        if cx.token().run_until_cancelled(settled).await.is_none() {
+            return Err("the start was given up before the service was ready".into());
+        }
         readiness.outcome()
     }
 

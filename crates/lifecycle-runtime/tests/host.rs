@@ -211,7 +211,7 @@ fn museum_04_a_signal_that_comes_before_the_start_prevents_it() {
 }
 
 #[test]
-fn semantics_32_the_exit_code_says_how_it_went() {
+fn museum_23_the_exit_code_says_how_it_went() {
     for (trouble, expected, said) in [
         ("lost", 1, "the link is gone"),
         (
@@ -261,4 +261,16 @@ fn the_service_manager_is_told_ready_and_stopping() {
     told_until("STOPPING=1");
     assert_eq!(process.end().0, Some(0));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn the_first_example_of_the_readme_is_the_one_that_runs_here() {
+    let readme = include_str!("../../../README.md");
+    let example = include_str!("../examples/three_components.rs");
+    let shown = readme
+        .split("```")
+        .nth(1)
+        .and_then(|it| it.strip_prefix("rust\n"));
+    let shown = shown.expect("the page begins with an example");
+    assert!(example.ends_with(shown), "the page shows:\n{shown}");
 }

@@ -39,7 +39,7 @@ fn a_slow_client_cannot_hold_up_the_stop_beyond_its_limit() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_at_once_by_the_stop() {
+fn museum_27_an_idle_connection_is_closed_at_once_by_the_stop() {
     let limits = Limits {
         drain: Duration::from_secs(600),
         ..Limits::default()

@@ -122,7 +122,7 @@ fn after_a_stop_it_can_be_started_again() {
 }
 
 #[test]
-fn it_answers_while_a_rollback_is_under_way() {
+fn museum_26_it_answers_while_a_rollback_is_under_way() {
     let gate = Gate::closed();
     let broken = Registration::new("broken", failing())
         .depends_on(["slow"])

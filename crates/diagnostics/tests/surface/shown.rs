@@ -37,7 +37,7 @@ fn contract_42_the_snapshot_lists_components_by_name_ignoring_case_with_the_capt
 }
 
 #[test]
-fn the_snapshot_explains_a_component_that_backs_off() {
+fn contract_b11_the_snapshot_explains_a_component_that_backs_off() {
     let retry = Retry::attempts(7).with_backoff(Backoff::Fixed(Duration::from_secs(600).into()));
     let pool = Registration::new("pool", failing())
         .start_retry(retry)

@@ -6,8 +6,10 @@ use std::task::Poll;
 
 use lifecycle_core::component::service;
 use lifecycle_core::engine::{ComponentState, EventKind, OrchestratorState, Reason, StartError};
-use lifecycle_core::{Criticality, Registration, ServiceContext};
-use lifecycle_runtime::{DriverGone, Notice, Orchestrator, WaitReadyError};
+use lifecycle_core::{
+    BoxError, Criticality, Lifecycle, Registration, ServiceContext, StartContext, StopContext,
+};
+use lifecycle_runtime::{DriverGone, Handle, Notice, Orchestrator, WaitReadyError};
 use tokio_util::sync::CancellationToken;
 
 use crate::kit::*;
@@ -322,4 +324,57 @@ async fn museum_13_everybody_is_served_while_one_start_hangs() {
     refusal(handle.start().await);
     handle.force().await.unwrap_err();
     journal.assert_no_leak();
+}
+
+/// Asks its orchestrator, and spawns, from within every call.
+struct Curious {
+    handle: Handle,
+    journal: Journal,
+}
+
+impl Curious {
+    async fn ask(&self, call: &str) -> Result<(), BoxError> {
+        let snapshot = self.handle.snapshot().await?;
+        let state = snapshot.components[0].state.as_str();
+        self.journal.note(format!("{call} while {state}"));
+        Ok(())
+    }
+}
+
+impl Lifecycle for Curious {
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        let (life, token) = (self.journal.life(), cx.run_token());
+        cx.spawn("loop", async move {
+            token.cancelled().await;
+            drop(life);
+        });
+        self.ask("start").await
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        self.ask("stop").await
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        self.ask("dispose").await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn museum_30_a_component_may_ask_its_orchestrator_from_within_every_call() {
+    let journal = Journal::default();
+    let mut builder = Orchestrator::builder();
+    let curious = Curious {
+        handle: builder.handle(),
+        journal: journal.clone(),
+    };
+    builder.register(Registration::new("a", curious));
+    let handle = builder.build().unwrap().spawn();
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    assert_eq!(
+        journal.take(),
+        "start while starting, stop while stopping, dispose while stopping"
+    );
+    assert_eq!(journal.alive(), 0);
 }

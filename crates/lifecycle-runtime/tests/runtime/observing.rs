@@ -125,7 +125,7 @@ async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_erro
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_run() {
+async fn contract_b10_what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_run() {
     let lines = Lines::capture();
     let speaking = lifecycle_core::component::from_fn(
         async |_| {
@@ -236,7 +236,7 @@ impl Recorder for Meter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn metrics_count_what_happened_without_naming_components() {
+async fn contract_b08_metrics_count_what_happened_without_naming_components() {
     let meter = Meter::default();
     let _guard = metrics::set_default_local_recorder(&meter);
     let journal = Journal::default();

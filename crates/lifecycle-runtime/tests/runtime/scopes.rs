@@ -28,7 +28,7 @@ fn optional(name: &str, component: Component) -> Registration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_is_cancelled_by_the_run_token_and_joined_before_the_stop_is_over() {
+async fn contract_b02_a_task_is_cancelled_by_the_run_token_and_joined_before_the_stop_is_over() {
     let journal = Journal::default();
     let component = starting({
         let journal = journal.clone();
@@ -300,4 +300,20 @@ async fn the_tasks_of_a_failed_attempt_are_gone_before_the_next_one() {
     handle.start().await.unwrap();
     assert_eq!(journal.take(), "alive 0, alive 0, alive 0");
     assert_eq!(journal.alive(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_ready_yet_ends_in_time_when_the_start_is_stopped() {
+    let handle = run([failing_service(async |cx| {
+        cx.cancelled().await;
+        drop(cx);
+        Ok(())
+    })]);
+    let starting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.start().await }
+    });
+    reach(&handle, "a", ComponentState::Starting).await;
+    handle.stop().await.expect("the service heeds its token");
+    refusal(starting.await.unwrap());
 }
