@@ -140,9 +140,24 @@ impl Gossip {
             Arc::clone(&self.wire),
             self.port.subscribe(),
         );
-        let node = Arc::new(node.await?);
-        *self.slot() = Some(Arc::clone(&node));
-        Ok(node)
+        let node = node.await?;
+        Ok(self.enter(node))
+    }
+
+    /// Makes `node` the running one, whose view is taken.
+    fn enter(&self, node: Node) -> Arc<Node> {
+        let node = Arc::new(node);
+        let mut slot = self.slot();
+        self.members.open(node.generation);
+        *slot = Some(Arc::clone(&node));
+        node
+    }
+
+    /// Nothing runs any more, and the view says so.
+    fn leave(&self) {
+        let mut slot = self.slot();
+        self.members.close();
+        slot.take();
     }
 
     /// The time of this start, and later than any start of this value: peers take the greater one for the newer.
@@ -170,9 +185,7 @@ impl Gossip {
         };
         node.end(forced).await;
         self.port.closed().await;
-        self.slot().take();
-        self.members.publish(self.members.view().stopped());
-        show_nobody();
+        self.leave();
         if let Some(node) = Arc::into_inner(node) {
             node.join().await;
         }
@@ -286,6 +299,7 @@ struct Watcher {
     members: Members,
     wire: Arc<Wire>,
     look: Duration,
+    generation: u64,
     local_node_id: String,
     address: SocketAddr,
 }
@@ -300,6 +314,7 @@ impl Watcher {
             members: gossip.members(),
             wire: Arc::clone(&gossip.wire),
             look: limits.look,
+            generation: node.generation,
             local_node_id: node.node_id.clone(),
             address: node.bound,
         };
@@ -321,13 +336,16 @@ impl Watcher {
         let changes = self.observer.look(&mut self.roster).await;
         let peers = self.roster.peers(|it| self.wire.round_trip(it));
         let addresses: HashSet<SocketAddr> = peers.iter().map(|it| it.address).collect();
-        self.wire.keep_only(&addresses);
-        show(&peers);
-        self.members.publish(View {
+        let view = View {
             local_node_id: self.local_node_id.clone(),
             address: Some(self.address),
             peers,
-        });
+        };
+        if self.members.publish(self.generation, view).is_err() {
+            // The stop was faster, and has said the last word.
+            return;
+        }
+        self.wire.keep_only(&addresses);
         changes.iter().for_each(log);
     }
 }
@@ -376,25 +394,6 @@ fn log(change: &Change) {
     }
 }
 
-/// Shows how many members there are of each status.
-fn show(peers: &[Peer]) {
-    for status in Status::ALL {
-        let count = peers.iter().filter(|it| it.status == status).count();
-        set_members(status, u32::try_from(count).unwrap_or(u32::MAX));
-    }
-}
-
-/// A stopped node sees nobody.
-fn show_nobody() {
-    for status in Status::ALL {
-        set_members(status, 0);
-    }
-}
-
-fn set_members(status: Status, count: u32) {
-    metrics::gauge!("mesh_gossip_members", "status" => status.as_str()).set(count);
-}
-
 #[cfg(test)]
 #[path = "../tests/gossip/support.rs"]
 #[expect(
@@ -405,7 +404,7 @@ mod support;
 
 #[cfg(test)]
 mod tests {
-    use super::support::{DEADLINE, Run};
+    use super::support::{DEADLINE, Run, Series};
     use super::*;
 
     /// Waits for the first task that fails, and says which and how.
@@ -458,6 +457,76 @@ mod tests {
         let loss = loss(&run).await;
         assert!(loss.contains("panicked"), "{loss}");
         run.stop().await.expect("stops");
+    }
+
+    #[track_caller]
+    fn assert_closed(gossip: &Gossip) {
+        let view = gossip.members().view();
+        assert_eq!(view.address, None);
+        assert!(view.peers.iter().all(|it| it.status == Status::Left));
+    }
+
+    /// Starts a node as `start` does, up to its first look: what is left when the future of a start is dropped there.
+    async fn begin(gossip: &Gossip) -> Watcher {
+        let node = gossip.launch().await.expect("starts");
+        Watcher::new(gossip, &node).await
+    }
+
+    // A look is under way when the stop begins, and ends after it: what `members` does on another thread.
+    #[tokio::test]
+    async fn a_look_that_ends_after_the_stop_leaves_the_view_closed() {
+        let gossip = Arc::new(local());
+        let run = Run::start(&gossip).await.expect("starts");
+        let node = gossip.running().expect("a running node");
+        let mut late = Watcher::new(&gossip, &node).await;
+        drop(node);
+        run.stop().await.expect("stops");
+        late.look().await;
+        assert_closed(&gossip);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_ends_after_the_dispose_leaves_the_view_closed() {
+        let gossip = local();
+        let mut late = begin(&gossip).await;
+        gossip.dispose().await.expect("disposes");
+        late.look().await;
+        assert_closed(&gossip);
+    }
+
+    #[tokio::test]
+    async fn a_start_that_was_disposed_before_its_first_look_leaves_the_view_closed() {
+        let gossip = local();
+        let node = gossip.launch().await.expect("starts");
+        gossip.dispose().await.expect("disposes");
+        let first = Watcher::new(&gossip, &node).await;
+        drop(first);
+        assert_closed(&gossip);
+    }
+
+    #[tokio::test]
+    async fn a_late_look_of_the_last_start_does_not_replace_the_view_of_the_next() {
+        let gossip = local();
+        let mut late = begin(&gossip).await;
+        gossip.dispose().await.expect("disposes");
+        let _next = begin(&gossip).await;
+        let view = gossip.members().view();
+        late.look().await;
+        assert_eq!(gossip.members().view(), view);
+        gossip.dispose().await.expect("disposes");
+        assert_closed(&gossip);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_ends_after_the_stop_counts_nobody() {
+        let series = Series::default();
+        let _guard = metrics::set_default_local_recorder(&series);
+        let gossip = local();
+        let mut late = begin(&gossip).await;
+        assert_eq!(series.gauge("mesh_gossip_members{status=alive}"), Some(1.0));
+        gossip.dispose().await.expect("disposes");
+        late.look().await;
+        assert_eq!(series.gauge("mesh_gossip_members{status=alive}"), Some(0.0));
     }
 
     #[test]

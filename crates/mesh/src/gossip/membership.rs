@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
@@ -100,7 +100,7 @@ pub struct Peer {
     #[serde(serialize_with = "as_timestamp")]
     pub last_seen: SystemTime,
     /// How long it took to answer last; unknown for the local node and for members not asked yet. Serialised as
-    /// milliseconds.
+    /// milliseconds with at most three decimals.
     #[serde(
         rename = "rttMs",
         serialize_with = "as_millis",
@@ -110,6 +110,8 @@ pub struct Peer {
     /// Where it listens.
     pub address: SocketAddr,
     /// Which incarnation it is: the time of its start in nanoseconds since 1970, by its own clock. Compare, do not read.
+    /// Serialised as a decimal string: such times are above 2^53, where a number of JavaScript loses its last digits.
+    #[serde(serialize_with = "as_decimal")]
     pub generation: u64,
     /// What it says about itself. Empty but for its name when that cannot be read.
     pub metadata: Metadata,
@@ -150,6 +152,9 @@ pub struct Members {
 
 struct Shared {
     view: watch::Sender<Arc<View>>,
+    /// The generation whose view is taken; `None` while nothing runs. Held while a view is published, so that none is
+    /// published behind its end.
+    open: Mutex<Option<u64>>,
     wire: Arc<Wire>,
 }
 
@@ -157,7 +162,11 @@ impl Members {
     pub(crate) fn new(view: View, wire: Arc<Wire>) -> Self {
         let (view, _) = watch::channel(Arc::new(view));
         Self {
-            shared: Arc::new(Shared { view, wire }),
+            shared: Arc::new(Shared {
+                view,
+                open: Mutex::new(None),
+                wire,
+            }),
         }
     }
 
@@ -167,13 +176,46 @@ impl Members {
         self.shared.wire.traffic()
     }
 
-    /// Replaces the view; wakes subscribers only when a member has changed.
-    pub(crate) fn publish(&self, next: View) {
+    /// From here on takes what `generation` sees, and nothing of any other.
+    pub(crate) fn open(&self, generation: u64) {
+        *self.gate() = Some(generation);
+    }
+
+    /// Replaces the view by what `generation` sees; `Err`, and nothing changes, unless that one is open.
+    ///
+    /// Whoever looks may be overtaken by the stop, and its task is joined only later: the order is decided here.
+    pub(crate) fn publish(&self, generation: u64, next: View) -> Result<(), Closed> {
+        let open = self.gate();
+        if *open != Some(generation) {
+            return Err(Closed);
+        }
+        let members = count(&next.peers);
+        self.replace(next);
+        show(members);
+        Ok(())
+    }
+
+    /// The local node has stopped: the view says so, until another generation is open. Does nothing when none was.
+    pub(crate) fn close(&self) {
+        let mut open = self.gate();
+        if open.take().is_some() {
+            self.replace(self.view().stopped());
+            show(count(&[]));
+        }
+    }
+
+    /// Wakes subscribers only when a member has changed.
+    fn replace(&self, next: View) {
         self.shared.view.send_if_modified(|view| {
             let changed = view.differs_from(&next);
             *view = Arc::new(next);
             changed
         });
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Option<u64>> {
+        let open = self.shared.open.lock();
+        open.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,13 +235,37 @@ impl fmt::Debug for Members {
     }
 }
 
+/// The generation that saw it has stopped, or another one has been started since.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// How many members there are of each status.
+fn count(peers: &[Peer]) -> [(Status, u32); Status::ALL.len()] {
+    Status::ALL.map(|status| {
+        let members = peers.iter().filter(|it| it.status == status).count();
+        (status, u32::try_from(members).unwrap_or(u32::MAX))
+    })
+}
+
+fn show(members: [(Status, u32); Status::ALL.len()]) {
+    for (status, count) in members {
+        metrics::gauge!("mesh_gossip_members", "status" => status.as_str()).set(count);
+    }
+}
+
 fn as_timestamp<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let timestamp = jiff::Timestamp::try_from(*time).map_err(serde::ser::Error::custom)?;
     serializer.collect_str(&format_args!("{timestamp:.3}"))
 }
 
 fn as_millis<S: Serializer>(rtt: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    rtt.map(|it| it.as_secs_f64() * 1e3).serialize(serializer)
+    // Rounded while whole: a product with fractions may end in digits that were never measured.
+    let micros = rtt.map(|it| (it.as_secs_f64() * 1e6).round());
+    micros.map(|it| it / 1e3).serialize(serializer)
+}
+
+fn as_decimal<S: Serializer>(generation: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(generation)
 }
 
 #[cfg(test)]
@@ -242,6 +308,18 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_is_serialised_with_every_digit_and_a_round_trip_to_the_microsecond() {
+        let peer = Peer {
+            rtt: Some(Duration::from_nanos(673_051)),
+            generation: u64::MAX,
+            ..peer("b", Status::Alive)
+        };
+        let json = serde_json::to_value(peer).unwrap();
+        assert_eq!(json["generation"], "18446744073709551615");
+        assert_eq!(json["rttMs"].to_string(), "0.673");
+    }
+
+    #[test]
     fn a_status_has_one_name_in_json_and_in_metrics() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
@@ -250,13 +328,17 @@ mod tests {
 
     #[test]
     fn subscribers_sleep_through_signs_of_life_and_wake_for_a_status() {
-        let members = Members::new(view(vec![peer("b", Status::Alive)]), Arc::default());
+        let members = Members::new(view(Vec::new()), Arc::default());
+        members.open(1);
+        members
+            .publish(1, view(vec![peer("b", Status::Alive)]))
+            .unwrap();
         let mut changes = members.subscribe();
         changes.mark_unchanged();
 
         let mut seen = peer("b", Status::Alive);
         seen.last_seen += Duration::from_secs(1);
-        members.publish(view(vec![seen.clone()]));
+        members.publish(1, view(vec![seen.clone()])).unwrap();
         assert!(!changes.has_changed().unwrap());
         assert_eq!(
             members.peers(),
@@ -264,8 +346,27 @@ mod tests {
             "the view is up to date all the same"
         );
 
-        members.publish(view(vec![peer("b", Status::Left)]));
+        members
+            .publish(1, view(vec![peer("b", Status::Left)]))
+            .unwrap();
         assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn only_the_generation_that_is_open_can_publish() {
+        let members = Members::new(view(Vec::new()), Arc::default());
+        let seen = || view(vec![peer("b", Status::Alive)]);
+        assert_eq!(members.publish(1, seen()), Err(Closed), "before its start");
+
+        members.open(1);
+        assert_eq!(members.publish(1, seen()), Ok(()));
+        members.close();
+        assert_eq!(members.publish(1, seen()), Err(Closed), "after its stop");
+
+        members.open(1);
+        members.open(2);
+        assert_eq!(members.publish(1, seen()), Err(Closed), "after the next");
+        assert_eq!(members.publish(2, seen()), Ok(()));
     }
 
     #[test]

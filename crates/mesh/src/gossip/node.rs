@@ -40,6 +40,8 @@ const SAMPLES: usize = 1_000;
 pub(crate) struct Node {
     handle: ChitchatHandle,
     wire: Arc<Wire>,
+    /// Which incarnation it is.
+    pub(crate) generation: u64,
     /// Its name while it runs.
     pub(crate) node_id: String,
     /// Where it listens.
@@ -78,6 +80,7 @@ impl Node {
         Ok(Self {
             handle,
             wire,
+            generation,
             node_id,
             bound,
             advertised,

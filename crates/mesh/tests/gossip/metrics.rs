@@ -1,56 +1,11 @@
 //! What gossip tells about itself to whoever collects metrics.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use lifecycle_core::Nanos;
 use mesh::gossip::{Gossip, Membership, Options};
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-use crate::support::{DEADLINE, Run};
-
-/// Keeps every series by its full name.
-#[derive(Default)]
-struct Series(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
-
-impl Series {
-    fn cell(&self, key: &Key) -> Arc<AtomicU64> {
-        let labels = key
-            .labels()
-            .map(|it| format!("{}={}", it.key(), it.value()));
-        let labels = labels.collect::<Vec<_>>().join(",");
-        let name = format!("{}{{{labels}}}", key.name());
-        Arc::clone(self.0.lock().unwrap().entry(name).or_default())
-    }
-
-    fn count(&self, name: &str) -> Option<u64> {
-        let series = self.0.lock().unwrap();
-        series.get(name).map(|it| it.load(Ordering::Relaxed))
-    }
-
-    fn gauge(&self, name: &str) -> Option<f64> {
-        self.count(name).map(f64::from_bits)
-    }
-}
-
-impl Recorder for Series {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.cell(key))
-    }
-
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.cell(key))
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
+use crate::support::{DEADLINE, Run, Series};
 
 // On one thread, so that the recorder of this thread sees everything.
 #[tokio::test]

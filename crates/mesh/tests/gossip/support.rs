@@ -1,6 +1,8 @@
-//! Drives one component as an orchestrator would, without one.
+//! Drives one component as an orchestrator would, without one; keeps what it counts.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use lifecycle_core::{
     BoxError, Component, ComponentName, Defaults, Lifecycle, Plan, Registration, Scope, ScopeTask,
     StartContext, StopContext,
 };
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -138,5 +141,47 @@ impl Scope for TestScope {
         let ScopeTask { name, future, .. } = task;
         let mut tasks = self.tasks.lock().unwrap();
         tasks.spawn(async move { (name, future.await) });
+    }
+}
+
+/// Keeps every series by its full name.
+#[derive(Default)]
+pub(crate) struct Series(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Series {
+    fn cell(&self, key: &Key) -> Arc<AtomicU64> {
+        let labels = key
+            .labels()
+            .map(|it| format!("{}={}", it.key(), it.value()));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        let name = format!("{}{{{labels}}}", key.name());
+        Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+    }
+
+    pub(crate) fn count(&self, name: &str) -> Option<u64> {
+        let series = self.0.lock().unwrap();
+        series.get(name).map(|it| it.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn gauge(&self, name: &str) -> Option<f64> {
+        self.count(name).map(f64::from_bits)
+    }
+}
+
+impl Recorder for Series {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.cell(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.cell(key))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
     }
 }
