@@ -2,167 +2,16 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::name::{ComponentName, NameError};
+use crate::fault::GraphFault;
+use crate::name::ComponentName;
 use crate::plan::ComponentId;
 use crate::registration::{Dependency, EdgeKind, Registration};
+use crate::topology;
 
 /// How many unknown names are compared with the known ones for a suggestion; the rest are reported without.
 const SUGGESTIONS: usize = 16;
-
-/// One fault of a set of registrations. Nothing was built; the message says what to change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GraphFault {
-    /// A name breaks the naming rule.
-    #[error("registration {position}: {error}")]
-    Name {
-        /// The position of the registration, counted from 1.
-        position: usize,
-        /// What is wrong with the name.
-        error: NameError,
-    },
-    /// Two registrations, or an alias and another name, are equal without regard to case.
-    #[error(
-        "registration {position}: the name \"{name}\" is taken by \"{taken_by}\" (case does not count); rename one of them"
-    )]
-    DuplicateName {
-        /// The position of the later registration, counted from 1.
-        position: usize,
-        /// The name as the later registration spells it.
-        name: ComponentName,
-        /// The component that has it already.
-        taken_by: ComponentName,
-    },
-    /// An edge names a component that nobody registered.
-    #[error("\"{component}\" depends on \"{dependency}\", which is not registered; {remedy}", remedy = suggestion(.nearest.as_ref()))]
-    UnknownDependency {
-        /// The dependent.
-        component: ComponentName,
-        /// The name that nobody has.
-        dependency: String,
-        /// The registered name that is spelled most like it, if one is near.
-        nearest: Option<ComponentName>,
-    },
-    /// A component depends on itself.
-    #[error("\"{component}\" depends on itself; remove that dependency")]
-    SelfDependency {
-        /// The component.
-        component: ComponentName,
-    },
-    /// Two edges between the same two components say different things.
-    #[error(
-        "\"{component}\" declares two different edges to \"{dependency}\" ({first} and {second}); keep one of them"
-    )]
-    ContradictoryEdges {
-        /// The dependent.
-        component: ComponentName,
-        /// The dependency.
-        dependency: ComponentName,
-        /// The kind of one edge.
-        first: &'static str,
-        /// The kind of the other edge.
-        second: &'static str,
-    },
-    /// Components wait for each other in a circle.
-    #[error("these components wait for each other: {}; remove one of the edges", CyclePath(.path))]
-    Cycle {
-        /// The circle, each component depending on the next, the last on the first.
-        path: Vec<ComponentName>,
-    },
-    /// A policy contradicts itself or is out of range.
-    #[error("\"{component}\", {phase}: {fault}")]
-    Policy {
-        /// The component.
-        component: ComponentName,
-        /// Which policy: `start`, `stop`, `dispose-timeout` or `abort-grace`.
-        phase: &'static str,
-        /// What is wrong, and what to do about it.
-        fault: String,
-    },
-    /// A default contradicts itself or is out of range.
-    #[error("defaults, {phase}: {fault}")]
-    Defaults {
-        /// Which default.
-        phase: &'static str,
-        /// What is wrong, and what to do about it.
-        fault: String,
-    },
-    /// The same instance is registered under several names with different policies.
-    #[error(
-        "\"{name}\" is the same instance as \"{first}\" but declares policies or criticality of its own; declare them once, on \"{first}\""
-    )]
-    ContradictoryInstance {
-        /// The later name.
-        name: ComponentName,
-        /// The first name of the instance.
-        first: ComponentName,
-    },
-    /// A component that everything is ordered after has dependencies.
-    #[error(
-        "everything is ordered after \"{component}\", so it may depend on nothing; remove its dependencies"
-    )]
-    FirstHasDependencies {
-        /// The component.
-        component: ComponentName,
-    },
-    /// There are more components or edges than an id can count.
-    #[error(
-        "{count} {what} are more than the {} that can be counted; split the orchestrator",
-        u32::MAX
-    )]
-    TooMany {
-        /// Components or edges.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-    },
-}
-
-fn suggestion(nearest: Option<&ComponentName>) -> String {
-    match nearest {
-        Some(name) => format!("did you mean \"{name}\"?"),
-        None => "register it or remove the dependency".to_owned(),
-    }
-}
-
-struct CyclePath<'a>(&'a [ComponentName]);
-
-impl fmt::Display for CyclePath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for name in self.0 {
-            write!(f, "{name} -> ")?;
-        }
-        self.0.first().map_or(Ok(()), |first| write!(f, "{first}"))
-    }
-}
-
-/// Every fault of a set of registrations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError {
-    /// The faults: names first, then edges, cycles, policies; never empty.
-    pub faults: Vec<GraphFault>,
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.faults[..] {
-            [only] => write!(f, "the components cannot be orchestrated: {only}"),
-            faults => {
-                write!(
-                    f,
-                    "the components cannot be orchestrated, {} faults:",
-                    faults.len()
-                )?;
-                faults.iter().try_for_each(|it| write!(f, "\n  - {it}"))
-            }
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// One resolved edge, seen from either end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,13 +37,18 @@ impl Adjacency {
         &self.edges[self.begins[index] as usize..self.begins[index + 1] as usize]
     }
 
+    /// How many components there are.
+    pub(crate) fn len(&self) -> usize {
+        self.begins.len() - 1
+    }
+
     pub(crate) fn edge_count(&self) -> usize {
         self.edges.len()
     }
 
     /// The same edges, seen from the other end; each list is in the order of the components that hold the edges.
     fn reversed(&self) -> Self {
-        let count = self.begins.len() - 1;
+        let count = self.len();
         let mut begins = vec![0_u32; count + 1];
         for edge in &self.edges {
             begins[edge.component.index() + 1] += 1;
@@ -251,9 +105,9 @@ impl Graph {
         let catalogue = Catalogue::of(registrations, faults);
         let dependencies = catalogue.resolve(registrations, faults)?;
         let dependents = dependencies.reversed();
-        let (depths, order) = sorted(&dependencies, &dependents);
+        let (depths, order) = topology::sorted(&dependencies, &dependents);
         if order.len() < catalogue.names.len() {
-            let cycles = cycles(&dependencies, &depths);
+            let cycles = topology::cycles(&dependencies, &depths);
             faults.extend(cycles.into_iter().map(|path| {
                 GraphFault::Cycle {
                     path: path
@@ -623,98 +477,4 @@ fn edit_distance(left: &str, right: &str) -> usize {
         }
     }
     row[right.len()]
-}
-
-/// Depths, and all components by depth and then registration; fewer than all when there is a cycle.
-fn sorted(dependencies: &Adjacency, dependents: &Adjacency) -> (Vec<u32>, Vec<ComponentId>) {
-    let count = dependencies.begins.len() - 1;
-    let mut missing: Vec<u32> = ComponentId::all(count)
-        .map(|id| u32::try_from(dependencies.of(id).len()).expect("edges are counted in 32 bits"))
-        .collect();
-    let mut depths = vec![u32::MAX; count];
-    let mut reached: Vec<ComponentId> = ComponentId::all(count)
-        .filter(|id| missing[id.index()] == 0)
-        .collect();
-    for root in &reached {
-        depths[root.index()] = 0;
-    }
-    let mut next = 0;
-    while let Some(&id) = reached.get(next) {
-        next += 1;
-        for edge in dependents.of(id) {
-            let index = edge.component.index();
-            missing[index] -= 1;
-            if missing[index] == 0 {
-                // Found from its deepest dependency, since components are taken by ascending depth.
-                depths[index] = depths[id.index()] + 1;
-                reached.push(edge.component);
-            }
-        }
-    }
-    reached.sort_by_key(|id| (depths[id.index()], *id));
-    (depths, reached)
-}
-
-/// How many cycles are reported at once; a tangle of edges has exponentially many.
-const MOST_CYCLES: usize = 32;
-
-/// Every cycle that one walk over the components without a depth closes, each with its whole path.
-fn cycles(dependencies: &Adjacency, depths: &[u32]) -> Vec<Vec<ComponentId>> {
-    let mut search = CycleSearch {
-        dependencies,
-        depths,
-        state: vec![Walk::Untouched; depths.len()],
-        found: Vec::new(),
-    };
-    for id in ComponentId::all(depths.len()) {
-        if depths[id.index()] == u32::MAX && search.state[id.index()] == Walk::Untouched {
-            search.walk_from(id);
-        }
-    }
-    search.found
-}
-
-/// Follows dependencies in depth, with its path on the heap: a chain may be 100 000 long.
-struct CycleSearch<'a> {
-    dependencies: &'a Adjacency,
-    depths: &'a [u32],
-    state: Vec<Walk>,
-    found: Vec<Vec<ComponentId>>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Walk {
-    Untouched,
-    /// On the present path, at this position.
-    OnPath(usize),
-    Done,
-}
-
-impl CycleSearch<'_> {
-    fn walk_from(&mut self, start: ComponentId) {
-        let mut path = vec![start];
-        let mut next_edge = vec![0];
-        self.state[start.index()] = Walk::OnPath(0);
-        while let (Some(&id), Some(edge)) = (path.last(), next_edge.last_mut()) {
-            let Some(dependency) = self.dependencies.of(id).get(*edge) else {
-                self.state[id.index()] = Walk::Done;
-                path.pop();
-                next_edge.pop();
-                continue;
-            };
-            *edge += 1;
-            let dependency = dependency.component;
-            match self.state[dependency.index()] {
-                Walk::Untouched if self.depths[dependency.index()] == u32::MAX => {
-                    self.state[dependency.index()] = Walk::OnPath(path.len());
-                    path.push(dependency);
-                    next_edge.push(0);
-                }
-                Walk::OnPath(position) if self.found.len() < MOST_CYCLES => {
-                    self.found.push(path[position..].to_vec());
-                }
-                Walk::Untouched | Walk::OnPath(_) | Walk::Done => {}
-            }
-        }
-    }
 }

@@ -21,8 +21,10 @@
 
 pub mod component;
 pub mod context;
+mod defaults;
 pub mod engine;
 mod failure;
+mod fault;
 mod graph;
 mod lifecycle;
 mod name;
@@ -30,17 +32,19 @@ mod plan;
 mod policy;
 mod registration;
 mod time;
+mod topology;
 
 pub use component::{Component, ServiceContext};
 pub use context::{Scope, ScopeTask, StartContext, StopContext, TaskOutput, TaskRole};
+pub use defaults::Defaults;
 pub use failure::{BoxError, Class, ComponentError, Failure, FailureKind};
-pub use graph::{BuildError, Edge, GraphFault};
+pub use fault::{BuildError, GraphFault};
+pub use graph::Edge;
 pub use lifecycle::{BoxFuture, ErasedLifecycle, Lifecycle};
 pub use name::{ComponentName, NameError};
 pub use plan::{Compiled, ComponentId, Plan, PlanWarning};
 pub use policy::{
-    Backoff, Defaults, Jitter, LONGEST_POLICY_DURATION, Policies, Retry, RetryIf, RetryPolicy,
-    Timeout,
+    Backoff, Jitter, LONGEST_POLICY_DURATION, Policies, Retry, RetryIf, RetryPolicy, Timeout,
 };
 pub use registration::{Criticality, Dependency, EdgeKind, Registration};
 pub use time::{Nanos, ParseNanosError, Time};

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::component::Component;
-use crate::graph::{Adjacency, BuildError, Edge, Graph, GraphFault};
+use crate::defaults::Defaults;
+use crate::fault::{BuildError, GraphFault};
+use crate::graph::{Adjacency, Edge, Graph};
 use crate::name::{self, ComponentName};
-use crate::policy::{Defaults, Policies, limit_fault};
+use crate::policy::{Policies, limit_fault};
 use crate::registration::{Criticality, EdgeKind, Registration};
 use crate::time::Nanos;
 

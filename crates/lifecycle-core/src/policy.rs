@@ -5,7 +5,6 @@
 //! when the defaults retry. The result of that merge is a [`RetryPolicy`], in which nothing is missing.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use crate::failure::{Class, Failure};
 use crate::time::Nanos;
@@ -397,88 +396,6 @@ pub struct Policies {
     /// How long a cancelled call or task may take to end by itself before it is aborted, and an aborted one to vanish
     /// before it is given up.
     pub abort_grace: Nanos,
-}
-
-/// What holds for every component that does not say otherwise, and for the orchestrator as a whole.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Deserialize, serde::Serialize),
-    serde(rename_all = "kebab-case", deny_unknown_fields, default)
-)]
-pub struct Defaults {
-    /// Start; unset fields mean one attempt of at most 30 s.
-    pub start: Retry,
-    /// Stop; unset fields mean one attempt of at most 10 s.
-    pub stop: Retry,
-    /// How long dispose may take (5 s).
-    pub dispose_timeout: Nanos,
-    /// How long a cancelled call may take to end by itself (500 ms).
-    pub abort_grace: Nanos,
-    /// How long a whole shutdown may take (45 s).
-    pub shutdown_timeout: Nanos,
-    /// How long a forced shutdown may take (1 s).
-    pub force_timeout: Nanos,
-    /// What jitter is derived from: the same seed gives the same delays.
-    pub seed: u64,
-}
-
-impl Defaults {
-    /// The built-in limit of one start attempt.
-    pub const START_TIMEOUT: Nanos = Nanos::from_secs(30);
-    /// The built-in limit of one stop attempt.
-    pub const STOP_TIMEOUT: Nanos = Nanos::from_secs(10);
-
-    /// Resolves what a component says against these defaults.
-    pub(crate) fn resolve(
-        &self,
-        start: &Retry,
-        stop: &Retry,
-        dispose: Option<Nanos>,
-        grace: Option<Nanos>,
-    ) -> Policies {
-        Policies {
-            start: RetryPolicy::resolve(&start.or(&self.start), Self::START_TIMEOUT),
-            stop: RetryPolicy::resolve(&stop.or(&self.stop), Self::STOP_TIMEOUT),
-            dispose_timeout: dispose.unwrap_or(self.dispose_timeout),
-            abort_grace: grace.unwrap_or(self.abort_grace),
-        }
-    }
-
-    /// The policies of a component that says nothing.
-    pub(crate) fn unset(&self) -> Arc<Policies> {
-        Arc::new(self.resolve(&Retry::default(), &Retry::default(), None, None))
-    }
-
-    /// Every fault of these defaults, as (where, what).
-    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        faults.extend(self.start.faults().into_iter().map(|it| ("start", it)));
-        faults.extend(self.stop.faults().into_iter().map(|it| ("stop", it)));
-        for (field, length) in [
-            ("dispose-timeout", self.dispose_timeout),
-            ("abort-grace", self.abort_grace),
-            ("shutdown-timeout", self.shutdown_timeout),
-            ("force-timeout", self.force_timeout),
-        ] {
-            faults.extend(limit_fault(field, length).map(|it| (field, it)));
-        }
-        faults
-    }
-}
-
-impl Default for Defaults {
-    fn default() -> Self {
-        Self {
-            start: Retry::default(),
-            stop: Retry::default(),
-            dispose_timeout: Nanos::from_secs(5),
-            abort_grace: Nanos::from_millis(500),
-            shutdown_timeout: Nanos::from_secs(45),
-            force_timeout: Nanos::from_secs(1),
-            seed: 0,
-        }
-    }
 }
 
 /// A well-mixed number from a seed and what it is for; the same input gives the same number in every process.
