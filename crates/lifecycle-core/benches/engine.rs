@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p lifecycle-core`. Medians of seven runs; allocations and bytes by the counting allocator.
 
+#![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
 use std::alloc::System;

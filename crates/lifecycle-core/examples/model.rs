@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p lifecycle-core --example model`
 
+#![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 #[path = "../tests/model/exploration.rs"]
