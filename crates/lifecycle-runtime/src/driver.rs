@@ -31,7 +31,7 @@ use crate::observe::Observer;
 use crate::request::{REQUESTS, Request, StartReply};
 use crate::scope::{AttemptScope, Emptiness};
 use crate::status::{Abandoned, Status};
-use crate::user_future::Work;
+use crate::user_future::{Work, drop_in_tasks};
 
 /// How many completions are taken in at once before requests and the timer get their turn.
 const BATCH: usize = 1_024;
@@ -546,11 +546,9 @@ impl Drop for Driver {
             }
         }
         // Values are the user's, and so is their `Drop`.
-        let values = std::mem::take(&mut self.values);
-        let slots = std::mem::take(&mut self.slots);
-        self.executor
-            .runtime
-            .spawn(async move { drop((slots, values)) });
+        let runtime = &self.executor.runtime;
+        drop_in_tasks(runtime, self.slots.drain(..).filter_map(|it| it.scope));
+        drop_in_tasks(runtime, self.values.drain(..));
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::executor::Executor;
-use crate::user_future::{UserFuture, Work};
+use crate::user_future::{UserFuture, Work, drop_quietly};
 
 /// The tasks, tokens and value of one attempt.
 pub(crate) struct AttemptScope {
@@ -279,6 +279,14 @@ impl Scope for AttemptScope {
         // Without the lock: on a runtime that shuts down, the task ends here and now.
         let spawned = self.executor.runtime.spawn(supervised);
         self.hold(id, spawned.abort_handle());
+    }
+}
+
+impl Drop for AttemptScope {
+    /// A value that was never disposed ends with the last task that knows the scope, and ends quietly.
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        drop_quietly(state.unwrap_or_else(PoisonError::into_inner).value.take());
     }
 }
 

@@ -11,6 +11,7 @@ use lifecycle_core::engine::CallOutcome;
 use lifecycle_core::{
     BoxError, BoxFuture, Component, ErasedLifecycle, Failure, StartContext, StopContext,
 };
+use tokio::runtime;
 use tracing::Span;
 
 use crate::scope::AttemptScope;
@@ -119,8 +120,29 @@ fn begin(state: &mut State) {
     }
 }
 
+/// Drops each value on `runtime` in a task of its own, so that one whose `Drop` blocks holds up no other while a thread is
+/// free.
+pub(crate) fn drop_in_tasks<T: Send + 'static>(
+    runtime: &runtime::Handle,
+    values: impl IntoIterator<Item = T>,
+) {
+    for value in values {
+        let quiet = Quiet(Some(value));
+        runtime.spawn(async move { drop(quiet) });
+    }
+}
+
+/// Drops quietly what it holds. A guard, since a runtime that shuts down drops its tasks unpolled.
+struct Quiet<T>(Option<T>);
+
+impl<T> Drop for Quiet<T> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
+    }
+}
+
 /// Drops what may be the user's. A panic of its `Drop` ends here; the panic hook has reported it.
-fn drop_quietly(value: impl Sized) {
+pub(crate) fn drop_quietly(value: impl Sized) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         forget_panic(panic);
     }

@@ -143,6 +143,130 @@ fn a_host_ends_although_a_thread_is_blocked() {
     host.join().unwrap();
 }
 
+/// A component that keeps `value` until it is dropped itself.
+fn keeping(name: &'static str, value: impl Send + Sync + 'static) -> Registration {
+    let start = move |_| {
+        let _kept = &value;
+        std::future::ready(Ok(()))
+    };
+    Registration::new(name, from_fn(start, async |_| Ok(())))
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("no mood to go");
+    }
+}
+
+/// Blocks when dropped, until the other end is gone.
+struct BlocksWhenDropped(std::sync::Mutex<mpsc::Receiver<()>>);
+
+impl Drop for BlocksWhenDropped {
+    fn drop(&mut self) {
+        let _ = self.0.lock().unwrap().recv();
+    }
+}
+
+fn blocking_when_dropped() -> (BlocksWhenDropped, Release) {
+    let (release, released) = mpsc::channel();
+    (BlocksWhenDropped(std::sync::Mutex::new(released)), release)
+}
+
+/// Tells that it was dropped.
+struct Witness(mpsc::Sender<()>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+fn witness() -> (Witness, mpsc::Receiver<()>) {
+    let (dropped, told) = mpsc::channel();
+    (Witness(dropped), told)
+}
+
+/// Two threads, and little patience with them.
+fn hasty() -> HostConfig {
+    HostConfig {
+        worker_threads: std::num::NonZeroUsize::new(2),
+        leftover_timeout: ms(200),
+        ..HostConfig::default()
+    }
+}
+
+async fn soon() {
+    tokio::time::sleep(ms(100)).await;
+}
+
+/// Runs a host with `registrations` on a thread of its own, which must end in time.
+#[track_caller]
+fn host_of(
+    registrations: Vec<Registration>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> ExitStatus {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        let build = |host: &mut lifecycle_runtime::OrchestratorBuilder| {
+            host.registrations(registrations);
+            Ok(())
+        };
+        let _ = ended.send(Host::run_until(hasty(), build, shutdown));
+    });
+    end.recv_timeout(Duration::from_secs(10))
+        .expect("the host ends")
+}
+
+#[test]
+fn two_values_that_panic_when_dropped_do_not_spoil_a_clean_end() {
+    let values = || {
+        vec![
+            keeping("a", PanicsWhenDropped),
+            keeping("b", PanicsWhenDropped),
+        ]
+    };
+    assert_eq!(host_of(values(), soon()), ExitStatus::Clean);
+}
+
+#[test]
+fn a_value_that_blocks_when_dropped_does_not_keep_another_from_being_dropped() {
+    let (blocks, release) = blocking_when_dropped();
+    let (witness, told) = witness();
+    let values = vec![keeping("blocks", blocks), keeping("witness", witness)];
+    assert_eq!(host_of(values, soon()), ExitStatus::Clean);
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(()));
+    drop(release);
+}
+
+#[test]
+fn a_driver_whose_runtime_is_gone_drops_values_quietly() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (witness, told) = witness();
+    let (driver, components) = (runtime(), runtime());
+    let handle = {
+        let _entered = driver.enter();
+        let values = [
+            keeping("a", PanicsWhenDropped),
+            keeping("b", PanicsWhenDropped),
+            keeping("witness", witness),
+        ];
+        run_with(values, |it| {
+            it.components_on(components.handle().clone());
+        })
+    };
+    drop(components);
+    drop(driver);
+    assert_eq!(told.try_recv(), Ok(()));
+    drop(handle);
+}
+
 #[test]
 fn a_host_starts_stops_when_told_and_says_how_it_went() {
     let journal = Journal::default();
