@@ -89,10 +89,12 @@ impl Checker<'_> {
             return;
         };
         let interval = |it: &OptionFault| INTERVALS.contains(&it.option);
-        // An interval that could not be read is its default here: what it is compared with is not to blame.
-        let unreadable = self.has_flawed_interval();
+        // What could not be read is its default here: what it is compared with is not to blame.
+        let unread_interval = self.has_flawed(&INTERVALS);
+        let unread_bind = self.has_flawed(&["bind"]);
         for fault in invalid.faults {
-            if !(unreadable && interval(&fault)) {
+            let advertise = fault.option == "advertise";
+            if !(unread_interval && interval(&fault) || unread_bind && advertise) {
                 let key = Key::of(&["gossip", fault.option]);
                 let place = self.place_of_option(&key, fault.option);
                 self.blame_at(place, &key, fault.rule, &fault.remedy);
@@ -116,8 +118,12 @@ impl Checker<'_> {
             .unwrap_or(Place::Default)
     }
 
-    fn has_flawed_interval(&self) -> bool {
-        let keys = INTERVALS.map(|it| Key::of(&["gossip", it]).to_string());
+    /// Whether one of these keys of gossip was blamed already.
+    fn has_flawed(&self, options: &[&str]) -> bool {
+        let keys = options
+            .iter()
+            .map(|it| Key::of(&["gossip", it]).to_string());
+        let keys = keys.collect::<Vec<_>>();
         self.faults.iter().any(|it| keys.contains(&it.key))
     }
 

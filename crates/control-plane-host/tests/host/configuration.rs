@@ -110,6 +110,20 @@ const BAD: &[Case] = &[
         )],
     ),
     (
+        "[gossip]\nadvertise = '192.0.2.1:17421'",
+        &[(
+            2,
+            &[
+                "gossip.advertise: 192.0.2.1:17421 sends peers where nobody listens",
+                "or leave `advertise` unset",
+            ],
+        )],
+    ),
+    (
+        "[gossip]\nbind = 17421\nadvertise = '192.0.2.1:17421'",
+        &[(2, &["gossip.bind: expected an address"])],
+    ),
+    (
         "[diagnostics]\naddress = '127.0.0.1:7000'\n[http]\naddress = '127.0.0.1:7000'",
         &[(
             4,

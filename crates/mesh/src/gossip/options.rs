@@ -152,7 +152,7 @@ impl Options {
     }
 
     fn is_exposed(&self) -> bool {
-        !self.bind.ip().to_canonical().is_loopback()
+        !is_loopback(self.bind)
     }
 
     fn check_names(&self, faults: &mut Faults) {
@@ -206,6 +206,14 @@ impl Options {
                 "advertise",
                 format!("{advertise} is not of the same IP version as {}", self.bind),
                 "use IPv4 or IPv6 for both",
+            ),
+            Some(advertise) if !self.is_exposed() && !is_loopback(advertise) => faults.add(
+                "advertise",
+                format!(
+                    "{advertise} sends peers where nobody listens: {} is reached from this machine alone",
+                    self.bind
+                ),
+                "bind to an address that other machines reach, or leave `advertise` unset",
             ),
             _ => {}
         }
@@ -321,6 +329,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 fn is_host_and_port(seed: &str) -> bool {
     if let Ok(address) = seed.parse::<SocketAddr>() {
         return address.port() != 0 && !address.ip().is_unspecified();
@@ -411,6 +423,19 @@ mod tests {
             };
             assert_eq!(options.check(), Ok(()), "{bind}");
         }
+    }
+
+    #[test]
+    fn what_is_bound_to_loopback_cannot_be_advertised_beyond_it() {
+        let advertising = |advertise: &str| Options {
+            advertise: Some(advertise.parse().unwrap()),
+            ..Options::default()
+        };
+        assert_eq!(faulty(&advertising("192.0.2.1:17421")), ["advertise"]);
+        let text = advertising("192.0.2.1:0").check().unwrap_err().to_string();
+        assert!(text.contains("192.0.2.1:0 sends peers where"), "{text}");
+        assert!(text.contains("or leave `advertise` unset"), "{text}");
+        assert_eq!(advertising("127.0.0.2:0").check(), Ok(()));
     }
 
     #[test]
