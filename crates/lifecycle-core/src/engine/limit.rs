@@ -8,7 +8,6 @@ use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::message::Limit;
-use super::shutdown::ABORT_MARGIN;
 use super::slot::Phase;
 
 /// The least time that a call is made for; what is left of a shutdown below it is used for aborting.
@@ -65,7 +64,7 @@ impl Engine {
         } else {
             self.grace(now, id)
         };
-        earliest([own, (self.final_deadline(), Limit::GlobalDeadline)])
+        earliest([own, (self.final_deadline(now), Limit::GlobalDeadline)])
     }
 
     /// Until when dispose may take, and by which limit.
@@ -108,10 +107,9 @@ impl Engine {
     }
 
     /// When the stop under way no longer waits for aborted work; never without one.
-    pub(super) fn final_deadline(&self) -> Time {
-        self.shutdown
-            .as_ref()
-            .map_or(Time::MAX, |it| it.deadline + ABORT_MARGIN)
+    pub(super) fn final_deadline(&self, now: Time) -> Time {
+        let shutdown = self.shutdown.as_ref();
+        shutdown.map_or(Time::MAX, |it| it.abort_ends(now))
     }
 }
 

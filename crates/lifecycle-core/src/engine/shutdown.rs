@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::failure::FailureKind;
 use crate::plan::{ComponentId, Plan};
 use crate::time::{Nanos, Time};
 
@@ -15,7 +16,7 @@ use super::state::{ComponentState, OrchestratorState};
 use super::{Engine, Root};
 
 /// How long aborted work and last disposes may take after the deadline, twice: once in order, once regardless of it.
-pub(super) const ABORT_MARGIN: Nanos = Nanos::from_millis(8);
+const ABORT_MARGIN: Nanos = Nanos::from_millis(8);
 
 /// A stop under way.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Shutdown {
     began: Time,
     pub(super) deadline: Time,
     stage: Stage,
+    /// When the stage ends. Counted from when it was entered, so that a late clock takes no time from what was aborted.
+    stage_ends: Time,
     forced: bool,
     /// How many components are not down yet.
     remaining: usize,
@@ -45,13 +48,32 @@ enum Stage {
     Last,
 }
 
+impl Stage {
+    fn next(self) -> Self {
+        match self {
+            Self::InTime => Self::Expired,
+            Self::Expired | Self::Last => Self::Last,
+        }
+    }
+}
+
 impl Shutdown {
     /// When time makes the next difference to the whole.
     pub(super) fn next_deadline(&self) -> Time {
+        self.stage_ends
+    }
+
+    /// Goes on to `stage`, which lasts as long as aborting may take.
+    fn enter_stage(&mut self, now: Time, stage: Stage) {
+        self.stage = stage;
+        self.stage_ends = self.stage_ends.max(now) + ABORT_MARGIN;
+    }
+
+    /// When aborted work is no longer waited for.
+    pub(super) fn abort_ends(&self, now: Time) -> Time {
         match self.stage {
-            Stage::InTime => self.deadline,
-            Stage::Expired => self.deadline + ABORT_MARGIN,
-            Stage::Last => self.deadline + ABORT_MARGIN + ABORT_MARGIN,
+            Stage::InTime => self.deadline.max(now) + ABORT_MARGIN,
+            Stage::Expired | Stage::Last => self.stage_ends.max(now),
         }
     }
 
@@ -155,6 +177,7 @@ impl Engine {
     /// Begins a stop over everything that is up, in flight or kept. From here on no start call is issued (invariant 8).
     pub(super) fn begin_shutdown(&mut self, now: Time, begin: Begin) {
         let longest = now + self.plan.defaults().shutdown_timeout;
+        let deadline = begin.deadline.unwrap_or(longest);
         self.startable.clear();
         self.stoppable.clear();
         let startup = self.give_up_startup(begin.failed);
@@ -163,8 +186,9 @@ impl Engine {
             reason: begin.reason,
             root: begin.root.clone(),
             began: now,
-            deadline: begin.deadline.unwrap_or(longest),
+            deadline,
             stage: Stage::InTime,
+            stage_ends: deadline,
             forced: begin.forced,
             remaining: self.plan.len(),
             unconfirmed: self.slots.iter().any(Slot::is_unconfirmed),
@@ -239,6 +263,7 @@ impl Engine {
             deadline.is_some_and(|it| it < shutdown.deadline) && shutdown.stage == Stage::InTime;
         if let (Some(deadline), true) = (deadline, earlier) {
             shutdown.deadline = deadline;
+            shutdown.stage_ends = deadline;
         }
         let newly_forced = forced && !shutdown.forced;
         shutdown.forced |= forced;
@@ -261,6 +286,11 @@ impl Engine {
             Phase::Stopping | Phase::Undoing => self.cancel_stop(now, id),
             // What is kept from an earlier stop, and has not had its turn in this one, will have it.
             Phase::Kept if slot.down => self.reopen(now, id),
+            // Force waits for nothing: the next attempt is made now.
+            Phase::StopBackingOff => {
+                self.timers.disarm(id);
+                self.stoppable.insert(self.plan.rank(id));
+            }
             _ => {}
         }
     }
@@ -290,6 +320,7 @@ impl Engine {
         }
         let (phase, in_start) = (slot.phase, slot.in_start);
         let (deadline, limit) = match phase {
+            Phase::StopBackingOff => return self.shorten_stop_back_off(now, id),
             Phase::Stopping | Phase::Undoing => share,
             Phase::Closing if !in_start => share,
             Phase::Closing | Phase::StartCancelled => self.grace(now, id),
@@ -304,6 +335,23 @@ impl Engine {
         if deadline < self.timers.due(id) {
             self.arm(id, deadline, limit);
         }
+    }
+
+    /// A back-off that no longer fits fails now (semantics 18).
+    fn shorten_stop_back_off(&mut self, now: Time, id: ComponentId) {
+        let due = self.timers.due(id);
+        // Without a deadline of its own the next attempt is made in this very step.
+        if due == Time::MAX || due < self.stop_limit(id) {
+            return;
+        }
+        let last = self.slot(id).failure.as_ref().map(|it| it.kind);
+        let outcome = match last {
+            Some(FailureKind::Timeout) => StopOutcome::Aborted,
+            _ => StopOutcome::Failed,
+        };
+        self.note_outcome(id, outcome);
+        let limits = self.grace(now, id);
+        self.close_scope(now, id, limits);
     }
 
     /// It is the turn of `id`: every dependent is down, or the delay before its next stop attempt is over.
@@ -359,32 +407,20 @@ impl Engine {
     ///
     /// Keeps invariant 7: the last step leaves nothing that is not down.
     pub(super) fn check_shutdown_deadline(&mut self, now: Time) {
-        while let Some(stage) = self
-            .shutdown
-            .as_ref()
-            .filter(|it| it.next_deadline() <= now)
-            .map(|it| it.stage)
-        {
-            let next = match stage {
-                Stage::InTime => Stage::Expired,
-                Stage::Expired | Stage::Last => Stage::Last,
-            };
-            if let Some(shutdown) = &mut self.shutdown {
-                shutdown.stage = next;
+        let due = self.shutdown.as_mut().filter(|it| it.stage_ends <= now);
+        let Some(shutdown) = due else { return };
+        // One stage at a time: what one aborts gets its turn to vanish before the next gives it up.
+        let ended = shutdown.stage;
+        shutdown.enter_stage(now, ended.next());
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order().iter().rev() {
+            if self.slot(id).down {
+                continue;
             }
-            let plan = Arc::clone(&self.plan);
-            for &id in plan.order().iter().rev() {
-                if self.slot(id).down {
-                    continue;
-                }
-                match stage {
-                    Stage::InTime => self.expire(now, id),
-                    Stage::Expired => self.close_regardless(now, id),
-                    Stage::Last => self.leave(now, id),
-                }
-            }
-            if stage == Stage::Last {
-                return;
+            match ended {
+                Stage::InTime => self.expire(now, id),
+                Stage::Expired => self.close_regardless(now, id),
+                Stage::Last => self.leave(now, id),
             }
         }
     }

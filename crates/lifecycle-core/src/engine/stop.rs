@@ -200,11 +200,14 @@ impl Engine {
         let slot = &self.slots[id.index()];
         let policy = &self.plan.policies(id).stop;
         let delay = self.delay_after(id, policy, slot.stop_attempt(), failure)?;
-        let limit = slot
-            .total_deadline
-            .min(slot.share_deadline)
-            .min(self.global_deadline());
-        (now + delay < limit).then_some(delay)
+        (now + delay < self.stop_limit(id)).then_some(delay)
+    }
+
+    /// When the last attempt of a stop must have begun.
+    pub(super) fn stop_limit(&self, id: ComponentId) -> Time {
+        let slot = &self.slots[id.index()];
+        let own = slot.total_deadline.min(slot.share_deadline);
+        own.min(self.global_deadline())
     }
 
     pub(super) fn time_out_stop(&mut self, now: Time, id: ComponentId, limit: Limit) {

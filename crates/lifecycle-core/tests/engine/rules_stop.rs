@@ -1124,3 +1124,68 @@ fn rule_15_what_was_held_for_an_aborted_dependent_stays_held_until_it_is_forced(
     assert_eq!(run.force(), "stop db, cancel stop db");
     assert_eq!(run.ok("stop db"), "dispose db, stopped");
 }
+
+#[test]
+fn rule_14_after_a_deadline_that_is_past_already_what_is_aborted_has_its_time_to_vanish() {
+    let mut run = Run::of(&[("db", &[]), ("api", &["db"])]);
+    run.lingers("db");
+    run.lingers("api");
+    run.up();
+    run.pass(1_000);
+    let past = run.now.since(Time::ZERO + ms(100));
+    assert_eq!(
+        run.stop_by(StopMode::Graceful, Some(Time::new(past))),
+        "close api, abort tasks of api"
+    );
+    assert_eq!(run.oversleep(0), "");
+    assert_eq!(
+        run.scope_ends("api"),
+        "dispose api, close db, abort tasks of db"
+    );
+    assert_eq!(run.scope_ends("db"), "dispose db, stop failed");
+    assert!(run.start().starts_with("start db"));
+}
+
+#[test]
+fn rule_07_a_clock_that_comes_late_abandons_nothing_that_vanishes_when_aborted() {
+    let mut run = Run::of(&[("db", &[]), ("api", &["db"])]);
+    run.up();
+    run.stop_within(100);
+    assert_eq!(run.oversleep(5_000), "abort stop api");
+    assert_eq!(
+        run.vanishes("stop api"),
+        "dispose api, dispose db, stop failed"
+    );
+    let outcomes: Vec<StopOutcome> = run.report().troubles.iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, [StopOutcome::NotAsked, StopOutcome::Aborted]);
+    assert!(run.start().starts_with("start db"));
+}
+
+/// `api` on `db`; the stop of `api` has failed and is tried again after 5 s.
+fn backing_off() -> Run {
+    let retry = Retry::attempts(3).with_backoff(Backoff::Fixed(ms(5_000)));
+    let mut run = run_of(vec![
+        registration("db"),
+        registration("api").depends_on(["db"]).stop_retry(retry),
+    ]);
+    run.up();
+    run.stop();
+    run.fails("stop api");
+    run
+}
+
+#[test]
+fn rule_16_force_makes_the_next_stop_attempt_now() {
+    let mut run = backing_off();
+    assert_eq!(run.force(), "stop api, cancel stop api");
+    assert_eq!(run.ok("stop api"), "dispose api, stop db, cancel stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, stopped, stopped");
+}
+
+#[test]
+fn rule_18_a_back_off_that_an_earlier_deadline_leaves_no_room_for_fails_now() {
+    let mut run = backing_off();
+    assert_eq!(run.stop_within(1_000), "stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, stop failed, stop failed");
+    assert_eq!(run.state("api"), State::Faulted);
+}

@@ -123,7 +123,7 @@ const PLAIN: Row = Row {
 };
 
 /// Rows in which every value meets the others' where they matter; the module's doc says what all rows share.
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     PLAIN,
     Row {
         criticality: [Degradable, Essential, Optional, Essential],
@@ -199,6 +199,19 @@ const ROWS: [Row; 7] = [
             starts: 1,
             stops: 2,
             forces: 1,
+            ..Budget::NONE
+        },
+        ..PLAIN
+    },
+    Row {
+        criticality: [Essential, Degradable, Essential, Essential],
+        retries: true,
+        lingers: Some(0),
+        budget: Budget {
+            starts: 1,
+            stops: 1,
+            forces: 1,
+            oversleeps: 1,
             ..Budget::NONE
         },
         ..PLAIN
@@ -336,6 +349,8 @@ struct Budget {
     losses: u8,
     /// Answers to what nobody waits for any more.
     late: u8,
+    /// Deadlines that are looked at long after they have passed.
+    oversleeps: u8,
 }
 
 impl Budget {
@@ -346,6 +361,7 @@ impl Budget {
         cancels: 0,
         losses: 0,
         late: 0,
+        oversleeps: 0,
     };
 }
 
@@ -396,6 +412,8 @@ pub(crate) enum Step {
     Loses(ComponentId),
     /// Time jumps to the next deadline.
     Deadline,
+    /// Time jumps far beyond it.
+    Oversleep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -459,6 +477,9 @@ impl Model for Case {
         let mut engine = world.engine.clone();
         if engine.poll_timeout().is_some() {
             steps.push(Step::Deadline);
+            if world.budget.oversleeps > 0 {
+                steps.push(Step::Oversleep);
+            }
         }
     }
 
@@ -579,6 +600,11 @@ impl World {
             }
             Step::Deadline => {
                 self.now = self.engine.poll_timeout().unwrap_or(self.now).max(self.now);
+                self.engine.handle_timeout(self.now);
+            }
+            Step::Oversleep => {
+                self.budget.oversleeps -= 1;
+                self.now = self.now + Nanos::from_secs(1_000);
                 self.engine.handle_timeout(self.now);
             }
         }

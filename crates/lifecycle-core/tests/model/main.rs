@@ -53,3 +53,8 @@ fn no_invariant_breaks_with_slow_disposes_and_losses() {
 fn no_invariant_breaks_when_a_failed_stop_is_repeated_and_forced() {
     check(6);
 }
+
+#[test]
+fn no_invariant_breaks_when_a_back_off_is_forced_and_the_clock_is_late() {
+    check(7);
+}
