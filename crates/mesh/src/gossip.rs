@@ -80,7 +80,8 @@ pub fn registration(options: Options) -> Result<(Registration, Members), Invalid
 /// Gossip as a component. One value can be started and stopped any number of times.
 ///
 /// - `start` returns when the port is bound and the first round is under way; it waits for no peer. A port that cannot
-///   be bound is a [`StartError`], and leaves the value startable. Starting what runs does nothing.
+///   be bound is a [`StartError`], and leaves the value startable. Starting what runs does nothing; what a start that was
+///   dropped half-way has left behind is ended first, because no task watches over it.
 /// - Each start is a new incarnation with an empty view: members join it again within a round or two.
 /// - When the gossip loop ends unasked, by a panic or a broken socket, the component is lost.
 /// - `stop` tells up to eight peers goodbye, which takes as long as they need to answer: at most a second, at most half of
@@ -94,6 +95,8 @@ pub struct Gossip {
     node: Mutex<Option<Arc<Node>>>,
     /// Every open socket holds a receiver.
     port: watch::Sender<()>,
+    /// The task that reports the end of the loop holds a receiver.
+    watch: watch::Sender<()>,
     /// The last start, in nanoseconds since 1970.
     generation: AtomicU64,
 }
@@ -115,6 +118,7 @@ impl Gossip {
             members,
             node: Mutex::new(None),
             port: watch::channel(()).0,
+            watch: watch::channel(()).0,
             generation: AtomicU64::new(0),
         })
     }
@@ -174,8 +178,44 @@ impl Gossip {
         self.port.receiver_count() > 0
     }
 
+    /// Whether a generation would notice the end of what runs.
+    fn is_watched(&self) -> bool {
+        self.watch.receiver_count() > 0
+    }
+
     fn running(&self) -> Option<Arc<Node>> {
         self.slot().clone()
+    }
+
+    /// Ends without a goodbye whatever is there, and returns when the port is free. Dropped half-way, it can be repeated.
+    async fn release(&self) {
+        self.close(std::future::ready(())).await;
+        // Also a socket of a start that was dropped half-way; its loop ends by itself.
+        self.port.closed().await;
+    }
+
+    /// Runs the tasks that watch over `node` in the generation of `cx`.
+    fn watch_over(&self, node: &Arc<Node>, watcher: Watcher, cx: &StartContext) {
+        let run = cx.run_token();
+        let stopped = run.clone();
+        cx.spawn("members", async move {
+            stopped.run_until_cancelled(watcher.run()).await;
+        });
+        let (ended, stopped, watch) = (node.ended(), run.clone(), self.watch.subscribe());
+        cx.spawn("loop", async move {
+            let _watch = watch;
+            match stopped.run_until_cancelled(ended).await {
+                Some(ended) => Err(ended),
+                None => Ok(()),
+            }
+        });
+        let names = named_seeds(&self.options);
+        if !names.is_empty() {
+            let seeds = ask_seeds(Arc::downgrade(node), names);
+            cx.spawn("seeds", async move {
+                run.run_until_cancelled(seeds).await;
+            });
+        }
     }
 
     /// Ends the node, at once when `forced` completes; then nothing of it is left. Dropped half-way, it can be repeated.
@@ -229,10 +269,13 @@ impl Gossip {
 
 impl Lifecycle for Gossip {
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
-        if self.is_open() {
+        if self.is_open() && self.is_watched() {
             tracing::debug!("gossip runs already");
             return Ok(());
         }
+        let token = cx.token();
+        let released = token.run_until_cancelled(self.release()).await;
+        released.ok_or("the port of an earlier start is still open")?;
         let node = self.launch().await?;
         let watcher = Watcher::new(self, &node).await;
         tracing::info!(
@@ -242,25 +285,7 @@ impl Lifecycle for Gossip {
             cluster_id = self.options.cluster_id,
             "gossip is listening"
         );
-        let run = cx.run_token();
-        let stopped = run.clone();
-        cx.spawn("members", async move {
-            stopped.run_until_cancelled(watcher.run()).await;
-        });
-        let (ended, stopped) = (node.ended(), run.clone());
-        cx.spawn("loop", async move {
-            match stopped.run_until_cancelled(ended).await {
-                Some(ended) => Err(ended),
-                None => Ok(()),
-            }
-        });
-        let names = named_seeds(&self.options);
-        if !names.is_empty() {
-            let seeds = ask_seeds(Arc::downgrade(&node), names);
-            cx.spawn("seeds", async move {
-                run.run_until_cancelled(seeds).await;
-            });
-        }
+        self.watch_over(&node, watcher, cx);
         Ok(())
     }
 
@@ -276,9 +301,7 @@ impl Lifecycle for Gossip {
     }
 
     async fn dispose(&self) -> Result<(), BoxError> {
-        self.close(std::future::ready(())).await;
-        // Also a socket of a start that was dropped half-way; its loop ends by itself.
-        self.port.closed().await;
+        self.release().await;
         Ok(())
     }
 }
@@ -470,6 +493,19 @@ mod tests {
     async fn begin(gossip: &Gossip) -> Watcher {
         let node = gossip.launch().await.expect("starts");
         Watcher::new(gossip, &node).await
+    }
+
+    #[tokio::test]
+    async fn a_start_after_one_that_was_dropped_half_way_is_watched_over() {
+        let gossip = Arc::new(local());
+        drop(begin(&gossip).await);
+        let run = Run::start(&gossip).await.expect("starts");
+        let node = gossip.running().expect("a running node");
+        node.kill();
+        drop(node);
+        let loss = loss(&run).await;
+        assert!(loss.starts_with("loop: "), "{loss}");
+        run.stop().await.expect("stops");
     }
 
     // A look is under way when the stop begins, and ends after it: what `members` does on another thread.
