@@ -14,7 +14,8 @@ pub enum ExitStatus {
     EssentialLost,
     /// 64: the command line makes no sense. The host never says this; its `main` may.
     Usage,
-    /// 70: an essential component failed to start; what had started was stopped again.
+    /// 70: an essential component failed to start, and what had started was stopped again; or the host itself could not
+    /// have its threads or its signals, and nothing was started.
     StartFailed,
     /// 71: in the stop, something failed, was aborted or was left behind.
     StopFailed,

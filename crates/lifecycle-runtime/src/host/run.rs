@@ -25,14 +25,18 @@ pub(super) fn run(
 ) -> ExitStatus {
     let (driver, components) = match runtimes(config) {
         Ok(runtimes) => runtimes,
-        Err(error) => return refuse("cannot make the runtimes", &error),
+        Err(error) => {
+            return refuse_as(ExitStatus::StartFailed, "cannot make the runtimes", &error);
+        }
     };
     // Before anything of the user's, so that no signal is lost.
     let interrupts = {
         let _entered = driver.enter();
         match interrupts() {
             Ok(interrupts) => interrupts,
-            Err(error) => return refuse("cannot listen for signals", &error),
+            Err(error) => {
+                return refuse_as(ExitStatus::StartFailed, "cannot listen for signals", &error);
+            }
         }
     };
     let status = match assemble(&components, build) {
@@ -151,4 +155,16 @@ fn refuse_as(status: ExitStatus, what: &str, error: &dyn fmt::Display) -> ExitSt
 /// Tells whoever looks at the process; a closed standard error is no reason to panic.
 fn complain(what: &str, error: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "error: {what}: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_cannot_listen_for_signals_has_failed_to_start() {
+        let refused = || Err(io::Error::other("no descriptor left"));
+        let status = run(&HostConfig::default(), |_| Ok(()), refused);
+        assert_eq!(status, ExitStatus::StartFailed);
+    }
 }
