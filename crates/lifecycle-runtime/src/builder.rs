@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use lifecycle_core::engine::ComponentState;
-use lifecycle_core::{BuildError, Compiled, Defaults, Plan, Registration};
+use lifecycle_core::{BuildError, Compiled, Component, Defaults, Plan, Registration};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -98,9 +98,19 @@ impl OrchestratorBuilder {
 
     /// A handle of the orchestrator to be, for components that watch or stop the whole. Its requests wait until the
     /// orchestrator is driven.
+    ///
+    /// A component that keeps a handle makes a cycle: the driver keeps the component, and as long as a handle is left the
+    /// driver does not end by itself. It then ends with the task or the future that drives, which
+    /// [`Host`](crate::Host) sees to; who drives without a host aborts that task or drops that future after the stop.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The components so far, for who must see to it where the last of each ends.
+    pub(crate) fn components(&self) -> Vec<Component> {
+        let registrations = self.registrations.iter();
+        registrations.map(|it| it.component.clone()).collect()
     }
 
     /// Checks all registrations and compiles them.

@@ -534,7 +534,7 @@ impl Slot {
 }
 
 impl Drop for Driver {
-    /// Leaves nothing behind (semantics 20): aborts all tasks, and drops all values.
+    /// Leaves nothing behind (semantics 20): aborts all tasks, and drops all values. What blocks its thread stays.
     fn drop(&mut self) {
         self.link.events.close();
         for slot in &self.slots {

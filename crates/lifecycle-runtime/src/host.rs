@@ -25,8 +25,8 @@ pub struct HostConfig {
     pub log: LogConfig,
     /// How many threads run components; as many as there are processors unless set.
     pub worker_threads: Option<NonZeroUsize>,
-    /// How long the process waits, after everything has stopped, for threads that are still at work (1 s); then it ends
-    /// without them.
+    /// How long the host waits, after everything has stopped, for threads that are still at work and values that are
+    /// being dropped (1 s); then it ends without them.
     pub leftover_timeout: Duration,
 }
 
@@ -43,8 +43,11 @@ impl Default for HostConfig {
 /// Runs an orchestrator as a process.
 ///
 /// It drives on a thread of its own, and runs components on a multi-threaded runtime beside it. So a component that
-/// blocks its thread holds up neither a deadline nor another component, as long as a worker is free; and it does not
-/// hold up the process, which ends without it.
+/// blocks its thread holds up neither a deadline nor another component, as long as a worker is free; and it holds up the
+/// end of the process by no more than its own limits and [`HostConfig::leftover_timeout`]. The same goes for values that
+/// block when they are dropped.
+///
+/// Not covered is what runs before anything is driven: `build` is called on the calling thread, and may take its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Host;
 

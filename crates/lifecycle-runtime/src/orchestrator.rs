@@ -49,8 +49,8 @@ impl Orchestrator {
 
     /// Drives the orchestrator in a task of the current runtime.
     ///
-    /// The task ends when nothing is up and no handle is left, and with the runtime at the latest. What
-    /// [`run`](Self::run) cannot promise holds here too.
+    /// The task ends when nothing is up and no handle is left, and with the runtime at the latest: a component that keeps
+    /// a [`Handle`] keeps the task until then. What [`run`](Self::run) cannot promise holds here too.
     ///
     /// # Panics
     ///
@@ -62,6 +62,9 @@ impl Orchestrator {
     }
 
     /// Drives the orchestrator; for embedders who own the runtime. Completes when nothing is up and no handle is left.
+    ///
+    /// A component that keeps a [`Handle`] keeps this future from completing, since the future in turn keeps the
+    /// component; drop the future then, after the stop.
     ///
     /// Metrics are registered now, with the recorder that is installed now; a recorder installed later receives
     /// nothing.
@@ -77,8 +80,9 @@ impl Orchestrator {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future aborts every task and drops every value. No stop and no dispose is called then: stop the
-    /// orchestrator first (semantics 20).
+    /// Dropping the future aborts every task and lets go of every value, each in a task of the components' runtime; a
+    /// task that blocks its thread goes on. No stop and no dispose is called then: stop the orchestrator first
+    /// (semantics 20).
     pub fn run(self) -> impl Future<Output = ()> + Send + 'static {
         let components = self.components.unwrap_or_else(runtime::Handle::current);
         let driver = Driver::new(Parts {

@@ -16,6 +16,7 @@ use crate::builder::OrchestratorBuilder;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::orchestrator::Orchestrator;
+use crate::user_future::drop_in_tasks;
 
 /// Runs a host from its build to its exit status.
 pub(super) fn run(
@@ -39,10 +40,15 @@ pub(super) fn run(
             }
         }
     };
-    let status = match assemble(&components, build) {
+    let mut builder = Orchestrator::builder();
+    let collected = collect(&components, &mut builder, build);
+    // Kept to the end: neither this thread nor the driver's may be the one on which a value of the user's is dropped.
+    let kept = builder.components();
+    let status = match assemble(builder, collected) {
         Ok(orchestrator) => drive(driver, orchestrator, interrupts),
         Err(error) => refuse("configuration", &*error),
     };
+    drop_in_tasks(components.handle(), kept);
     components.shutdown_timeout(config.leftover_timeout);
     status
 }
@@ -59,14 +65,21 @@ fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
     Ok((driver, components.build()?))
 }
 
-fn assemble(
+fn collect(
     components: &Runtime,
+    builder: &mut OrchestratorBuilder,
     build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
-) -> Result<Orchestrator, BoxError> {
+) -> Result<(), BoxError> {
     let _entered = components.enter();
-    let mut builder = Orchestrator::builder();
     builder.components_on(components.handle().clone());
-    build(&mut builder)?;
+    build(builder)
+}
+
+fn assemble(
+    builder: OrchestratorBuilder,
+    collected: Result<(), BoxError>,
+) -> Result<Orchestrator, BoxError> {
+    collected?;
     Ok(builder.build()?)
 }
 

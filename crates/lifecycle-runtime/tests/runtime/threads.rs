@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lifecycle_core::component::from_fn;
 use lifecycle_core::engine::{ComponentState, StopOutcome};
-use lifecycle_core::{Component, Criticality, Registration, Retry, StartContext};
+use lifecycle_core::{BoxError, Component, Criticality, Registration, Retry, StartContext};
 use lifecycle_runtime::{ExitStatus, Handle, Host, HostConfig};
 
 use crate::kit::*;
@@ -207,15 +207,25 @@ fn host_of(
     registrations: Vec<Registration>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> ExitStatus {
+    host_built(registrations, Ok(()), shutdown)
+}
+
+/// As [`host_of`]; its build ends with `built`.
+#[track_caller]
+fn host_built(
+    registrations: Vec<Registration>,
+    built: Result<(), BoxError>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> ExitStatus {
     let (ended, end) = mpsc::channel();
     thread::spawn(move || {
         let build = |host: &mut lifecycle_runtime::OrchestratorBuilder| {
             host.registrations(registrations);
-            Ok(())
+            built
         };
         let _ = ended.send(Host::run_until(hasty(), build, shutdown));
     });
-    end.recv_timeout(Duration::from_secs(10))
+    end.recv_timeout(Duration::from_secs(5))
         .expect("the host ends")
 }
 
@@ -311,6 +321,39 @@ fn museum_04_a_host_that_is_told_to_stop_before_it_starts_starts_nothing() {
     );
     assert_eq!(status, ExitStatus::Clean);
     assert_eq!(journal.take(), "");
+}
+
+#[test]
+fn a_host_told_to_stop_before_it_starts_survives_what_its_values_do_when_dropped() {
+    let (blocks, release) = blocking_when_dropped();
+    let (witness, told) = witness();
+    let values = vec![
+        keeping("a", PanicsWhenDropped),
+        keeping("b", PanicsWhenDropped),
+        keeping("blocks", blocks),
+        keeping("witness", witness),
+    ];
+    assert_eq!(host_of(values, std::future::ready(())), ExitStatus::Clean);
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(()));
+    drop(release);
+}
+
+#[test]
+fn a_host_that_cannot_be_built_survives_what_its_values_do_when_dropped() {
+    for (fault, built) in [("nobody", Ok(())), ("blocks", Err("no such file".into()))] {
+        let (blocks, release) = blocking_when_dropped();
+        let (witness, told) = witness();
+        let values = vec![
+            keeping("a", PanicsWhenDropped),
+            keeping("b", PanicsWhenDropped).depends_on([fault]),
+            keeping("blocks", blocks),
+            keeping("witness", witness),
+        ];
+        let status = host_built(values, built, std::future::pending());
+        assert_eq!(status, ExitStatus::Configuration);
+        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(()));
+        drop(release);
+    }
 }
 
 #[test]
