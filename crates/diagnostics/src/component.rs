@@ -30,11 +30,14 @@ const LISTED_COMPONENTS: usize = 200;
 /// The HTTP surface of one orchestrator, as a component of it. Cheap to clone; clones are the same component.
 ///
 /// - `start` opens the port, or fails with an error that names the address; then it answers from a thread of its own,
-///   whatever becomes of the others' threads. Starting what runs does nothing.
+///   whatever becomes of the others' threads. Starting what runs only watches over it in the new generation; what is
+///   still closing is waited for, until the attempt shall end.
 /// - It is ordered before everything else, so that it answers from before the first start of another component until
 ///   after the last one is disposed.
 /// - `stop` closes the port, answers what is open within the drain limit, and cuts off the rest; a forced stop does so at
 ///   once. Afterwards port and thread are free, and the component can be started again.
+/// - Only what waits can be cut off. A mounted handler that blocks the thread holds up every answer, the stop and the next
+///   start, until it returns; nothing but the limits of the orchestrator bounds how long they wait for it.
 ///
 /// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, `/control/lifecycle`, and what the host mounts.
 #[derive(Clone)]
@@ -211,19 +214,21 @@ impl Inner {
 
 impl Lifecycle for Diagnostics {
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
-        if self.shared.running().is_some() {
-            return Ok(());
+        if let Some(thread) = self.shared.running() {
+            if thread.is_serving() {
+                watch_over(&thread, cx);
+                return Ok(());
+            }
+            // A start that runs out of time is reported as just that: this says what it waited for.
+            tracing::warn!("the last thread of diagnostics has not ended; the start waits for it");
+            let joined = self.shared.join(&thread);
+            let joined = cx.token().run_until_cancelled_owned(joined).await;
+            joined.ok_or("the last thread of diagnostics has not ended")?;
         }
         let thread = self.shared.open()?;
         self.shared.address.send_replace(Some(thread.address));
         tracing::info!(address = %thread.address, "diagnostics are listening");
-        let (ended, run) = (thread.ended(), cx.run_token());
-        cx.spawn("thread", async move {
-            match run.run_until_cancelled(ended.cancelled()).await {
-                Some(()) => Err("the diagnostics' thread ended"),
-                None => Ok(()),
-            }
-        });
+        watch_over(&thread, cx);
         Ok(())
     }
 
@@ -250,6 +255,17 @@ impl Lifecycle for Diagnostics {
     }
 }
 
+/// Makes the end of `thread` a loss of the generation of `cx`.
+fn watch_over(thread: &Thread, cx: &StartContext) {
+    let (ended, run) = (thread.ended(), cx.run_token());
+    cx.spawn("thread", async move {
+        match run.run_until_cancelled(ended.cancelled()).await {
+            Some(()) => Err("the diagnostics' thread ended"),
+            None => Ok(()),
+        }
+    });
+}
+
 impl fmt::Debug for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Diagnostics")
@@ -265,5 +281,50 @@ impl fmt::Debug for DiagnosticsBuilder {
             .field("options", &self.options)
             .field("providers", &self.providers.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifecycle_core::{Retry, component};
+    use lifecycle_runtime::Orchestrator;
+
+    use super::*;
+
+    /// How long a test waits for what must come.
+    const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn what_runs_is_watched_over_by_the_attempt_that_finds_it() {
+        let mut builder = Orchestrator::builder();
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let diagnostics = Diagnostics::builder(builder.handle())
+            .bind(any_port)
+            .build();
+        let (started, stopped) = (diagnostics.clone(), diagnostics.clone());
+        let second_time = component::from_fn(
+            move |cx| {
+                let diagnostics = started.clone();
+                async move {
+                    diagnostics.start(&cx).await?;
+                    let second = cx.attempt() == 2;
+                    second.then_some(()).ok_or(BoxError::from("once more"))
+                }
+            },
+            move |cx| {
+                let diagnostics = stopped.clone();
+                async move { diagnostics.stop(&cx).await }
+            },
+        );
+        builder.register(Registration::new(NAME, second_time).start_retry(Retry::attempts(2)));
+        let handle = builder.build().unwrap().spawn();
+        handle.start().await.expect("the second attempt succeeds");
+
+        let thread = diagnostics.shared.running().expect("a running thread");
+        thread.closing.abort.cancel();
+        let mut status = handle.status();
+        let lost = status.wait_for(|it| !it.ready);
+        let lost = tokio::time::timeout(DEADLINE, lost).await;
+        lost.expect("the loss is noticed").unwrap();
     }
 }

@@ -56,6 +56,14 @@ impl Thread {
         self.ended.clone()
     }
 
+    /// Whether it answers, and nobody has told it to close.
+    pub(crate) fn is_serving(&self) -> bool {
+        let Closing { drain, abort } = &self.closing;
+        ![drain, abort, &self.ended]
+            .into_iter()
+            .any(CancellationToken::is_cancelled)
+    }
+
     /// Waits until the thread is gone; told to close or not.
     pub(crate) async fn join(&self) {
         self.ended.cancelled().await;

@@ -4,10 +4,11 @@ use axum::routing::get as route_get;
 use diagnostics::Issue;
 use lifecycle_core::engine::OrchestratorState;
 use lifecycle_core::{Criticality, Registration, Retry};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
-use crate::support::{Gate, Rig, assert_closed, failing, get, get_until, idle};
+use crate::support::{Gate, Rig, assert_closed, connect, failing, get, get_until, idle};
 
 #[test]
 fn contract_59_readiness_rises_and_falls_while_liveness_stays_200_to_the_end() {
@@ -119,6 +120,26 @@ fn after_a_stop_it_can_be_started_again() {
         rig.stop();
         assert_closed(address);
     }
+}
+
+#[test]
+fn a_start_while_a_handler_blocks_the_last_thread_fails_and_the_next_one_answers() {
+    let (blocked, release) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let barriers = (Arc::clone(&blocked), Arc::clone(&release));
+    let block = route_get(async move || {
+        barriers.0.wait();
+        barriers.1.wait();
+    });
+    let rig = Rig::limited(|it| it.route("/block", block));
+    let mut client = connect(rig.start());
+    write!(client, "GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    blocked.wait();
+    rig.run(rig.handle.stop()).expect_err("a thread is left");
+    rig.run(rig.handle.start()).expect_err("it is still left");
+
+    release.wait();
+    assert_eq!(get(rig.start(), "/livez").status, 200);
+    rig.stop();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
-use lifecycle_core::{BoxError, Component, Registration, component};
+use lifecycle_core::{BoxError, Component, Defaults, Nanos, Registration, Retry, component};
 use lifecycle_runtime::{Handle, Orchestrator};
 use serde_json::Value;
 use tokio::runtime::{self, Runtime};
@@ -31,6 +31,28 @@ impl Rig {
         registrations: Vec<Registration>,
         configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
     ) -> Self {
+        Self::built(registrations, Defaults::default(), configure)
+    }
+
+    /// Diagnostics alone, with little time for each call.
+    pub(crate) fn limited(
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
+        let limit = Nanos::from_millis(200);
+        let defaults = Defaults {
+            start: Retry::none().with_attempt_timeout(limit),
+            stop: Retry::none().with_attempt_timeout(limit),
+            dispose_timeout: limit,
+            ..Defaults::default()
+        };
+        Self::built(Vec::new(), defaults, configure)
+    }
+
+    fn built(
+        registrations: Vec<Registration>,
+        defaults: Defaults,
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -41,7 +63,7 @@ impl Rig {
         let diagnostics = Diagnostics::builder(builder.handle()).bind(any_port);
         let diagnostics = configure(diagnostics).build();
         builder.register(diagnostics.registration());
-        builder.registrations(registrations);
+        builder.defaults(defaults).registrations(registrations);
         let entered = runtime.enter();
         let handle = builder.build().unwrap().spawn();
         drop(entered);
