@@ -7,6 +7,7 @@
 //! status, then answer who asked, then sleep until the engine's next timeout. In this order, so that whoever has an
 //! answer finds it in the status and the events.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -68,6 +69,9 @@ pub(crate) struct Driver {
     watch: watch::Sender<Status>,
     status: Status,
     changed: bool,
+    /// What was ever left behind; shared as a slice once a turn, since one may leave thousands behind.
+    abandoned: Vec<Abandoned>,
+    abandoned_changed: bool,
     /// When the present turn began.
     now: Time,
 }
@@ -77,6 +81,8 @@ pub(crate) struct Driver {
 struct Slot {
     scope: Option<Arc<AttemptScope>>,
     call: Option<CallInFlight>,
+    /// Where its newest generation that was left behind is listed.
+    abandoned: Option<usize>,
 }
 
 struct CallInFlight {
@@ -135,6 +141,8 @@ impl Driver {
             watch: parts.status,
             status,
             changed: false,
+            abandoned: Vec::new(),
+            abandoned_changed: false,
             now: Time::ZERO,
         }
     }
@@ -454,15 +462,15 @@ impl Driver {
                 self.status.counts[*from as usize] -= 1;
                 self.status.counts[*to as usize] += 1;
             }
-            EventKind::Abandoned { key } => self.note_abandoned(*key),
-            EventKind::AttemptFailed { .. }
+            EventKind::Abandoned { .. }
+            | EventKind::AttemptFailed { .. }
             | EventKind::RetryScheduled { .. }
             | EventKind::Cancelled { .. }
             | EventKind::Aborted { .. }
             | EventKind::Held { .. }
             | EventKind::Disposed { .. } => {}
         }
-        self.observer.event(event, &self.status.abandoned);
+        self.observe(event);
         self.link.events.send(event);
     }
 
@@ -478,17 +486,41 @@ impl Driver {
         }
     }
 
-    fn note_abandoned(&mut self, key: AttemptKey) {
+    fn observe(&mut self, event: &Event) {
+        let EventKind::Abandoned { key } = event.kind else {
+            self.observer.event(event, &[]);
+            return;
+        };
+        let tasks = self.survivors(key);
+        let index = self.place_of_abandoned(key);
+        let left = self.abandoned[index].add(tasks);
+        self.abandoned_changed = true;
+        self.observer.event(event, left);
+    }
+
+    fn survivors(&self, key: AttemptKey) -> Vec<Cow<'static, str>> {
         let slot = &self.slots[key.component.index()];
         let call = slot.call.as_ref().map(|it| it.call.as_str().into());
         let tasks = slot.scope.iter().flat_map(|it| it.survivors());
-        let abandoned = Abandoned {
-            component: self.engine.plan().name(key.component).clone(),
-            generation: key.generation,
-            tasks: call.into_iter().chain(tasks).collect(),
-        };
-        let before = self.status.abandoned.iter().cloned();
-        self.status.abandoned = before.chain([abandoned]).collect();
+        call.into_iter().chain(tasks).collect()
+    }
+
+    /// Where the generation of `key` is listed. It may be there already: its tasks are left behind before its dispose is.
+    fn place_of_abandoned(&mut self, key: AttemptKey) -> usize {
+        let slot = &mut self.slots[key.component.index()];
+        match slot.abandoned {
+            Some(listed) if self.abandoned[listed].generation == key.generation => listed,
+            _ => {
+                let index = self.abandoned.len();
+                slot.abandoned = Some(index);
+                self.abandoned.push(Abandoned {
+                    component: self.engine.plan().name(key.component).clone(),
+                    generation: key.generation,
+                    tasks: Vec::new(),
+                });
+                index
+            }
+        }
     }
 
     fn publish(&mut self) {
@@ -498,6 +530,9 @@ impl Driver {
             return;
         }
         self.status.ready = ready;
+        if std::mem::take(&mut self.abandoned_changed) {
+            self.status.abandoned = self.abandoned.as_slice().into();
+        }
         self.observer.turned(ready, self.link.events.lag());
         self.watch.send_replace(self.status.clone());
     }

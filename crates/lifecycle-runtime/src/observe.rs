@@ -3,6 +3,7 @@
 //! Handles of metrics are made once, those of combinations when they first occur; a further transition touches nothing
 //! but them. Nothing here is labelled by component: such series are rendered from the snapshot.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,8 +14,6 @@ use lifecycle_core::{ComponentId, Failure, FailureKind, Nanos, Plan};
 use metrics::{Counter, Gauge, Histogram};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span};
-
-use crate::status::Abandoned;
 
 /// Tells the story to logs and metrics.
 #[derive(Debug)]
@@ -42,16 +41,16 @@ impl Observer {
         tracing::info_span!(target: "lifecycle", parent: None, "run", run)
     }
 
-    /// Takes in one event; the last of `abandoned` is the one that an event of abandoning is about.
-    pub(crate) fn event(&mut self, event: &Event, abandoned: &[Abandoned]) {
+    /// Takes in one event; `left` names what an event of abandoning leaves behind, and is empty otherwise.
+    pub(crate) fn event(&mut self, event: &Event, left: &[Cow<'static, str>]) {
         if let EventKind::Orchestrator { to, .. } = &event.kind {
             self.rolling_back =
                 *to == OrchestratorState::Stopping && event.reason == Reason::Rollback;
         }
-        self.meters.event(event, abandoned);
+        self.meters.event(event, left);
         let level = level(&event.kind);
         if level <= LevelFilter::current() {
-            self.log(event, level, abandoned);
+            self.log(event, level, left);
         }
     }
 
@@ -63,7 +62,7 @@ impl Observer {
         }
     }
 
-    fn log(&self, event: &Event, level: Level, abandoned: &[Abandoned]) {
+    fn log(&self, event: &Event, level: Level, left: &[Cow<'static, str>]) {
         let line = Line {
             run: event.run,
             cause: event.cause.map(|id| self.name(id)),
@@ -71,8 +70,8 @@ impl Observer {
             subject: event.subject().map(|key| (self.name(key.component), key)),
             ..self.line(&event.kind)
         };
-        if let (EventKind::Abandoned { .. }, Some(last)) = (&event.kind, abandoned.last()) {
-            line.abandoned(&last.tasks.join(", "));
+        if matches!(event.kind, EventKind::Abandoned { .. }) {
+            line.abandoned(&left.join(", "));
             return;
         }
         line.write(level);
@@ -389,7 +388,7 @@ impl Meters {
         meters
     }
 
-    fn event(&mut self, event: &Event, abandoned: &[Abandoned]) {
+    fn event(&mut self, event: &Event, left: &[Cow<'static, str>]) {
         match &event.kind {
             EventKind::Orchestrator { to, .. } => self.orchestrator_entered(*to),
             EventKind::Transition {
@@ -405,10 +404,7 @@ impl Meters {
                 ..
             } => self.attempt(*call, Some(failure.kind), Some(*worked)),
             EventKind::RetryScheduled { delay, .. } => self.backoff.record(delay.as_secs_f64()),
-            EventKind::Abandoned { .. } => {
-                let tasks = abandoned.last().map_or(0, |it| it.tasks.len());
-                self.abandoned.increment(tasks as u64);
-            }
+            EventKind::Abandoned { .. } => self.abandoned.increment(left.len() as u64),
             EventKind::Disposed { failure, .. } => {
                 let outcome = failure.as_ref().map(|it| it.kind);
                 self.attempt(Call::Dispose, outcome, None);

@@ -1,6 +1,7 @@
 //! [`Status`]: the little that probes and hosts ask for all the time, as one value, so that readers agree.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lifecycle_core::ComponentName;
@@ -27,7 +28,7 @@ pub struct Status {
     pub stops: u64,
     /// What the last stop came to, whoever asked for it.
     pub last_stop: Option<Arc<StopReport>>,
-    /// What was ever left behind because it blocks a thread.
+    /// What was ever left behind because it blocks a thread; each generation of a component once.
     pub abandoned: Arc<[Abandoned]>,
     pub(crate) counts: [usize; ComponentState::ALL.len()],
 }
@@ -62,6 +63,26 @@ pub struct Abandoned {
     pub generation: u32,
     /// Its calls (`start`, `stop`, `dispose`) and the names of its tasks that were still alive.
     pub tasks: Vec<Cow<'static, str>>,
+}
+
+impl Abandoned {
+    /// Adds those of `tasks` that are not listed yet, and gives them back. Several tasks may have the same name.
+    pub(crate) fn add(&mut self, tasks: Vec<Cow<'static, str>>) -> &[Cow<'static, str>] {
+        let before = self.tasks.len();
+        let mut listed = HashMap::<_, usize>::new();
+        for task in &self.tasks {
+            *listed.entry(task.clone()).or_default() += 1;
+        }
+        let is_new = |task: &Cow<'static, str>| match listed.get_mut(task) {
+            Some(left @ 1..) => {
+                *left -= 1;
+                false
+            }
+            Some(0) | None => true,
+        };
+        self.tasks.extend(tasks.into_iter().filter(is_new));
+        &self.tasks[before..]
+    }
 }
 
 /// Tells the [`Status`] and when it has changed.
@@ -112,5 +133,23 @@ impl StatusWatch {
             }
             self.changed().await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_already_is_not_added_again_and_namesakes_are_told_apart_by_their_number() {
+        let mut abandoned = Abandoned {
+            component: ComponentName::new("a").unwrap(),
+            generation: 1,
+            tasks: Vec::new(),
+        };
+        assert_eq!(abandoned.add(vec!["serve".into()]), ["serve"]);
+        let again = vec!["dispose".into(), "serve".into(), "serve".into()];
+        assert_eq!(abandoned.add(again), ["dispose", "serve"]);
+        assert_eq!(abandoned.tasks, ["serve", "dispose", "serve"]);
     }
 }

@@ -146,7 +146,7 @@ async fn contract_b10_what_a_call_logs_stands_in_the_span_of_its_attempt_within_
 
 /// Metrics in memory, by name and labels.
 #[derive(Clone, Debug, Default)]
-struct Meter(Arc<Mutex<BTreeMap<String, f64>>>);
+pub(crate) struct Meter(Arc<Mutex<BTreeMap<String, f64>>>);
 
 #[derive(Debug)]
 struct Series {
@@ -167,7 +167,7 @@ impl Meter {
     }
 
     #[track_caller]
-    fn value(&self, name: &str) -> f64 {
+    pub(crate) fn value(&self, name: &str) -> f64 {
         let values = self.0.lock().unwrap();
         *values
             .get(name)

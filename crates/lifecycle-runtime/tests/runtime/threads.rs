@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use lifecycle_core::component::from_fn;
 use lifecycle_core::engine::{ComponentState, StopOutcome};
-use lifecycle_core::{BoxError, Component, Criticality, Registration, Retry, StartContext};
+use lifecycle_core::{
+    BoxError, Component, Criticality, Lifecycle, Registration, Retry, StartContext, StopContext,
+};
 use lifecycle_runtime::{ExitStatus, Handle, Host, HostConfig};
 
 use crate::kit::*;
+use crate::observing::Meter;
 
 /// Lets go of everything that blocks when dropped.
 type Release = mpsc::Sender<()>;
@@ -113,6 +116,87 @@ fn a_task_that_blocks_its_thread_is_abandoned_by_name_and_the_stop_keeps_its_dea
         assert_eq!(journal.count("stopped pool"), 1);
         drop(release);
     });
+}
+
+/// Blocks a thread by its task, and another by its dispose.
+struct Stubborn(std::sync::Mutex<Vec<mpsc::Receiver<()>>>);
+
+impl Stubborn {
+    fn new() -> (Self, [Release; 2]) {
+        let ((task, held), (dispose, holding)) = (mpsc::channel(), mpsc::channel());
+        let released = std::sync::Mutex::new(vec![held, holding]);
+        (Self(released), [task, dispose])
+    }
+
+    fn next(&self) -> mpsc::Receiver<()> {
+        self.0.lock().unwrap().pop().unwrap()
+    }
+}
+
+impl Lifecycle for Stubborn {
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        let released = self.next();
+        cx.spawn("spin", async move {
+            let _ = released.recv();
+        });
+        Ok(())
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        let _ = self.next().recv();
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_abandoned_for_its_tasks_and_again_for_its_dispose_is_listed_and_counted_once() {
+    let meter = Meter::default();
+    let _guard = metrics::set_default_local_recorder(&meter);
+    let (stubborn, release) = Stubborn::new();
+    let stubborn = Registration::new("stubborn", stubborn)
+        .abort_grace(ms(50))
+        .dispose_timeout(ms(50));
+    on_real_threads(vec![stubborn], async |handle| {
+        handle.start().await.unwrap();
+        let deadline = tokio::time::Instant::now() + ms(1_000);
+        handle.stop_by(deadline).await.unwrap_err();
+        let abandoned = status(&handle).abandoned;
+        assert_eq!(abandoned.len(), 1, "{abandoned:?}");
+        assert_eq!(abandoned[0].tasks, ["spin", "dispose"]);
+        let counted = meter.value("lifecycle_abandoned_tasks_total{}");
+        assert!((counted - 2.0).abs() < f64::EPSILON, "{counted}");
+        drop(release);
+    });
+}
+
+#[test]
+fn abandoning_thousands_takes_the_driver_no_time() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    };
+    // Nobody drives the components' runtime: as if every call blocked a thread.
+    let (driver, components) = (runtime(), runtime());
+    let registrations = (0..5_000).map(|number| {
+        Registration::new(number.to_string(), blocking().0)
+            .criticality(Criticality::Optional)
+            .start_retry(Retry::none().with_attempt_timeout(ms(50)))
+            .abort_grace(ms(50))
+    });
+    let began = Instant::now();
+    let abandoned = driver.block_on(async {
+        let handle = run_with(registrations, |it| {
+            it.components_on(components.handle().clone());
+        });
+        let _ = handle.start().await;
+        status(&handle).abandoned
+    });
+    assert_eq!(abandoned.len(), 5_000);
+    assert!(began.elapsed() < ms(1_000), "{:?}", began.elapsed());
 }
 
 #[test]
