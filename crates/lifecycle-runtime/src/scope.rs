@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use lifecycle_core::engine::{AttemptKey, CallOutcome, Input};
 use lifecycle_core::{
-    ComponentName, ErasedLifecycle, Failure, Nanos, Scope, ScopeTask, TaskRole, Time,
+    ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Scope, ScopeTask, TaskRole, Time,
 };
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -190,15 +190,35 @@ impl AttemptScope {
         let unasked = state.phase == Phase::Open && !state.run.is_cancelled();
         let emptiness = state.close_if_empty();
         drop(state);
-        drop(removed);
 
         let key = self.key;
-        if unasked && (outcome.is_err() || role == TaskRole::Service) {
+        if !unasked {
+            // The engine does not want to know any more, so nobody else would tell.
+            self.log_late(removed.as_ref(), &outcome);
+        } else if outcome.is_err() || role == TaskRole::Service {
             self.executor.tell(Input::TaskEnded { key, outcome });
         }
         if emptiness == Emptiness::Empty {
             self.executor.tell(Input::ScopeClosed { key });
         }
+    }
+
+    /// Logs the failure of a task that was asked to end. One that was dropped is no news: the abort was told.
+    fn log_late(&self, task: Option<&LiveTask>, outcome: &CallOutcome) {
+        let Err(failure) = outcome else { return };
+        if failure.kind == FailureKind::Lost {
+            return;
+        }
+        tracing::warn!(
+            target: "lifecycle",
+            event = "component.task_failed_late",
+            component = self.component().as_str(),
+            generation = self.key.generation,
+            task = task.map(|it| &*it.name),
+            error = %failure,
+            "{} task failed late",
+            self.component(),
+        );
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -125,6 +125,42 @@ async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_erro
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_fails_when_it_was_asked_to_end_is_a_warning_with_its_name() {
+    let lines = Lines::capture();
+    let flushing = lifecycle_core::component::from_fn(
+        async |cx: lifecycle_core::StartContext| {
+            let token = cx.run_token();
+            cx.spawn("flush", async move {
+                token.cancelled().await;
+                Err::<(), lifecycle_core::BoxError>("the disk is full".into())
+            });
+            let token = cx.run_token();
+            cx.spawn("quiet", async move { token.cancelled().await });
+            Ok(())
+        },
+        async |_| Ok(()),
+    );
+    let handle = run([lifecycle_core::Registration::new("log", flushing)]);
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+    let text = lines.text();
+    let late = text
+        .lines()
+        .filter(|it| it.contains("component.task_failed_late"));
+    let [line] = late.collect::<Vec<_>>()[..] else {
+        panic!("{text}");
+    };
+    for part in [
+        "WARN",
+        "component=\"log\"",
+        "task=\"flush\"",
+        "error=the disk is full",
+    ] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn contract_b10_what_a_call_logs_stands_in_the_span_of_its_attempt_within_that_of_the_run() {
     let lines = Lines::capture();
     let speaking = lifecycle_core::component::from_fn(
