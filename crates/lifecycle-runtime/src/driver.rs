@@ -17,7 +17,7 @@ use lifecycle_core::engine::{
     AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input, OrchestratorState,
     RequestId, Response, StopReport,
 };
-use lifecycle_core::{Component, ErasedLifecycle, Failure, Plan, Scope as _, Time};
+use lifecycle_core::{Component, ComponentId, ErasedLifecycle, Failure, Plan, Scope as _, Time};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     changed: bool,
     /// What was ever left behind; shared as a slice once a turn, since one may leave thousands behind.
     abandoned: Vec<Abandoned>,
+    /// Where in that list a generation of a component stands.
+    abandoned_places: HashMap<(ComponentId, u32), usize>,
     abandoned_changed: bool,
     /// When the present turn began.
     now: Time,
@@ -81,8 +83,6 @@ pub(crate) struct Driver {
 struct Slot {
     scope: Option<Arc<AttemptScope>>,
     call: Option<CallInFlight>,
-    /// Where its newest generation that was left behind is listed.
-    abandoned: Option<usize>,
 }
 
 struct CallInFlight {
@@ -142,6 +142,7 @@ impl Driver {
             status,
             changed: false,
             abandoned: Vec::new(),
+            abandoned_places: HashMap::new(),
             abandoned_changed: false,
             now: Time::ZERO,
         }
@@ -507,20 +508,17 @@ impl Driver {
 
     /// Where the generation of `key` is listed. It may be there already: its tasks are left behind before its dispose is.
     fn place_of_abandoned(&mut self, key: AttemptKey) -> usize {
-        let slot = &mut self.slots[key.component.index()];
-        match slot.abandoned {
-            Some(listed) if self.abandoned[listed].generation == key.generation => listed,
-            _ => {
-                let index = self.abandoned.len();
-                slot.abandoned = Some(index);
-                self.abandoned.push(Abandoned {
-                    component: self.engine.plan().name(key.component).clone(),
-                    generation: key.generation,
-                    tasks: Vec::new(),
-                });
-                index
-            }
+        let next = self.abandoned.len();
+        let generation = (key.component, key.generation);
+        let place = *self.abandoned_places.entry(generation).or_insert(next);
+        if place == next {
+            self.abandoned.push(Abandoned {
+                component: self.engine.plan().name(key.component).clone(),
+                generation: key.generation,
+                tasks: Vec::new(),
+            });
         }
+        place
     }
 
     fn publish(&mut self) {
