@@ -154,7 +154,7 @@ impl StartContext {
     ///
     /// The orchestrator owns it: it is cancelled by the run token, joined after `stop`, and aborted if it does not
     /// heed the token. If it returns an error or panics while the component runs, the component is lost; `Ok` is
-    /// nothing. Once the generation has ended, `future` is dropped unpolled.
+    /// nothing. An error after it was asked to end is logged and changes nothing. Once the generation has ended, `future` is dropped unpolled.
     pub fn spawn<F>(&self, name: impl Into<Cow<'static, str>>, future: F)
     where
         F: Future<Output: TaskOutput> + Send + 'static,

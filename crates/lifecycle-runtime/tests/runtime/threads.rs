@@ -453,3 +453,25 @@ fn museum_23_a_host_that_cannot_be_built_says_so_by_its_status() {
     let status = Host::run_until(HostConfig::default(), refusing, std::future::pending());
     assert_eq!(status, ExitStatus::Configuration);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_stop_whose_deadline_was_past_nothing_is_abandoned_and_all_starts_again() {
+    let looping = |name: &str| {
+        let start = async |cx: StartContext| {
+            let token = cx.run_token();
+            cx.spawn("loop", async move { token.cancelled().await });
+            Ok(())
+        };
+        Registration::new(name, from_fn(start, async |_| Ok(())))
+    };
+    let handle = run([looping("a"), looping("b").depends_on(["a"])]);
+    handle.start().await.unwrap();
+    let past = tokio::time::Instant::now() - ms(100);
+    handle
+        .stop_by(past)
+        .await
+        .expect_err("nobody could be asked");
+    assert_eq!(handle.status().get().abandoned.len(), 0);
+    handle.start().await.unwrap();
+    handle.stop().await.unwrap();
+}
