@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{StartContext, StopContext, TaskOutput, TaskRole};
+use crate::context::{Reporter, StartContext, StopContext, TaskOutput, TaskRole};
 use crate::failure::BoxError;
 use crate::lifecycle::{ErasedLifecycle, Lifecycle};
 
@@ -21,14 +21,32 @@ pub struct Component(Kind);
 #[derive(Clone)]
 enum Kind {
     Shared(Arc<dyn ErasedLifecycle>),
-    Factory(Arc<dyn Fn() -> Arc<dyn ErasedLifecycle> + Send + Sync>),
+    Factory {
+        make: Arc<dyn Fn() -> Arc<dyn ErasedLifecycle> + Send + Sync>,
+        drains: bool,
+    },
 }
 
 impl Component {
     /// Whether each attempt gets a fresh value.
     #[must_use]
     pub fn is_factory(&self) -> bool {
-        matches!(self.0, Kind::Factory(_))
+        matches!(self.0, Kind::Factory { .. })
+    }
+
+    /// Whether it takes part in a drain.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        match &self.0 {
+            Kind::Shared(value) => value.drains(),
+            Kind::Factory { drains, .. } => *drains,
+        }
+    }
+
+    /// Whether both are the same value, registered twice; a factory is no value.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.address().is_some_and(|it| other.address() == Some(it))
     }
 
     /// The value for one attempt. Runs user code when this is a factory.
@@ -36,7 +54,7 @@ impl Component {
     pub fn instantiate(&self) -> Arc<dyn ErasedLifecycle> {
         match &self.0 {
             Kind::Shared(value) => Arc::clone(value),
-            Kind::Factory(make) => make(),
+            Kind::Factory { make, .. } => make(),
         }
     }
 
@@ -44,7 +62,7 @@ impl Component {
     pub(crate) fn address(&self) -> Option<usize> {
         match &self.0 {
             Kind::Shared(value) => Some(Arc::as_ptr(value).cast::<()>() as usize),
-            Kind::Factory(_) => None,
+            Kind::Factory { .. } => None,
         }
     }
 }
@@ -119,7 +137,10 @@ where
 ///
 /// With a factory, a panic in start is tried again like an error, since the next attempt does not see the broken value.
 pub fn factory<L: Lifecycle>(make: impl Fn() -> L + Send + Sync + 'static) -> Component {
-    Component(Kind::Factory(Arc::new(move || Arc::new(make()))))
+    Component(Kind::Factory {
+        make: Arc::new(move || Arc::new(make())),
+        drains: L::DRAINS,
+    })
 }
 
 /// A component that is a loop: `run` is called for each attempt and runs until its context says so.
@@ -208,6 +229,12 @@ impl ServiceContext {
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.start.run_token()
+    }
+
+    /// The component's own voice: progress, work in flight, and what is missing.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        self.start.reporter()
     }
 
     /// The context of the start attempt: names, numbers, and further tasks of this generation.

@@ -1,7 +1,8 @@
 //! What a component sees of its orchestrator while it is called.
 //!
 //! There are three tokens, never the same one (semantics 17): the *start token*, bounded to one start attempt; the *run
-//! token*, alive until this generation's stop begins; the *force token* of a stop, cancelled only by a forced stop.
+//! token*, alive until this generation's stop begins; the *force token* of a stop, cancelled only by a forced stop. A drain
+//! has one of its own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,6 +35,19 @@ pub trait Scope: fmt::Debug + Send + Sync {
     fn remaining(&self) -> Option<Duration>;
     /// Runs `task` until it ends or the scope does.
     fn spawn(&self, task: ScopeTask);
+    /// Takes in what the component says of itself. Of several reports of a kind in quick succession the last one counts.
+    fn report(&self, report: Report);
+}
+
+/// What a component says of itself while it is called or runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// What it is doing, for people: `flushing 7/9`.
+    Progress(Arc<str>),
+    /// How many units of work are in flight.
+    InFlight(u64),
+    /// It works, and something is missing; `None`: not any more.
+    Degraded(Option<Arc<str>>),
 }
 
 /// A task on its way into a scope.
@@ -105,6 +119,12 @@ macro_rules! shared_accessors {
         pub fn remaining(&self) -> Option<Duration> {
             self.scope.remaining()
         }
+
+        /// Says what this call is doing, for people: `flushing 7/9`. It is shown while the call lasts, and in the report
+        /// when the call has to be given up.
+        pub fn progress(&self, label: impl Into<Arc<str>>) {
+            self.scope.report(Report::Progress(label.into()));
+        }
     };
 }
 
@@ -162,6 +182,14 @@ impl StartContext {
         self.spawn_as(TaskRole::Task, name.into(), future);
     }
 
+    /// The component's own voice, for as long as this generation lasts: for tasks that report while it runs.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        Reporter {
+            scope: Arc::clone(&self.scope),
+        }
+    }
+
     pub(crate) fn spawn_as<F>(&self, role: TaskRole, name: Cow<'static, str>, future: F)
     where
         F: Future<Output: TaskOutput> + Send + 'static,
@@ -209,5 +237,96 @@ impl StopContext {
     /// Safe.
     pub async fn forced(&self) {
         self.token().cancelled().await;
+    }
+}
+
+/// What a drain or a resume is given.
+#[derive(Clone, Debug)]
+pub struct DrainContext {
+    scope: Arc<dyn Scope>,
+    token: CancellationToken,
+}
+
+impl DrainContext {
+    /// Wraps the scope of a generation and the token of this call; for executors.
+    #[must_use]
+    pub fn new(scope: Arc<dyn Scope>, token: CancellationToken) -> Self {
+        Self { scope, token }
+    }
+
+    shared_accessors!();
+
+    /// Says how many units of work are still in flight; shown as what the drain is blocked by.
+    pub fn in_flight(&self, count: u64) {
+        self.scope.report(Report::InFlight(count));
+    }
+
+    /// The token that is cancelled when this drain is cancelled, forced or out of time: stop waiting, and return.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Completes when this drain shall end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn cancelled(&self) {
+        self.token.cancelled().await;
+    }
+}
+
+/// What a health check is given.
+#[derive(Clone, Debug)]
+pub struct CheckContext {
+    scope: Arc<dyn Scope>,
+}
+
+impl CheckContext {
+    /// Wraps the scope of a generation; for executors.
+    #[must_use]
+    pub fn new(scope: Arc<dyn Scope>) -> Self {
+        Self { scope }
+    }
+
+    /// The component's name.
+    #[must_use]
+    pub fn component(&self) -> &ComponentName {
+        self.scope.component()
+    }
+
+    /// Which incarnation of the component this is, counted from 1.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.scope.key().generation
+    }
+}
+
+/// A running component's own voice. After the end of its generation it says nothing.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    scope: Arc<dyn Scope>,
+}
+
+impl Reporter {
+    /// Says what the component is doing, for people.
+    pub fn progress(&self, label: impl Into<Arc<str>>) {
+        self.scope.report(Report::Progress(label.into()));
+    }
+
+    /// Says how many units of work are in flight.
+    pub fn in_flight(&self, count: u64) {
+        self.scope.report(Report::InFlight(count));
+    }
+
+    /// Says that the component works, and that something is missing; it shows in readiness by the component's criticality.
+    pub fn degraded(&self, reason: impl Into<Arc<str>>) {
+        self.scope.report(Report::Degraded(Some(reason.into())));
+    }
+
+    /// Takes back what [`degraded`](Self::degraded) said.
+    pub fn healthy(&self) {
+        self.scope.report(Report::Degraded(None));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Policies, Retry, RetryPolicy, limit_fault};
+use crate::policy::{
+    Policies, Restart, RestartPolicy, Retry, RetryPolicy, length_fault, limit_fault,
+};
+use crate::registration::Registration;
 use crate::time::Nanos;
 
 /// What holds for every component that does not say otherwise, and for the orchestrator as a whole.
@@ -17,6 +20,12 @@ pub struct Defaults {
     pub start: Retry,
     /// Stop; unset fields mean one attempt of at most 10 s.
     pub stop: Retry,
+    /// Restart after a loss; unset fields mean on failure, after 100 ms to 30 s with full jitter, five times in 60 s.
+    pub restart: Restart,
+    /// How long the drain of one component may take (30 s).
+    pub drain_timeout: Nanos,
+    /// How long a graceful shutdown waits between being unready and draining (0 s; 5 s suits Kubernetes).
+    pub settle: Nanos,
     /// How long dispose may take (5 s).
     pub dispose_timeout: Nanos,
     /// How long a cancelled call may take to end by itself (500 ms).
@@ -36,24 +45,29 @@ impl Defaults {
     pub const STOP_TIMEOUT: Nanos = Nanos::from_secs(10);
 
     /// Resolves what a component says against these defaults.
-    pub(crate) fn resolve(
-        &self,
-        start: &Retry,
-        stop: &Retry,
-        dispose: Option<Nanos>,
-        grace: Option<Nanos>,
-    ) -> Policies {
+    pub(crate) fn resolve(&self, said: &Registration) -> Policies {
         Policies {
-            start: RetryPolicy::resolve(&start.or(&self.start), Self::START_TIMEOUT),
-            stop: RetryPolicy::resolve(&stop.or(&self.stop), Self::STOP_TIMEOUT),
-            dispose_timeout: dispose.unwrap_or(self.dispose_timeout),
-            abort_grace: grace.unwrap_or(self.abort_grace),
+            start: RetryPolicy::resolve(&said.start.or(&self.start), Self::START_TIMEOUT),
+            stop: RetryPolicy::resolve(&said.stop.or(&self.stop), Self::STOP_TIMEOUT),
+            restart: RestartPolicy::resolve(&said.restart.or(&self.restart)),
+            drain_timeout: said.drain_timeout.unwrap_or(self.drain_timeout),
+            health_check: said.health_check.clone(),
+            dispose_timeout: said.dispose_timeout.unwrap_or(self.dispose_timeout),
+            abort_grace: said.abort_grace.unwrap_or(self.abort_grace),
         }
     }
 
     /// The policies of a component that says nothing.
     pub(crate) fn unset(&self) -> Arc<Policies> {
-        Arc::new(self.resolve(&Retry::default(), &Retry::default(), None, None))
+        Arc::new(Policies {
+            start: RetryPolicy::resolve(&self.start, Self::START_TIMEOUT),
+            stop: RetryPolicy::resolve(&self.stop, Self::STOP_TIMEOUT),
+            restart: RestartPolicy::resolve(&self.restart),
+            drain_timeout: self.drain_timeout,
+            health_check: None,
+            dispose_timeout: self.dispose_timeout,
+            abort_grace: self.abort_grace,
+        })
     }
 
     /// Every fault of these defaults, as (where, what).
@@ -61,7 +75,9 @@ impl Defaults {
         let mut faults = Vec::new();
         faults.extend(self.start.faults().into_iter().map(|it| ("start", it)));
         faults.extend(self.stop.faults().into_iter().map(|it| ("stop", it)));
+        faults.extend(self.restart.faults().into_iter().map(|it| ("restart", it)));
         for (field, length) in [
+            ("drain-timeout", self.drain_timeout),
             ("dispose-timeout", self.dispose_timeout),
             ("abort-grace", self.abort_grace),
             ("shutdown-timeout", self.shutdown_timeout),
@@ -69,6 +85,7 @@ impl Defaults {
         ] {
             faults.extend(limit_fault(field, length).map(|it| (field, it)));
         }
+        faults.extend(length_fault("settle", self.settle).map(|it| ("settle", it)));
         faults
     }
 }
@@ -78,6 +95,9 @@ impl Default for Defaults {
         Self {
             start: Retry::default(),
             stop: Retry::default(),
+            restart: Restart::default(),
+            drain_timeout: Nanos::from_secs(30),
+            settle: Nanos::ZERO,
             dispose_timeout: Nanos::from_secs(5),
             abort_grace: Nanos::from_millis(500),
             shutdown_timeout: Nanos::from_secs(45),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::name::{ComponentName, NameError};
+use crate::time::Nanos;
 
 /// One fault of a set of registrations. Nothing was built; the message says what to change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +59,45 @@ pub enum GraphFault {
         /// The kind of the other edge.
         second: &'static str,
     },
+    /// An edge that never takes its dependent down says how it shall.
+    #[error(
+        "\"{component}\" says \"{on_loss}\" of its {kind} dependency on \"{dependency}\", which never takes it down; make the dependency hard, or drop it"
+    )]
+    PointlessReaction {
+        /// The dependent.
+        component: ComponentName,
+        /// The dependency, as it is spelled there.
+        dependency: String,
+        /// The kind of the edge.
+        kind: &'static str,
+        /// What it says.
+        on_loss: &'static str,
+    },
+    /// A gate's name breaks the naming rule.
+    #[error("\"{component}\", gate: {error}")]
+    GateName {
+        /// The component.
+        component: ComponentName,
+        /// What is wrong with the name.
+        error: NameError,
+    },
+    /// What a gate stops may take longer to stop than the gate leaves time for.
+    #[error(
+        "\"{component}\" is gated by \"{gate}\" with a margin of {margin}, but stopping {} may take {longest} by what is declared; declare shorter stop attempts, disposes and abort graces, or raise the margin",
+        Chain(.path)
+    )]
+    GateMargin {
+        /// The gated component.
+        component: ComponentName,
+        /// Its gate.
+        gate: String,
+        /// The time that the gate leaves.
+        margin: Nanos,
+        /// The longest declared stop.
+        longest: Nanos,
+        /// The components on that path, the first to stop first.
+        path: Vec<ComponentName>,
+    },
     /// Components wait for each other in a circle.
     #[error("these components wait for each other: {}; remove one of the edges", CyclePath(.path))]
     Cycle {
@@ -69,7 +109,7 @@ pub enum GraphFault {
     Policy {
         /// The component.
         component: ComponentName,
-        /// Which policy: `start`, `stop`, `dispose-timeout` or `abort-grace`.
+        /// Which policy: `start`, `stop`, `restart`, `health-check`, or the name of a limit.
         phase: &'static str,
         /// What is wrong, and what to do about it.
         fault: String,
@@ -100,6 +140,14 @@ pub enum GraphFault {
         /// The component.
         component: ComponentName,
     },
+    /// A component that everything shall be ordered after comes when others are there already.
+    #[error(
+        "\"{component}\" shall come before everything, but others are there already; register it before the orchestrator is built"
+    )]
+    FirstTooLate {
+        /// The component.
+        component: ComponentName,
+    },
     /// There are more components or edges than an id can count.
     #[error(
         "{count} {what} are more than the {} that can be counted; split the orchestrator",
@@ -117,6 +165,18 @@ fn suggestion(nearest: Option<&ComponentName>) -> String {
     match nearest {
         Some(name) => format!("did you mean \"{name}\"?"),
         None => "register it or remove the dependency".to_owned(),
+    }
+}
+
+struct Chain<'a>(&'a [ComponentName]);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, name) in self.0.iter().enumerate() {
+            let joint = if position > 0 { ", then " } else { "" };
+            write!(f, "{joint}{name}")?;
+        }
+        Ok(())
     }
 }
 

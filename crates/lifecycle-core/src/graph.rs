@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use crate::fault::GraphFault;
 use crate::name::ComponentName;
 use crate::plan::ComponentId;
-use crate::registration::{Dependency, EdgeKind, Registration};
+use crate::registration::{Dependency, EdgeKind, OnLoss, Registration};
 use crate::topology;
 
 /// How many unknown names are compared with the known ones for a suggestion; the rest are reported without.
@@ -20,6 +20,8 @@ pub struct Edge {
     pub component: ComponentId,
     /// What the edge demands.
     pub kind: EdgeKind,
+    /// What becomes of the dependent when the dependency goes down; [`OnLoss::Tolerates`] on every edge that is not hard.
+    pub on_loss: OnLoss,
     /// Whether it holds the dependency up (semantics 15).
     pub hold: bool,
 }
@@ -31,7 +33,65 @@ pub(crate) struct Adjacency {
     edges: Box<[Edge]>,
 }
 
+impl Edge {
+    /// The edge to something that everything is ordered after.
+    fn implicit(component: ComponentId) -> Self {
+        Self {
+            component,
+            kind: EdgeKind::Order,
+            on_loss: OnLoss::Tolerates,
+            hold: false,
+        }
+    }
+
+    /// The edge that `dependency` declares, to the component that it names.
+    pub(crate) fn declared(component: ComponentId, dependency: &Dependency) -> Self {
+        let hard = dependency.kind == EdgeKind::Hard;
+        Self {
+            component,
+            kind: dependency.kind,
+            on_loss: if hard {
+                dependency.on_loss
+            } else {
+                OnLoss::Tolerates
+            },
+            hold: dependency.hold,
+        }
+    }
+
+    /// What it says, in a word.
+    pub(crate) fn describe(&self) -> &'static str {
+        match (self.kind, self.on_loss) {
+            (EdgeKind::Hard, OnLoss::Tolerates) => "hard, tolerates",
+            (EdgeKind::Hard, OnLoss::Stops) => "hard, stops",
+            _ if self.hold => "held",
+            (kind, _) => kind.as_str(),
+        }
+    }
+
+    /// Whether the dependent goes down with the dependency.
+    #[must_use]
+    pub fn takes_down(&self) -> bool {
+        self.kind == EdgeKind::Hard && self.on_loss != OnLoss::Tolerates
+    }
+}
+
 impl Adjacency {
+    /// The edges of each component in turn.
+    pub(crate) fn from_lists(lists: Vec<Vec<Edge>>) -> Self {
+        let mut begins = Vec::with_capacity(lists.len() + 1);
+        let mut edges = Vec::with_capacity(lists.iter().map(Vec::len).sum());
+        begins.push(0);
+        for list in lists {
+            edges.extend(list);
+            begins.push(u32::try_from(edges.len()).expect("edges are counted in 32 bits"));
+        }
+        Self {
+            begins: begins.into(),
+            edges: edges.into(),
+        }
+    }
+
     pub(crate) fn of(&self, id: ComponentId) -> &[Edge] {
         let index = id.index();
         &self.edges[self.begins[index] as usize..self.begins[index + 1] as usize]
@@ -47,7 +107,7 @@ impl Adjacency {
     }
 
     /// The same edges, seen from the other end; each list is in the order of the components that hold the edges.
-    fn reversed(&self) -> Self {
+    pub(crate) fn reversed(&self, ids: &[ComponentId]) -> Self {
         let count = self.len();
         let mut begins = vec![0_u32; count + 1];
         for edge in &self.edges {
@@ -58,7 +118,7 @@ impl Adjacency {
         }
         let mut next = begins.clone();
         let mut edges = self.edges.to_vec();
-        for id in ComponentId::all(count) {
+        for &id in ids {
             for edge in self.of(id) {
                 let slot = &mut next[edge.component.index()];
                 edges[*slot as usize] = Edge {
@@ -88,6 +148,8 @@ pub(crate) struct Graph {
     pub(crate) order: Box<[ComponentId]>,
     /// For each component, the registration that it comes from.
     pub(crate) sources: Vec<usize>,
+    /// What everything else is ordered after, now and later.
+    pub(crate) firsts: Vec<Edge>,
 }
 
 impl Graph {
@@ -103,9 +165,11 @@ impl Graph {
             return None;
         }
         let catalogue = Catalogue::of(registrations, faults);
-        let dependencies = catalogue.resolve(registrations, faults)?;
-        let dependents = dependencies.reversed();
-        let (depths, order) = topology::sorted(&dependencies, &dependents);
+        let firsts = catalogue.firsts(registrations, faults);
+        let dependencies = catalogue.resolve(registrations, &firsts, faults)?;
+        let ids: Vec<ComponentId> = ComponentId::all(catalogue.names.len()).collect();
+        let dependents = dependencies.reversed(&ids);
+        let (depths, order) = topology::sorted(&ids, &dependencies, &dependents);
         if order.len() < catalogue.names.len() {
             let cycles = topology::cycles(&dependencies, &depths);
             faults.extend(cycles.into_iter().map(|path| {
@@ -126,6 +190,7 @@ impl Graph {
             depths: depths.into(),
             order: order.into(),
             sources: catalogue.sources,
+            firsts,
         })
     }
 }
@@ -281,6 +346,7 @@ impl<'a> Catalogue<'a> {
     fn resolve(
         &self,
         registrations: &[Registration],
+        firsts: &[Edge],
         faults: &mut Vec<GraphFault>,
     ) -> Option<Adjacency> {
         let mut lists: Vec<Vec<Edge>> = Vec::new();
@@ -292,7 +358,6 @@ impl<'a> Catalogue<'a> {
             lists.resize_with(self.names.len(), Vec::new);
         }
         begins.push(0);
-        let firsts = self.firsts(registrations, faults);
         let mut unknown = 0;
         for (registration, id) in registrations.iter().zip(&self.components) {
             let before = edges.len();
@@ -361,11 +426,7 @@ impl<'a> Catalogue<'a> {
                     component: self.names[id.index()].clone(),
                 });
             }
-            firsts.push(Edge {
-                component: id,
-                kind: EdgeKind::Order,
-                hold: false,
-            });
+            firsts.push(Edge::implicit(id));
         }
         firsts
     }
@@ -384,18 +445,23 @@ impl<'a> Catalogue<'a> {
             if name.is_empty() {
                 continue;
             }
+            faults.extend(pointless_reaction(&self.names[id.index()], dependency));
             match self.ids.get(&FoldedName(name)) {
                 Some(&found) if found == id => faults.push(GraphFault::SelfDependency {
                     component: self.names[id.index()].clone(),
                 }),
-                Some(&found) => edges.push(edge_to(found, dependency)),
+                Some(&found) => edges.push(Edge::declared(found, dependency)),
                 None => {
                     *unknown += 1;
                     let search = *unknown <= SUGGESTIONS;
                     faults.push(GraphFault::UnknownDependency {
                         component: self.names[id.index()].clone(),
                         dependency: name.to_owned(),
-                        nearest: if search { self.nearest(name) } else { None },
+                        nearest: if search {
+                            nearest(self.names.iter(), name)
+                        } else {
+                            None
+                        },
                     });
                 }
             }
@@ -410,57 +476,66 @@ impl<'a> Catalogue<'a> {
         begin: usize,
         faults: &mut Vec<GraphFault>,
     ) {
-        let list = &mut edges[begin..];
-        if list.len() < 2 {
-            return;
-        }
-        list.sort_by_key(|it| it.component);
-        let mut kept = begin;
-        for next in begin + 1..edges.len() {
-            let (last, edge) = (edges[kept], edges[next]);
-            if last.component != edge.component {
-                kept += 1;
-                edges[kept] = edge;
-                continue;
+        let contradictions = collapse(edges, begin);
+        let Some(id) = id else { return };
+        faults.extend(contradictions.into_iter().map(|(first, second)| {
+            GraphFault::ContradictoryEdges {
+                component: self.names[id.index()].clone(),
+                dependency: self.names[first.component.index()].clone(),
+                first: first.describe(),
+                second: second.describe(),
             }
-            let contradictory = last.kind != edge.kind || last.hold != edge.hold;
-            if let (true, Some(id)) = (contradictory, id) {
-                faults.push(GraphFault::ContradictoryEdges {
-                    component: self.names[id.index()].clone(),
-                    dependency: self.names[edge.component.index()].clone(),
-                    first: last.kind.as_str(),
-                    second: edge.kind.as_str(),
-                });
-            }
-        }
-        edges.truncate(kept + 1);
-    }
-
-    fn nearest(&self, name: &str) -> Option<ComponentName> {
-        let limit = 1 + name.len() / 4;
-        self.names
-            .iter()
-            .map(|it| {
-                (
-                    edit_distance(
-                        &it.as_str().to_ascii_lowercase(),
-                        &name.to_ascii_lowercase(),
-                    ),
-                    it,
-                )
-            })
-            .filter(|(distance, _)| *distance <= limit)
-            .min_by_key(|(distance, _)| *distance)
-            .map(|(_, it)| it.clone())
+        }));
     }
 }
 
-fn edge_to(component: ComponentId, dependency: &Dependency) -> Edge {
-    Edge {
-        component,
-        kind: dependency.kind,
-        hold: dependency.hold,
+/// The one of `names` that is spelled most like `name`, if one is near.
+pub(crate) fn nearest<'a>(
+    names: impl Iterator<Item = &'a ComponentName>,
+    name: &str,
+) -> Option<ComponentName> {
+    let limit = 1 + name.len() / 4;
+    let name = name.to_ascii_lowercase();
+    names
+        .map(|it| (edit_distance(&it.as_str().to_ascii_lowercase(), &name), it))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, it)| it.clone())
+}
+
+/// A declared reaction to a loss on an edge that never takes its dependent down.
+pub(crate) fn pointless_reaction(
+    component: &ComponentName,
+    dependency: &Dependency,
+) -> Option<GraphFault> {
+    let pointless = dependency.kind != EdgeKind::Hard && dependency.on_loss != OnLoss::default();
+    pointless.then(|| GraphFault::PointlessReaction {
+        component: component.clone(),
+        dependency: dependency.name.trim().to_owned(),
+        kind: dependency.kind.as_str(),
+        on_loss: dependency.on_loss.as_str(),
+    })
+}
+
+/// Sorts the edges from `begin` on and makes one of equal ones. Gives back those that contradict the one that is kept.
+pub(crate) fn collapse(edges: &mut Vec<Edge>, begin: usize) -> Vec<(Edge, Edge)> {
+    let mut contradictions = Vec::new();
+    if edges.len() < begin + 2 {
+        return contradictions;
     }
+    edges[begin..].sort_by_key(|it| it.component);
+    let mut kept = begin;
+    for next in begin + 1..edges.len() {
+        let (last, edge) = (edges[kept], edges[next]);
+        if last.component != edge.component {
+            kept += 1;
+            edges[kept] = edge;
+        } else if last != edge {
+            contradictions.push((last, edge));
+        }
+    }
+    edges.truncate(kept + 1);
+    contradictions
 }
 
 /// How many letters must be changed, added or removed to make one text of the other.

@@ -25,6 +25,7 @@ mod defaults;
 pub mod engine;
 mod failure;
 mod fault;
+mod gate;
 mod graph;
 mod lifecycle;
 mod name;
@@ -35,16 +36,21 @@ mod time;
 mod topology;
 
 pub use component::{Component, ServiceContext};
-pub use context::{Scope, ScopeTask, StartContext, StopContext, TaskOutput, TaskRole};
+pub use context::{
+    CheckContext, DrainContext, Report, Reporter, Scope, ScopeTask, StartContext, StopContext,
+    TaskOutput, TaskRole,
+};
 pub use defaults::Defaults;
 pub use failure::{BoxError, Class, ComponentError, Failure, FailureKind};
 pub use fault::{BuildError, GraphFault};
+pub use gate::{Gate, GateName};
 pub use graph::Edge;
 pub use lifecycle::{BoxFuture, ErasedLifecycle, Lifecycle};
 pub use name::{ComponentName, NameError};
-pub use plan::{Compiled, ComponentId, Plan, PlanWarning};
+pub use plan::{Compiled, ComponentId, Extended, GateId, Plan, PlanWarning, WorstStop};
 pub use policy::{
-    Backoff, Jitter, LONGEST_POLICY_DURATION, Policies, Retry, RetryIf, RetryPolicy, Timeout,
+    Backoff, HealthCheck, Jitter, LONGEST_POLICY_DURATION, Policies, Restart, RestartPolicy,
+    RestartWhen, Retry, RetryIf, RetryPolicy, Timeout,
 };
-pub use registration::{Criticality, Dependency, EdgeKind, Registration};
+pub use registration::{Criticality, Dependency, EdgeKind, OnLoss, Registration};
 pub use time::{Nanos, ParseNanosError, Time};

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::context::{StartContext, StopContext};
+use crate::context::{CheckContext, DrainContext, StartContext, StopContext};
 use crate::failure::BoxError;
 
 /// A boxed future that may move between threads.
@@ -19,7 +19,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - `stop` waits for its own work to end; tasks that are still there afterwards are joined, then aborted.
 /// - `dispose` releases whatever `start` acquired, also after a `start` that failed half-way. After it, the value can be
 ///   started again.
-/// - No method blocks its thread.
+/// - `drain` returns when it takes in no new work and nothing is in flight; `resume` undoes it.
+/// - No method blocks its thread, unless the component is registered as
+///   [isolated](crate::Registration::isolated).
 ///
 /// # What it may rely on
 ///
@@ -27,7 +29,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - `stop` is called only after a `start` that returned `Ok`, and not again once it succeeded (invariant 4).
 /// - `dispose` is called exactly once per generation whose start was entered, on every path: failure, panic, cancel,
 ///   timeout, abort (invariant 4).
-/// - No two of these calls overlap, unless a call that blocks its thread had to be abandoned.
+/// - `drain` and `resume` are called only while it runs, by turns; a generation that begins while the node is drained is
+///   drained too.
+/// - No two of these calls overlap, unless a call that blocks its thread had to be abandoned. `check` alone runs beside
+///   them; it is a task of the generation, dropped before the generation is down.
 /// - A panic is caught and counts as a failure; it never reaches another component.
 ///
 /// ```
@@ -51,6 +56,10 @@ pub trait Lifecycle: Send + Sync + 'static {
     /// Whether `dispose` does anything. An implementation that keeps the default `dispose` may say `false`, which
     /// saves a call for each generation.
     const DISPOSES: bool = true;
+
+    /// Whether it takes part in a drain. An implementation of `drain` that does something says `true`; it is not called
+    /// otherwise.
+    const DRAINS: bool = false;
 
     /// Brings the component up; returns when it is ready.
     ///
@@ -80,6 +89,52 @@ pub trait Lifecycle: Send + Sync + 'static {
     /// The future may be dropped at any await point when its deadline has passed. `dispose` is called afterwards.
     fn stop(&self, cx: &StopContext) -> impl Future<Output = Result<(), BoxError>> + Send;
 
+    /// Refuses new work, and returns when nothing is in flight any more.
+    ///
+    /// Called only if [`DRAINS`](Self::DRAINS). Afterwards it still answers: whoever comes is told to go elsewhere. With
+    /// the context's token cancelled (the drain was cancelled, forced, or is out of time), stop waiting and return.
+    ///
+    /// # Errors
+    ///
+    /// Any error makes it and the node `failed`; it can be drained again or resumed. It never prevents a stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any await point, after its token was cancelled and the abort grace has passed.
+    fn drain(&self, cx: &DrainContext) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// Takes in new work again, after a drain that has succeeded, failed or was cancelled.
+    ///
+    /// # Errors
+    ///
+    /// Any error makes it and the node `failed`; it can be resumed again.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`drain`](Self::drain).
+    fn resume(&self, cx: &DrainContext) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
+    /// Says whether it is healthy. Called from time to time while it runs, if its registration asks for
+    /// [health checks](crate::Registration::health_check).
+    ///
+    /// # Errors
+    ///
+    /// An error is a miss; enough of them in a row make the component unhealthy (semantics 23).
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any await point: at its timeout, and when the component goes down.
+    fn check(&self, cx: &CheckContext) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = cx;
+        async { Ok(()) }
+    }
+
     /// Releases what this generation acquired, whatever became of it.
     ///
     /// # Errors
@@ -102,6 +157,14 @@ pub trait ErasedLifecycle: Send + Sync + 'static {
     fn start(self: Arc<Self>, cx: StartContext) -> BoxFuture<'static, Result<(), BoxError>>;
     /// [`Lifecycle::stop`].
     fn stop(self: Arc<Self>, cx: StopContext) -> BoxFuture<'static, Result<(), BoxError>>;
+    /// [`Lifecycle::drain`].
+    fn drain(self: Arc<Self>, cx: DrainContext) -> BoxFuture<'static, Result<(), BoxError>>;
+    /// [`Lifecycle::resume`].
+    fn resume(self: Arc<Self>, cx: DrainContext) -> BoxFuture<'static, Result<(), BoxError>>;
+    /// [`Lifecycle::check`].
+    fn check(self: Arc<Self>, cx: CheckContext) -> BoxFuture<'static, Result<(), BoxError>>;
+    /// Whether it takes part in a drain: [`Lifecycle::DRAINS`].
+    fn drains(&self) -> bool;
     /// [`Lifecycle::dispose`], or `None` where it would do nothing.
     fn dispose(self: Arc<Self>) -> Option<BoxFuture<'static, Result<(), BoxError>>>;
 }
@@ -113,6 +176,22 @@ impl<L: Lifecycle> ErasedLifecycle for L {
 
     fn stop(self: Arc<Self>, cx: StopContext) -> BoxFuture<'static, Result<(), BoxError>> {
         Box::pin(async move { Lifecycle::stop(&*self, &cx).await })
+    }
+
+    fn drain(self: Arc<Self>, cx: DrainContext) -> BoxFuture<'static, Result<(), BoxError>> {
+        Box::pin(async move { Lifecycle::drain(&*self, &cx).await })
+    }
+
+    fn resume(self: Arc<Self>, cx: DrainContext) -> BoxFuture<'static, Result<(), BoxError>> {
+        Box::pin(async move { Lifecycle::resume(&*self, &cx).await })
+    }
+
+    fn check(self: Arc<Self>, cx: CheckContext) -> BoxFuture<'static, Result<(), BoxError>> {
+        Box::pin(async move { Lifecycle::check(&*self, &cx).await })
+    }
+
+    fn drains(&self) -> bool {
+        L::DRAINS
     }
 
     fn dispose(self: Arc<Self>) -> Option<BoxFuture<'static, Result<(), BoxError>>> {

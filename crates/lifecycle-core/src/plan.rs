@@ -1,43 +1,71 @@
 //! The compiled graph: what the engine runs by, and what diagnostics show.
 
+mod change;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::component::Component;
 use crate::defaults::Defaults;
 use crate::fault::{BuildError, GraphFault};
+use crate::gate::{GateName, PlannedGate};
 use crate::graph::{Adjacency, Edge, Graph};
 use crate::name::{self, ComponentName};
 use crate::policy::{Policies, limit_fault};
 use crate::registration::{Criticality, EdgeKind, Registration};
 use crate::time::Nanos;
 
+use change::{Addition, Rows};
+
 /// How many distinct policies are compared before a component gets its own copy.
 const INTERNED_POLICIES: usize = 16;
 
-/// A component of one plan, by number; only a plan makes one, and it is never used again for another component.
+/// A component of one orchestrator; only a plan makes one, and it is never used again for another component.
+///
+/// Ids are ordered by registration. The index may be used again once a component was removed; the serial never is, so that
+/// whatever speaks of a removed component speaks of nobody.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ComponentId(u32);
+pub struct ComponentId {
+    serial: u32,
+    index: u32,
+}
 
 impl ComponentId {
+    /// The id of the registration at `index` of a plan that was compiled at once.
     pub(crate) fn at(index: usize) -> Self {
-        Self(u32::try_from(index).expect("components are counted before ids are made"))
+        let index = u32::try_from(index).expect("components are counted before ids are made");
+        Self {
+            serial: index,
+            index,
+        }
     }
 
     pub(crate) fn all(count: usize) -> impl Iterator<Item = Self> {
         (0..count).map(Self::at)
     }
 
-    /// The position in registration order, counted from 0; for tables beside the plan.
+    /// The position in tables beside the plan, below [`Plan::capacity`].
     #[must_use]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
     }
 }
 
 impl fmt::Debug for ComponentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
+        write!(f, "#{}", self.serial)
+    }
+}
+
+/// A gate of one orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GateId(u32);
+
+impl GateId {
+    /// The position in registration order, counted from 0; for tables beside the plan.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -47,6 +75,9 @@ struct Spec {
     policies: Arc<Policies>,
     criticality: Criticality,
     is_factory: bool,
+    drains: bool,
+    is_isolated: bool,
+    gate: Option<GateId>,
     labels: Box<[(String, String)]>,
 }
 
@@ -66,12 +97,41 @@ pub enum PlanWarning {
     },
 }
 
-/// The compiled graph of an orchestrator: names, edges, order, policies and worst paths. Immutable.
+/// The longest that a graceful shutdown may take by declaration, and along which components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorstStop {
+    /// How long it waits before draining.
+    pub settle: Nanos,
+    /// The longest declared path of drains, limited by nothing else.
+    pub drain: Nanos,
+    /// The participants on that path, the first to drain first.
+    pub drain_path: Vec<ComponentId>,
+    /// The longest declared path of stops and disposes.
+    pub stop: Nanos,
+    /// The components on that path, the first to stop first.
+    pub stop_path: Vec<ComponentId>,
+}
+
+impl WorstStop {
+    /// All of it together.
+    #[must_use]
+    pub fn total(&self) -> Nanos {
+        self.settle
+            .saturating_add(self.drain)
+            .saturating_add(self.stop)
+    }
+}
+
+/// The compiled graph of an orchestrator: names, edges, order, policies and worst paths. Immutable: adding or removing a
+/// component makes another plan, in which all others keep their ids.
 ///
 /// The same registrations give the same plan in every process (invariant 2). Building takes time and memory linear in
 /// components and edges, apart from sorting the names.
 #[derive(Debug)]
 pub struct Plan {
+    /// The component at each index; `None` where one was removed.
+    ids: Box<[Option<ComponentId>]>,
+    next_serial: u32,
     names: Box<[ComponentName]>,
     by_name: Box<[ComponentId]>,
     aliases: Box<[(ComponentName, ComponentId)]>,
@@ -83,6 +143,10 @@ pub struct Plan {
     ranks: Box<[u32]>,
     /// For each component, the longest declared stop and dispose below it.
     tails: Box<[Nanos]>,
+    /// Edges that every component added later gets too.
+    firsts: Vec<Edge>,
+    gates: Vec<Arc<GateName>>,
+    gated: Vec<(ComponentId, PlannedGate)>,
     defaults: Defaults,
     warnings: Vec<PlanWarning>,
 }
@@ -94,6 +158,17 @@ pub struct Compiled {
     pub plan: Arc<Plan>,
     /// The components.
     pub components: Vec<Component>,
+}
+
+/// A plan with one component more.
+#[derive(Debug)]
+pub struct Extended {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Which component is new.
+    pub id: ComponentId,
+    /// The component itself.
+    pub component: Component,
 }
 
 impl Plan {
@@ -108,23 +183,50 @@ impl Plan {
     ) -> Result<Compiled, BuildError> {
         let mut faults = Vec::new();
         let graph = Graph::check(&registrations, &mut faults);
-        check_policies(&registrations, &defaults, &mut faults);
-        match graph {
-            Some(graph) if faults.is_empty() => Ok(assemble(graph, registrations, defaults)),
-            _ => Err(BuildError { faults }),
+        faults.extend(default_faults(&defaults));
+        registrations
+            .iter()
+            .for_each(|it| check_policies(it, &mut faults));
+        let graph = match graph {
+            Some(graph) if faults.is_empty() => graph,
+            _ => return Err(BuildError { faults }),
+        };
+        let compiled = assemble(graph, registrations, defaults);
+        let faults = compiled.plan.gate_faults();
+        if faults.is_empty() {
+            return Ok(compiled);
         }
+        Err(BuildError { faults })
     }
 
     /// How many components there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.order.len()
+    }
+
+    /// How long a table beside the plan must be to have a place for every [`ComponentId::index`].
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether `id` is a component of this plan, and not one that was removed or is not there yet.
+    #[must_use]
+    pub fn contains(&self, id: ComponentId) -> bool {
+        self.ids.get(id.index()) == Some(&Some(id))
+    }
+
+    /// The component at `index`, if there is one.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<ComponentId> {
+        self.ids.get(index).copied().flatten()
     }
 
     /// Whether there are no components; such an orchestrator starts and stops all the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.order.is_empty()
     }
 
     /// How many edges there are, implicit ones counted.
@@ -133,9 +235,9 @@ impl Plan {
         self.dependencies.edge_count()
     }
 
-    /// All components in registration order.
-    pub fn ids(&self) -> impl Iterator<Item = ComponentId> + use<> {
-        ComponentId::all(self.len())
+    /// All components by index: in registration order, as long as none was removed.
+    pub fn ids(&self) -> impl Iterator<Item = ComponentId> + use<'_> {
+        self.ids.iter().copied().flatten()
     }
 
     /// All components in plan order: by depth, then registration.
@@ -228,6 +330,51 @@ impl Plan {
         self.specs[id.index()].is_factory
     }
 
+    /// Whether `id` takes part in a drain.
+    #[must_use]
+    pub fn drains(&self, id: ComponentId) -> bool {
+        self.specs[id.index()].drains
+    }
+
+    /// Whether `id` has a thread of its own.
+    #[must_use]
+    pub fn is_isolated(&self, id: ComponentId) -> bool {
+        self.specs[id.index()].is_isolated
+    }
+
+    /// The gate of `id`, if it has one.
+    #[must_use]
+    pub fn gate(&self, id: ComponentId) -> Option<GateId> {
+        self.specs[id.index()].gate
+    }
+
+    /// How many gates there are, or ever were.
+    #[must_use]
+    pub fn gate_count(&self) -> usize {
+        self.gates.len()
+    }
+
+    /// The gate called `name`, without regard to case.
+    #[must_use]
+    pub fn find_gate(&self, name: &str) -> Option<GateId> {
+        let name = GateName::new(name).ok()?;
+        let position = self.gates.iter().position(|it| **it == name)?;
+        u32::try_from(position).ok().map(GateId)
+    }
+
+    /// The name of `gate`.
+    #[must_use]
+    pub fn gate_name(&self, gate: GateId) -> &GateName {
+        &self.gates[gate.index()]
+    }
+
+    /// The components behind `gate`, each with its margin.
+    pub fn gated(&self, gate: GateId) -> impl Iterator<Item = (ComponentId, Nanos)> {
+        let name = &self.gates[gate.index()];
+        let gated = self.gated.iter().filter(move |(_, it)| it.name == *name);
+        gated.map(|(id, it)| (*id, it.margin))
+    }
+
     /// The longest that stop and dispose of `id` may take by declaration, each at most the whole shutdown: a component
     /// without a limit of its own takes no more of the time than one that declares all of it.
     #[must_use]
@@ -239,6 +386,128 @@ impl Plan {
     #[must_use]
     pub fn tail(&self, id: ComponentId) -> Nanos {
         self.tails[id.index()]
+    }
+
+    /// The longest that a graceful shutdown may take by declaration; the shutdown timeout limits it all the same.
+    #[must_use]
+    pub fn worst_stop(&self) -> WorstStop {
+        let (drain, drain_path) = self.longest_path(|id| {
+            let drains = self.drains(id);
+            if drains {
+                self.policies(id).drain_timeout
+            } else {
+                Nanos::ZERO
+            }
+        });
+        let (stop, stop_path) = self.longest_path(|id| self.weight(id));
+        WorstStop {
+            settle: self.defaults.settle,
+            drain,
+            drain_path: drain_path
+                .into_iter()
+                .filter(|it| self.drains(*it))
+                .collect(),
+            stop,
+            stop_path,
+        }
+    }
+
+    /// The path from a component that nothing depends on down to a root on which `weight` adds up to the most.
+    fn longest_path(&self, weight: impl Fn(ComponentId) -> Nanos) -> (Nanos, Vec<ComponentId>) {
+        let mut below = vec![(Nanos::ZERO, None); self.capacity()];
+        let mut longest: Option<ComponentId> = None;
+        for &id in &self.order {
+            let dependencies = self.dependencies(id).iter().map(|it| it.component);
+            let next = dependencies.max_by_key(|it| (below[it.index()].0, std::cmp::Reverse(*it)));
+            let rest = next.map_or(Nanos::ZERO, |it| below[it.index()].0);
+            below[id.index()] = (weight(id).saturating_add(rest), next);
+            if longest.is_none_or(|it| below[it.index()].0 < below[id.index()].0) {
+                longest = Some(id);
+            }
+        }
+        let path = std::iter::successors(longest, |it| below[it.index()].1);
+        let length = longest.map_or(Nanos::ZERO, |it| below[it.index()].0);
+        (length, path.collect())
+    }
+
+    /// The plan with `registration` in it. It may depend on what is here; nothing here can depend on it.
+    ///
+    /// Takes time and memory linear in components and edges.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] with every fault that can be found at once.
+    pub fn extended(&self, registration: Registration) -> Result<Extended, BuildError> {
+        let mut faults = Vec::new();
+        check_policies(&registration, &mut faults);
+        let addition = Addition::check(self, &registration, &mut faults);
+        let addition = match addition {
+            Some(addition) if faults.is_empty() => addition,
+            _ => return Err(BuildError { faults }),
+        };
+        let extended = addition.apply(self, registration);
+        let faults = extended.plan.gate_faults();
+        if faults.is_empty() {
+            return Ok(extended);
+        }
+        Err(BuildError { faults })
+    }
+
+    /// The plan without `removed`, and without the edges to them.
+    ///
+    /// Takes time and memory linear in components and edges.
+    #[must_use]
+    pub fn without(&self, removed: &[ComponentId]) -> Arc<Self> {
+        let mut rows = Rows::of(self);
+        for id in removed {
+            rows.remove(*id);
+        }
+        Arc::new(rows.compile(self.defaults.clone()))
+    }
+
+    /// Gated components whose longest declared stop is longer than their margin (semantics 26).
+    fn gate_faults(&self) -> Vec<GraphFault> {
+        if self.gated.is_empty() {
+            return Vec::new();
+        }
+        let longest = self.longest_falls();
+        let faults = self.gated.iter().filter_map(|(id, gate)| {
+            let (length, _) = longest[id.index()];
+            (length > gate.margin).then(|| GraphFault::GateMargin {
+                component: self.name(*id).clone(),
+                gate: gate.name.to_string(),
+                margin: gate.margin,
+                longest: length,
+                path: self.fall_of(*id, &longest),
+            })
+        });
+        faults.collect()
+    }
+
+    /// For each component, how long it may take until it and all that goes down with it are down, and who is next on the
+    /// longest way there.
+    fn longest_falls(&self) -> Vec<(Nanos, Option<ComponentId>)> {
+        let mut longest = vec![(Nanos::ZERO, None); self.capacity()];
+        for &id in self.order.iter().rev() {
+            let falling = self.dependents(id).iter().filter(|it| it.takes_down());
+            let above = falling.map(|it| (longest[it.component.index()].0, it.component));
+            let above = above.max_by_key(|(length, id)| (*length, std::cmp::Reverse(*id)));
+            let rest = above.map_or(Nanos::ZERO, |(length, _)| length);
+            let own = self.policies(id).longest_fall();
+            longest[id.index()] = (own.saturating_add(rest), above.map(|(_, id)| id));
+        }
+        longest
+    }
+
+    fn fall_of(
+        &self,
+        id: ComponentId,
+        longest: &[(Nanos, Option<ComponentId>)],
+    ) -> Vec<ComponentName> {
+        let path = std::iter::successors(Some(id), |it| longest[it.index()].1);
+        let mut names: Vec<ComponentName> = path.map(|it| self.name(it).clone()).collect();
+        names.reverse();
+        names
     }
 
     /// What holds where a component says nothing, and for the whole.
@@ -260,53 +529,56 @@ fn weight(policies: &Policies, defaults: &Defaults) -> Nanos {
     stop.saturating_add(policies.dispose_timeout.min(whole))
 }
 
-fn check_policies(
-    registrations: &[Registration],
-    defaults: &Defaults,
-    faults: &mut Vec<GraphFault>,
-) {
-    faults.extend(
-        defaults
-            .faults()
-            .into_iter()
-            .map(|(phase, fault)| GraphFault::Defaults { phase, fault }),
-    );
-    for registration in registrations.iter().filter(|it| !it.has_no_policies()) {
-        // A registration without a valid name is reported for that; its policies have no name to stand under.
-        let Ok(component) = ComponentName::new(&registration.name) else {
-            continue;
-        };
-        faults.extend(
-            policy_faults(registration)
-                .into_iter()
-                .map(|(phase, fault)| GraphFault::Policy {
-                    component: component.clone(),
-                    phase,
-                    fault,
-                }),
-        );
+fn default_faults(defaults: &Defaults) -> impl Iterator<Item = GraphFault> {
+    let faults = defaults.faults().into_iter();
+    faults.map(|(phase, fault)| GraphFault::Defaults { phase, fault })
+}
+
+/// Every fault of what `registration` says beside its name and its edges.
+fn check_policies(registration: &Registration, faults: &mut Vec<GraphFault>) {
+    if registration.has_no_policies() && registration.gate.is_none() {
+        return;
+    }
+    // A registration without a valid name is reported for that; its policies have no name to stand under.
+    let Ok(component) = ComponentName::new(&registration.name) else {
+        return;
+    };
+    let policies = policy_faults(registration).into_iter();
+    faults.extend(policies.map(|(phase, fault)| GraphFault::Policy {
+        component: component.clone(),
+        phase,
+        fault,
+    }));
+    if let Some(gate) = &registration.gate
+        && let Err(error) = GateName::new(&gate.name)
+    {
+        faults.push(GraphFault::GateName { component, error });
     }
 }
 
 fn policy_faults(registration: &Registration) -> Vec<(&'static str, String)> {
-    let mut faults = Vec::new();
-    faults.extend(
-        registration
-            .start
-            .faults()
-            .into_iter()
-            .map(|it| ("start", it)),
-    );
-    faults.extend(
-        registration
-            .stop
-            .faults()
-            .into_iter()
-            .map(|it| ("stop", it)),
-    );
+    let health = registration.health_check.as_ref();
+    let groups = [
+        ("start", registration.start.faults()),
+        ("stop", registration.stop.faults()),
+        ("restart", registration.restart.faults()),
+        (
+            "health-check",
+            health.map_or_else(Vec::new, |it| it.faults()),
+        ),
+    ];
+    let mut faults: Vec<(&'static str, String)> = groups
+        .into_iter()
+        .flat_map(|(phase, faults)| faults.into_iter().map(move |it| (phase, it)))
+        .collect();
     for (field, length) in [
+        ("drain-timeout", registration.drain_timeout),
         ("dispose-timeout", registration.dispose_timeout),
         ("abort-grace", registration.abort_grace),
+        (
+            "gate margin",
+            registration.gate.as_ref().map(|it| it.margin),
+        ),
     ] {
         let fault = length.and_then(|it| limit_fault(field, it));
         faults.extend(fault.map(|it| (field, it)));
@@ -316,27 +588,30 @@ fn policy_faults(registration: &Registration) -> Vec<(&'static str, String)> {
 
 /// Puts a checked graph and what the registrations say beside it together.
 fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) -> Compiled {
-    let (specs, components) = specs(&graph, registrations, &defaults);
-    let tails = tails(&graph, &specs, &defaults);
-    let warnings = warnings(&graph, &specs);
-    let mut ranks = vec![0_u32; graph.order.len()];
-    for (rank, id) in (0_u32..).zip(&graph.order) {
-        ranks[id.index()] = rank;
-    }
-    let by_name = by_name(&graph.names);
+    let mut gates = Gates::default();
+    let (specs, components) = specs(&graph, registrations, &mut gates, &defaults);
+    let count = graph.names.len();
+    let ids: Vec<Option<ComponentId>> = ComponentId::all(count).map(Some).collect();
+    let tails = tails(&graph.order, &graph.dependencies, &specs, &defaults);
+    let warnings = warnings(&graph.order, &graph.names, &graph.dependencies, &specs);
     let mut aliases = graph.aliases;
     aliases.sort_unstable_by(|left, right| left.0.cmp(&right.0));
     let plan = Plan {
+        next_serial: u32::try_from(count).expect("components are counted in 32 bits"),
+        by_name: by_name(&ids, &graph.names),
+        ids: ids.into(),
         names: graph.names,
-        by_name,
         aliases: aliases.into(),
         specs: specs.into(),
         dependencies: graph.dependencies,
         dependents: graph.dependents,
         depths: graph.depths,
+        ranks: ranks(&graph.order, count),
         order: graph.order,
-        ranks: ranks.into(),
-        tails: tails.into(),
+        tails,
+        firsts: graph.firsts,
+        gates: gates.names,
+        gated: gates.gated,
         defaults,
         warnings,
     };
@@ -346,22 +621,59 @@ fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) 
     }
 }
 
+/// The position of each component in `order`, by index.
+fn ranks(order: &[ComponentId], capacity: usize) -> Box<[u32]> {
+    let mut ranks = vec![0_u32; capacity];
+    for (rank, id) in (0_u32..).zip(order) {
+        ranks[id.index()] = rank;
+    }
+    ranks.into()
+}
+
 /// All components by name. The names are folded once into one run of bytes, since sorting compares each many times.
-fn by_name(names: &[ComponentName]) -> Box<[ComponentId]> {
+fn by_name(ids: &[Option<ComponentId>], names: &[ComponentName]) -> Box<[ComponentId]> {
     let mut folded = Vec::with_capacity(names.iter().map(|it| it.as_str().len()).sum());
     let mut sorted = Vec::with_capacity(names.len());
-    for (id, name) in ComponentId::all(names.len()).zip(names) {
+    for id in ids.iter().copied().flatten() {
         let begin = folded.len();
-        folded.extend(name.as_str().bytes().map(|it| it.to_ascii_lowercase()));
+        let name = names[id.index()].as_str().bytes();
+        folded.extend(name.map(|it| it.to_ascii_lowercase()));
         sorted.push((begin, folded.len(), id));
     }
     sorted.sort_unstable_by(|left, right| folded[left.0..left.1].cmp(&folded[right.0..right.1]));
     sorted.into_iter().map(|(_, _, id)| id).collect()
 }
 
+/// The gates of a plan, and what is behind each.
+#[derive(Clone, Debug, Default)]
+struct Gates {
+    names: Vec<Arc<GateName>>,
+    gated: Vec<(ComponentId, PlannedGate)>,
+}
+
+impl Gates {
+    /// Notes that `id` is behind the gate of its registration, if it has one; the name was checked before.
+    fn enter(&mut self, id: ComponentId, registration: &Registration) -> Option<GateId> {
+        let gate = registration.gate.as_ref()?;
+        let name = Arc::new(GateName::new(&gate.name).ok()?);
+        let known = self.names.iter().position(|it| *it == name);
+        let position = known.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+        let planned = PlannedGate {
+            name: Arc::clone(&self.names[position]),
+            margin: gate.margin,
+        };
+        self.gated.push((id, planned));
+        u32::try_from(position).ok().map(GateId)
+    }
+}
+
 fn specs(
     graph: &Graph,
     registrations: Vec<Registration>,
+    gates: &mut Gates,
     defaults: &Defaults,
 ) -> (Vec<Spec>, Vec<Component>) {
     let mut interned = vec![defaults.unset()];
@@ -373,15 +685,31 @@ fn specs(
         if sources.next_if_eq(&position).is_none() {
             continue;
         }
-        specs.push(Spec {
-            policies: intern(&mut interned, &registration, defaults),
-            criticality: registration.criticality,
-            is_factory: registration.component.is_factory(),
-            labels: registration.labels.into(),
-        });
-        components.push(registration.component);
+        let id = ComponentId::at(specs.len());
+        let policies = intern(&mut interned, &registration, defaults);
+        let (spec, component) = spec(id, registration, policies, gates);
+        specs.push(spec);
+        components.push(component);
     }
     (specs, components)
+}
+
+fn spec(
+    id: ComponentId,
+    registration: Registration,
+    policies: Arc<Policies>,
+    gates: &mut Gates,
+) -> (Spec, Component) {
+    let spec = Spec {
+        policies,
+        criticality: registration.criticality,
+        is_factory: registration.component.is_factory(),
+        drains: registration.component.drains(),
+        is_isolated: registration.isolated,
+        gate: gates.enter(id, &registration),
+        labels: registration.labels.into(),
+    };
+    (spec, registration.component)
 }
 
 /// Components that say the same share one value: 100 000 of them must not hold 100 000 copies of the defaults.
@@ -393,12 +721,7 @@ fn intern(
     if registration.has_no_policies() {
         return Arc::clone(&interned[0]);
     }
-    let policies = defaults.resolve(
-        &registration.start,
-        &registration.stop,
-        registration.dispose_timeout,
-        registration.abort_grace,
-    );
+    let policies = defaults.resolve(registration);
     if let Some(known) = interned.iter().find(|it| ***it == policies) {
         return Arc::clone(known);
     }
@@ -410,28 +733,38 @@ fn intern(
 }
 
 /// Dependencies come before dependents in plan order, so one pass in that order sees every tail it needs.
-fn tails(graph: &Graph, specs: &[Spec], defaults: &Defaults) -> Vec<Nanos> {
+fn tails(
+    order: &[ComponentId],
+    dependencies: &Adjacency,
+    specs: &[Spec],
+    defaults: &Defaults,
+) -> Box<[Nanos]> {
     let mut tails = vec![Nanos::ZERO; specs.len()];
-    for id in &graph.order {
-        let below = graph.dependencies.of(*id).iter().map(|edge| {
+    for id in order {
+        let below = dependencies.of(*id).iter().map(|edge| {
             let dependency = edge.component.index();
             weight(&specs[dependency].policies, defaults).saturating_add(tails[dependency])
         });
         tails[id.index()] = below.max().unwrap_or(Nanos::ZERO);
     }
-    tails
+    tails.into()
 }
 
-fn warnings(graph: &Graph, specs: &[Spec]) -> Vec<PlanWarning> {
+fn warnings(
+    order: &[ComponentId],
+    names: &[ComponentName],
+    dependencies: &Adjacency,
+    specs: &[Spec],
+) -> Vec<PlanWarning> {
     let mut warnings = Vec::new();
-    let essential = |id: &ComponentId| specs[id.index()].criticality == Criticality::Essential;
-    for id in ComponentId::all(specs.len()).filter(essential) {
-        for edge in graph.dependencies.of(id) {
+    let essential = |id: &&ComponentId| specs[id.index()].criticality == Criticality::Essential;
+    for id in order.iter().filter(essential) {
+        for edge in dependencies.of(*id) {
             let optional = specs[edge.component.index()].criticality == Criticality::Optional;
             if edge.kind == EdgeKind::Hard && optional {
                 warnings.push(PlanWarning::EssentialNeedsOptional {
-                    component: graph.names[id.index()].clone(),
-                    dependency: graph.names[edge.component.index()].clone(),
+                    component: names[id.index()].clone(),
+                    dependency: names[edge.component.index()].clone(),
                 });
             }
         }

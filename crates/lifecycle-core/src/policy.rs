@@ -285,7 +285,7 @@ pub(crate) fn limit_fault(field: &str, length: Nanos) -> Option<String> {
     length_fault(field, length)
 }
 
-fn length_fault(field: &str, length: Nanos) -> Option<String> {
+pub(crate) fn length_fault(field: &str, length: Nanos) -> Option<String> {
     (length > LONGEST_POLICY_DURATION).then(|| {
         format!("{field} is {length}; the longest that is allowed is 365 days ({LONGEST_POLICY_DURATION})")
     })
@@ -362,9 +362,7 @@ impl RetryPolicy {
         if attempt >= self.max_attempts.get() || !self.retry_if.allows(failure.class) {
             return None;
         }
-        let computed = || self.jitter.applied(self.backoff.uncapped(attempt), random);
-        let delay = failure.retry_after.unwrap_or_else(computed);
-        Some(delay.min(self.backoff.cap().unwrap_or(Nanos::MAX)))
+        Some(spread(self.backoff, self.jitter, attempt, failure, random))
     }
 
     /// The longest that all attempts can take by declaration, without jitter: what a plan's worst path adds up.
@@ -384,6 +382,271 @@ impl RetryPolicy {
     }
 }
 
+/// When a component that ended while it ran is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum RestartWhen {
+    /// Never: its first loss is final.
+    Never,
+    /// When it was lost by an error, a panic, a vanished task or failed health checks.
+    #[default]
+    OnFailure,
+    /// Also when its own loop has completed.
+    Always,
+}
+
+/// What a component or the defaults say about starting it again after a loss.
+///
+/// Every field is optional: unset means "as the defaults say". [`Restart::default`] says nothing at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields, default)
+)]
+pub struct Restart {
+    /// When it is started again.
+    pub when: Option<RestartWhen>,
+    /// The delay between the loss and the next generation; grows with each restart that was not followed by a stable run.
+    pub backoff: Option<Backoff>,
+    /// How the delay is spread.
+    pub jitter: Option<Jitter>,
+    /// How many own failures within [`window`](Self::window) are followed by a restart; one more is final. 0 is allowed
+    /// and means that the first is.
+    pub budget: Option<u32>,
+    /// Over how long failures are counted.
+    pub window: Option<Nanos>,
+    /// How long it must have run for the delay to begin anew.
+    pub stable_period: Option<Nanos>,
+}
+
+impl Restart {
+    /// No restart, even where the defaults restart.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::when(RestartWhen::Never)
+    }
+
+    /// A restart after each loss, within the budget.
+    #[must_use]
+    pub fn on_failure() -> Self {
+        Self::when(RestartWhen::OnFailure)
+    }
+
+    /// A restart after each loss and each completion, within the budget.
+    #[must_use]
+    pub fn always() -> Self {
+        Self::when(RestartWhen::Always)
+    }
+
+    fn when(when: RestartWhen) -> Self {
+        Self {
+            when: Some(when),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the delay between a loss and the next generation.
+    #[must_use]
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = Some(backoff);
+        self
+    }
+
+    /// Sets how the delay is spread.
+    #[must_use]
+    pub fn with_jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = Some(jitter);
+        self
+    }
+
+    /// Allows `budget` restarts for own failures within `window`.
+    #[must_use]
+    pub fn with_budget(mut self, budget: u32, window: impl Into<Nanos>) -> Self {
+        self.budget = Some(budget);
+        self.window = Some(window.into());
+        self
+    }
+
+    /// Sets how long it must have run for the delay to begin anew.
+    #[must_use]
+    pub fn with_stable_period(mut self, period: impl Into<Nanos>) -> Self {
+        self.stable_period = Some(period.into());
+        self
+    }
+
+    /// Fills what is unset from `defaults`.
+    #[must_use]
+    pub fn or(&self, defaults: &Self) -> Self {
+        Self {
+            when: self.when.or(defaults.when),
+            backoff: self.backoff.or(defaults.backoff),
+            jitter: self.jitter.or(defaults.jitter),
+            budget: self.budget.or(defaults.budget),
+            window: self.window.or(defaults.window),
+            stable_period: self.stable_period.or(defaults.stable_period),
+        }
+    }
+
+    /// Every fault of what is set here, in words, each with its remedy.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> = self
+            .backoff
+            .iter()
+            .flat_map(|it| backoff_faults(*it))
+            .collect();
+        for (field, length) in [
+            ("window", self.window),
+            ("stable-period", self.stable_period),
+        ] {
+            faults.extend(length.and_then(|it| limit_fault(field, it)));
+        }
+        let says_more = self.backoff.is_some() || self.budget.is_some();
+        if self.when == Some(RestartWhen::Never) && says_more {
+            faults.push(
+                "a back-off or a budget is set although when is \"never\"; drop it, or restart on failure"
+                    .to_owned(),
+            );
+        }
+        faults
+    }
+}
+
+/// A [`Restart`] with nothing missing: what the engine decides by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartPolicy {
+    /// When it is started again.
+    pub when: RestartWhen,
+    /// The delay between the loss and the next generation.
+    pub backoff: Backoff,
+    /// How the delay is spread.
+    pub jitter: Jitter,
+    /// How many own failures within the window are followed by a restart.
+    pub budget: u32,
+    /// Over how long failures are counted.
+    pub window: Nanos,
+    /// How long it must have run for the delay to begin anew.
+    pub stable_period: Nanos,
+}
+
+impl RestartPolicy {
+    /// The built-in back-off: 100 ms, doubled each time up to 30 s.
+    pub const BACKOFF: Backoff = Backoff::Exponential {
+        initial: Nanos::from_millis(100),
+        factor: 2.0,
+        cap: Nanos::from_secs(30),
+    };
+    /// The built-in budget within [`WINDOW`](Self::WINDOW).
+    pub const BUDGET: u32 = 5;
+    /// The built-in window, and the built-in stable period.
+    pub const WINDOW: Nanos = Nanos::from_secs(60);
+
+    /// Completes `restart` with what is built in.
+    #[must_use]
+    pub fn resolve(restart: &Restart) -> Self {
+        let window = restart.window.unwrap_or(Self::WINDOW);
+        Self {
+            when: restart.when.unwrap_or_default(),
+            backoff: restart.backoff.unwrap_or(Self::BACKOFF),
+            jitter: restart.jitter.unwrap_or(Jitter::Full),
+            budget: restart.budget.unwrap_or(Self::BUDGET),
+            window,
+            stable_period: restart.stable_period.unwrap_or(window),
+        }
+    }
+
+    /// The delay before restart `step` (counted from 1) since the last stable run. Jitter (from the random number `random`)
+    /// is applied before the cap; a `retry_after` in the failure replaces the delay and is limited by the cap.
+    #[must_use]
+    pub fn delay_of(&self, step: u32, failure: &Failure, random: u64) -> Nanos {
+        spread(self.backoff, self.jitter, step, failure, random)
+    }
+}
+
+/// How the health of a running component is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case", deny_unknown_fields, default)
+)]
+pub struct HealthCheck {
+    /// How long after one check the next begins (10 s).
+    pub every: Nanos,
+    /// How long one check may take; one that takes longer counts as failed (2 s).
+    pub timeout: Nanos,
+    /// How many checks must fail in a row for the component to be unhealthy (3).
+    pub misses: u32,
+    /// Whether an unhealthy component is restarted, at the cost of its budget. Otherwise it is shown, and an essential one
+    /// makes the host unready (semantics 23).
+    pub restart_on_unhealthy: bool,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            every: Nanos::from_secs(10),
+            timeout: Nanos::from_secs(2),
+            misses: 3,
+            restart_on_unhealthy: false,
+        }
+    }
+}
+
+impl HealthCheck {
+    /// A check every `every`, otherwise as built in.
+    #[must_use]
+    pub fn every(every: impl Into<Nanos>) -> Self {
+        Self {
+            every: every.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Limits one check to `timeout`.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: impl Into<Nanos>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// Sets how many checks must fail in a row.
+    #[must_use]
+    pub fn with_misses(mut self, misses: u32) -> Self {
+        self.misses = misses;
+        self
+    }
+
+    /// Restarts the component when it is unhealthy.
+    #[must_use]
+    pub fn restarting(mut self) -> Self {
+        self.restart_on_unhealthy = true;
+        self
+    }
+
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (field, length) in [("every", self.every), ("timeout", self.timeout)] {
+            faults.extend(limit_fault(field, length));
+        }
+        if self.misses == 0 {
+            faults.push("misses is 0; use 1 for a component that is unhealthy at once".to_owned());
+        }
+        faults
+    }
+}
+
+/// The delay after failed attempt `attempt`: spread, then capped; what the failure asks for goes before.
+fn spread(backoff: Backoff, jitter: Jitter, attempt: u32, failure: &Failure, random: u64) -> Nanos {
+    let computed = || jitter.applied(backoff.uncapped(attempt), random);
+    let delay = failure.retry_after.unwrap_or_else(computed);
+    delay.min(backoff.cap().unwrap_or(Nanos::MAX))
+}
+
 /// Everything the engine needs to know of one component's calls. Shared by all components that say the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policies {
@@ -391,11 +654,32 @@ pub struct Policies {
     pub start: RetryPolicy,
     /// Attempts and limits of stop.
     pub stop: RetryPolicy,
+    /// What follows a loss.
+    pub restart: RestartPolicy,
+    /// How long a drain may take.
+    pub drain_timeout: Nanos,
+    /// How health is asked for, if it is.
+    pub health_check: Option<HealthCheck>,
     /// How long dispose may take.
     pub dispose_timeout: Nanos,
     /// How long a cancelled call or task may take to end by itself before it is aborted, and an aborted one to vanish
     /// before it is given up.
     pub abort_grace: Nanos,
+}
+
+impl Policies {
+    /// The longest that it may take from the moment when a component shall go down until nothing of it is left, by
+    /// declaration and outside of a shutdown: whatever it is doing then, asked, given its grace, aborted, and disposed.
+    #[must_use]
+    pub fn longest_fall(&self) -> Nanos {
+        let attempts = u64::from(self.stop.max_attempts.get());
+        // A start in flight: cancelled, aborted. Each stop attempt: aborted. Tasks: asked, aborted. Dispose: aborted.
+        let graces = self.abort_grace.saturating_mul(attempts.saturating_add(5));
+        self.stop
+            .longest()
+            .saturating_add(self.dispose_timeout)
+            .saturating_add(graces)
+    }
 }
 
 /// A well-mixed number from a seed and what it is for; the same input gives the same number in every process.

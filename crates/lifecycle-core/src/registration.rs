@@ -1,7 +1,8 @@
 //! What a caller says about one component.
 
 use crate::component::Component;
-use crate::policy::Retry;
+use crate::gate::Gate;
+use crate::policy::{HealthCheck, Restart, Retry};
 use crate::time::Nanos;
 
 /// What the final loss of a component means for the host.
@@ -61,6 +62,35 @@ impl EdgeKind {
     }
 }
 
+/// What a hard edge does to a running dependent when the dependency goes down (semantics 3, 21).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum OnLoss {
+    /// The dependent goes down before the dependency does, and comes back after it.
+    #[default]
+    Follows,
+    /// The dependent goes on without it, degraded, and is told.
+    Tolerates,
+    /// The dependent goes down before the dependency does, and stays down until an operator starts it.
+    Stops,
+}
+
+impl OnLoss {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Follows => "follows",
+            Self::Tolerates => "tolerates",
+            Self::Stops => "stops",
+        }
+    }
+}
+
 /// One edge as a caller declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
@@ -68,6 +98,8 @@ pub struct Dependency {
     pub name: String,
     /// What the edge demands.
     pub kind: EdgeKind,
+    /// What becomes of the dependent when the dependency goes down; means something on a hard edge only.
+    pub on_loss: OnLoss,
     /// Whether the dependency must stay up when this dependent's stop could not be confirmed (semantics 15).
     pub hold: bool,
 }
@@ -91,6 +123,22 @@ impl Dependency {
         Self::of(EdgeKind::Order, name)
     }
 
+    /// Lets the dependent go on, degraded, while the dependency is down. On an edge that is not hard this is a fault that
+    /// `build()` reports, since such an edge never takes its dependent down.
+    #[must_use]
+    pub fn tolerates(mut self) -> Self {
+        self.on_loss = OnLoss::Tolerates;
+        self
+    }
+
+    /// Takes the dependent down with the dependency, for good. On an edge that is not hard this is a fault that `build()`
+    /// reports.
+    #[must_use]
+    pub fn stops(mut self) -> Self {
+        self.on_loss = OnLoss::Stops;
+        self
+    }
+
     /// Keeps the dependency up when the dependent's stop could not be confirmed.
     #[must_use]
     pub fn held(mut self) -> Self {
@@ -102,6 +150,7 @@ impl Dependency {
         Self {
             name: name.into(),
             kind,
+            on_loss: OnLoss::default(),
             hold: false,
         }
     }
@@ -136,6 +185,14 @@ pub struct Registration {
     pub start: Retry,
     /// Attempts and limits of stop; what is unset comes from the defaults.
     pub stop: Retry,
+    /// What follows when it is lost; what is unset comes from the defaults.
+    pub restart: Restart,
+    /// How long its drain may take, if it takes part in one; unset: as the defaults say.
+    pub drain_timeout: Option<Nanos>,
+    /// How its health is asked for; unset: it is not.
+    pub health_check: Option<HealthCheck>,
+    /// The condition outside under which alone it runs, if there is one.
+    pub gate: Option<Gate>,
     /// How long dispose may take; unset: as the defaults say.
     pub dispose_timeout: Option<Nanos>,
     /// How long a cancelled call may take to end by itself; unset: as the defaults say.
@@ -146,6 +203,8 @@ pub struct Registration {
     pub labels: Vec<(String, String)>,
     /// Whether everything else is ordered after it (semantics 29).
     pub before_all: bool,
+    /// Whether it gets a thread of its own, so that it may block it (semantics 30).
+    pub isolated: bool,
 }
 
 impl Registration {
@@ -159,11 +218,16 @@ impl Registration {
             dependencies: Vec::new(),
             start: Retry::default(),
             stop: Retry::default(),
+            restart: Restart::default(),
+            drain_timeout: None,
+            health_check: None,
+            gate: None,
             dispose_timeout: None,
             abort_grace: None,
             criticality: Criticality::default(),
             labels: Vec::new(),
             before_all: false,
+            isolated: false,
         }
     }
 
@@ -178,6 +242,14 @@ impl Registration {
     #[must_use]
     pub fn depends_on(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.dependencies(names.into_iter().map(Dependency::hard))
+    }
+
+    /// Adds hard dependencies that this component outlives: it starts after they run, and goes on, degraded, while one of
+    /// them is down later.
+    #[must_use]
+    pub fn tolerates(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let edges = names.into_iter().map(Dependency::hard);
+        self.dependencies(edges.map(Dependency::tolerates))
     }
 
     /// Adds soft dependencies: the same order, but a failure of them is tolerated.
@@ -210,6 +282,42 @@ impl Registration {
     #[must_use]
     pub fn stop_retry(mut self, retry: Retry) -> Self {
         self.stop = retry;
+        self
+    }
+
+    /// Sets what follows when this component is lost while it runs.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// Limits the drain of this component to `timeout`.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: impl Into<Nanos>) -> Self {
+        self.drain_timeout = Some(timeout.into());
+        self
+    }
+
+    /// Asks this component for its health while it runs.
+    #[must_use]
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.health_check = Some(check);
+        self
+    }
+
+    /// Runs this component only while `gate` is open (semantics 26).
+    #[must_use]
+    pub fn gated_by(mut self, gate: Gate) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Gives this component a thread of its own. It may block it: that delays no other component, and at the end of a
+    /// stop the thread is left behind if it must be.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
         self
     }
 
@@ -252,6 +360,9 @@ impl Registration {
     pub(crate) fn has_no_policies(&self) -> bool {
         self.start == Retry::default()
             && self.stop == Retry::default()
+            && self.restart == Restart::default()
+            && self.drain_timeout.is_none()
+            && self.health_check.is_none()
             && self.dispose_timeout.is_none()
             && self.abort_grace.is_none()
     }

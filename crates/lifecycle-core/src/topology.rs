@@ -5,15 +5,20 @@ use crate::plan::ComponentId;
 
 /// Depths, and all components by depth and then registration; fewer than all when there is a cycle.
 pub(crate) fn sorted(
+    ids: &[ComponentId],
     dependencies: &Adjacency,
     dependents: &Adjacency,
 ) -> (Vec<u32>, Vec<ComponentId>) {
     let count = dependencies.len();
-    let mut missing: Vec<u32> = ComponentId::all(count)
-        .map(|id| u32::try_from(dependencies.of(id).len()).expect("edges are counted in 32 bits"))
-        .collect();
+    let mut missing = vec![0_u32; count];
+    for id in ids {
+        let edges = dependencies.of(*id).len();
+        missing[id.index()] = u32::try_from(edges).expect("edges are counted in 32 bits");
+    }
     let mut depths = vec![u32::MAX; count];
-    let mut reached: Vec<ComponentId> = ComponentId::all(count)
+    let mut reached: Vec<ComponentId> = ids
+        .iter()
+        .copied()
         .filter(|id| missing[id.index()] == 0)
         .collect();
     for root in &reached {

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use lifecycle_core::engine::{AttemptKey, CallOutcome, Input};
 use lifecycle_core::{
-    ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Scope, ScopeTask, TaskRole, Time,
+    ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope, ScopeTask,
+    TaskRole, Time,
 };
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -299,6 +300,18 @@ impl Scope for AttemptScope {
         // Without the lock: on a runtime that shuts down, the task ends here and now.
         let spawned = self.executor.runtime.spawn(supervised);
         self.hold(id, spawned.abort_handle());
+    }
+
+    fn report(&self, report: Report) {
+        tracing::debug!(
+            target: "lifecycle",
+            event = "component.reported",
+            component = self.component().as_str(),
+            generation = self.key.generation,
+            report = ?report,
+            "{} reports",
+            self.component(),
+        );
     }
 }
 

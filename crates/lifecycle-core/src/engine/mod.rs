@@ -89,7 +89,7 @@ impl Engine {
     /// An orchestrator of `plan` that was never started.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
-        let count = plan.len();
+        let count = plan.capacity();
         let essential = plan
             .ids()
             .filter(|id| plan.criticality(*id) == Criticality::Essential)

@@ -16,8 +16,8 @@ use lifecycle_core::engine::{
     StopReport,
 };
 use lifecycle_core::{
-    Backoff, Class, ComponentId, Criticality, Defaults, Dependency, EdgeKind, Failure, Nanos, Plan,
-    Registration, Retry, Time, Timeout,
+    Backoff, Class, ComponentId, Criticality, Defaults, Dependency, EdgeKind, Failure, Nanos,
+    OnLoss, Plan, Registration, Retry, Time, Timeout,
 };
 
 /// How long after its deadline a stop may be answered (invariant 7).
@@ -241,6 +241,7 @@ fn registrations(sketches: &[Sketch]) -> Vec<Registration> {
             let edges = edges.into_iter().map(|(target, (kind, hold))| Dependency {
                 name: name(target),
                 kind,
+                on_loss: OnLoss::Follows,
                 hold,
             });
             let plain = if sketch.is_factory {

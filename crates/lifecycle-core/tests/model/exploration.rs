@@ -18,7 +18,8 @@ use lifecycle_core::engine::{
 };
 use lifecycle_core::{
     Backoff, BoxError, ComponentId, Criticality, Defaults, Dependency, EdgeKind, Failure,
-    Lifecycle, Nanos, Plan, Registration, Retry, StartContext, StopContext, Time, component,
+    Lifecycle, Nanos, OnLoss, Plan, Registration, Retry, StartContext, StopContext, Time,
+    component,
 };
 use stateright::{Checker as _, Model, Property};
 
@@ -249,6 +250,7 @@ impl Case {
             Some(Dependency {
                 name: name_of(dependency),
                 kind,
+                on_loss: OnLoss::Follows,
                 hold: row.holds,
             })
         });

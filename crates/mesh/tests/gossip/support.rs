@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lifecycle_core::engine::AttemptKey;
 use lifecycle_core::{
-    BoxError, Component, ComponentName, Defaults, Lifecycle, Plan, Registration, Scope, ScopeTask,
-    StartContext, StopContext,
+    BoxError, Component, ComponentName, Defaults, Lifecycle, Plan, Registration, Report, Scope,
+    ScopeTask, StartContext, StopContext,
 };
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tokio::task::JoinSet;
@@ -141,6 +141,10 @@ impl Scope for TestScope {
         let ScopeTask { name, future, .. } = task;
         let mut tasks = self.tasks.lock().unwrap();
         tasks.spawn(async move { (name, future.await) });
+    }
+
+    fn report(&self, _: Report) {
+        // Nobody listens to a component that is tested alone.
     }
 }
 
