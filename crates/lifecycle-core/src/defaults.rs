@@ -34,6 +34,8 @@ pub struct Defaults {
     pub shutdown_timeout: Nanos,
     /// How long a forced shutdown may take (1 s).
     pub force_timeout: Nanos,
+    /// How often a stop under way says what it waits for (5 s).
+    pub await_interval: Nanos,
     /// What jitter is derived from: the same seed gives the same delays.
     pub seed: u64,
 }
@@ -82,6 +84,7 @@ impl Defaults {
             ("abort-grace", self.abort_grace),
             ("shutdown-timeout", self.shutdown_timeout),
             ("force-timeout", self.force_timeout),
+            ("await-interval", self.await_interval),
         ] {
             faults.extend(limit_fault(field, length).map(|it| (field, it)));
         }
@@ -102,6 +105,7 @@ impl Default for Defaults {
             abort_grace: Nanos::from_millis(500),
             shutdown_timeout: Nanos::from_secs(45),
             force_timeout: Nanos::from_secs(1),
+            await_interval: Nanos::from_secs(5),
             seed: 0,
         }
     }

@@ -354,6 +354,13 @@ impl Plan {
         self.gates.len()
     }
 
+    /// The gate at `index`, if there is one.
+    #[must_use]
+    pub fn gate_at(&self, index: usize) -> Option<GateId> {
+        let index = u32::try_from(index).ok()?;
+        ((index as usize) < self.gates.len()).then_some(GateId(index))
+    }
+
     /// The gate called `name`, without regard to case.
     #[must_use]
     pub fn find_gate(&self, name: &str) -> Option<GateId> {

@@ -73,6 +73,18 @@ impl Nanos {
         self.0 as f64 / 1e9
     }
 
+    /// The difference, or nothing.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Half of it.
+    #[must_use]
+    pub const fn halved(self) -> Self {
+        Self(self.0 / 2)
+    }
+
     /// The sum, or [`Nanos::MAX`].
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
@@ -217,6 +229,12 @@ impl Time {
     #[must_use]
     pub const fn since_origin(self) -> Nanos {
         Nanos(self.0)
+    }
+
+    /// The point `length` before this one, at the earliest the origin.
+    #[must_use]
+    pub const fn before(self, length: Nanos) -> Self {
+        Self(self.0.saturating_sub(length.0))
     }
 
     /// The time from `earlier` to `self`; zero when `earlier` is later.

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use crate::failure::{Class, Failure, FailureKind};
 use crate::plan::ComponentId;
 use crate::policy::{self, RetryPolicy};
-use crate::registration::Criticality;
 use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::limit::{LEAST_SHARE, after, earliest, timeout};
 use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
 use super::report::StopOutcome;
-
 use super::slot::{Phase, Slot};
-use super::state::ComponentState;
+use super::state::{ComponentState, DrainState, Health};
+use super::supervision::Loss;
 
 impl Engine {
     pub(super) fn slot(&mut self, id: ComponentId) -> &mut Slot {
@@ -23,27 +22,24 @@ impl Engine {
 
     /// Makes the next start attempt of `id`; the first one begins a generation (semantics 6).
     pub(super) fn begin_attempt(&mut self, now: Time, id: ComponentId) {
-        let plan = Arc::clone(&self.plan);
-        let policy = &plan.policies(id).start;
         let phase = self.slot(id).phase;
-        // The step that met its last edge may have failed it by another one.
-        if !matches!(phase, Phase::Waiting | Phase::BackingOff) {
+        // The step that met its last edge may have failed it by another one, or sent it down.
+        if !matches!(phase, Phase::Waiting | Phase::BackingOff) || self.slot(id).leaving {
             return;
         }
         let first = phase == Phase::Waiting;
-        if let (false, Some(lost)) = (first, self.lost_dependency(id)) {
-            self.give_up_without(now, id, lost);
+        if self.slot(id).unmet > 0 || self.is_gate_closed(id) {
+            if !first {
+                self.wait_anew(now, id);
+            }
             return;
         }
-        let slot = self.slot(id);
+        let plan = Arc::clone(&self.plan);
+        let policy = &plan.policies(id).start;
         if first {
-            slot.generation += 1;
-            slot.attempt = 0;
-            slot.stop_call = 0;
-            slot.stop_calls_before = 0;
-            slot.total_deadline = after(now, policy.total);
-            slot.in_start = true;
+            self.begin_generation(id, after(now, policy.total));
         }
+        let slot = self.slot(id);
         slot.attempt += 1;
         slot.lost_early = None;
         slot.completed_early = false;
@@ -58,18 +54,53 @@ impl Engine {
             (total, Limit::PhaseTotal),
         ]);
         let key = slot.key(id);
+        let motive = slot.motive;
         self.arm(id, deadline, limit);
         self.commands.push_back(Command::Call {
             call: Call::Start,
             key,
             deadline,
         });
-        let reason = match (first, plan.dependencies(id).is_empty()) {
-            (true, true) => Reason::StartRequested,
-            (true, false) => Reason::DependenciesReady,
+        let reason = match (first, motive) {
             (false, _) => Reason::RetryDue,
+            (true, Reason::StartRequested) if !plan.dependencies(id).is_empty() => {
+                Reason::DependenciesReady
+            }
+            (true, motive) => motive,
         };
         self.enter(now, id, ComponentState::Starting, reason);
+    }
+
+    fn begin_generation(&mut self, id: ComponentId, total_deadline: Time) {
+        let slot = self.slot(id);
+        slot.generation += 1;
+        slot.attempt = 0;
+        slot.stop_call = 0;
+        slot.stop_calls_before = 0;
+        slot.drain_call = 0;
+        slot.total_deadline = total_deadline;
+        slot.in_start = true;
+        slot.cancelled = false;
+        slot.start_failed = false;
+        slot.unconfirmed = false;
+        slot.order_violated = false;
+        slot.outcome = None;
+        slot.dispose_failure = None;
+        slot.drain = DrainState::Active;
+        if let Some(extra) = &mut slot.extra {
+            extra.begin_generation();
+        }
+    }
+
+    /// Between two attempts of `id` what it needs went away: its generation ends, and it waits again. Nothing of that is
+    /// charged (invariant 1).
+    fn wait_anew(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        slot.retry_delay = None;
+        // Otherwise a rollback that begins here would take it for one that backs off, and dispose it too.
+        slot.phase = Phase::Idle;
+        slot.motive = Reason::DependenciesReady;
+        self.dispose(now, id);
     }
 
     /// Something of an earlier generation still blocks a thread: no further one (semantics 7).
@@ -78,10 +109,8 @@ impl Engine {
         let slot = self.slot(id);
         slot.failure = Some(Arc::new(Failure::new(FailureKind::Abandoned, message)));
         slot.phase = Phase::Idle;
-        self.fail_start(now, id);
-        self.enter(now, id, ComponentState::Faulted, Reason::Quarantined);
-        self.settle(id);
-        self.release_without(now, id);
+        self.fail_for_good(now, id, Reason::Quarantined);
+        self.rest_failed(now, id);
     }
 
     pub(super) fn end_start_call(&mut self, now: Time, key: AttemptKey, outcome: CallOutcome) {
@@ -123,19 +152,19 @@ impl Engine {
         slot.in_start = false;
         slot.failure = None;
         slot.cause = None;
+        slot.health = Health::Healthy;
         let completed = slot.completed_early;
         self.enter(now, id, ComponentState::Running, Reason::Succeeded);
         self.settle(id);
-        self.release_dependents(id);
+        self.offer(now, id);
+        self.answer_operations(now, id);
         if completed {
-            self.complete(now, id);
+            self.lose(now, id, Loss::Completed);
+            return;
         }
-    }
-
-    /// The component's own loop has come to its end. For hard dependents that is a loss (semantics 8).
-    fn complete(&mut self, now: Time, id: ComponentId) {
-        self.enter(now, id, ComponentState::Stopped, Reason::Completed);
-        self.fail_dependents(now, id);
+        self.show_degraded(now, id);
+        self.schedule_check(now, id);
+        self.drain_latecomer(now, id);
     }
 
     /// Start returned `Ok` after it was given up: the attempt has failed, and what it built is stopped once (semantics 7).
@@ -217,10 +246,7 @@ impl Engine {
         failure: Arc<Failure>,
     ) {
         let slot = self.slot(id);
-        let key = match call {
-            Call::Start | Call::Dispose => slot.key(id),
-            Call::Stop => slot.stop_key(id),
-        };
+        let key = slot.call_key(id, call);
         let worked = now - slot.call_began;
         let reason = match failure.kind {
             FailureKind::Timeout => Reason::TimedOut,
@@ -246,7 +272,7 @@ impl Engine {
         self.slot(id).retry_delay = delay;
         let Some(delay) = delay else {
             if !self.slot(id).cancelled {
-                self.fail_start(now, id);
+                self.fail_sequence(now, id);
             }
             self.dispose(now, id);
             return;
@@ -276,15 +302,21 @@ impl Engine {
             return None;
         }
         let failure = slot.failure.as_ref()?;
-        // The next attempt would see the value that panicked, or that is still up.
-        let spoiled = failure.kind == FailureKind::Panic || slot.undo_failed;
-        if spoiled && !self.plan.is_factory(id) {
+        if self.is_spoiled(id) {
             return None;
         }
         let policy = &self.plan.policies(id).start;
         let delay = self.delay_after(id, policy, slot.attempt, failure)?;
         // A back-off that cannot fit fails now (semantics 18).
         (now + delay < slot.total_deadline).then_some(delay)
+    }
+
+    /// Whether a further attempt would see the value that panicked in its start, or that is still up.
+    pub(super) fn is_spoiled(&self, id: ComponentId) -> bool {
+        let slot = &self.slots[id.index()];
+        let failure = slot.failure.as_ref();
+        let panicked = failure.is_some_and(|it| it.kind == FailureKind::Panic);
+        (panicked || slot.undo_failed) && !self.plan.is_factory(id)
     }
 
     pub(super) fn delay_after(
@@ -328,24 +360,12 @@ impl Engine {
                 slot.lost_early.get_or_insert(failure);
             }
             (Phase::Starting, Ok(())) => slot.completed_early = true,
-            (Phase::Running, Err(failure)) if slot.state == ComponentState::Running => {
-                self.lose(now, id, failure);
-            }
-            (Phase::Running, Ok(())) if slot.state == ComponentState::Running => {
-                self.complete(now, id);
+            (phase, outcome) if phase.is_up() && slot.state == ComponentState::Running => {
+                let loss = outcome.map_or_else(Loss::Failed, |()| Loss::Completed);
+                self.lose(now, id, loss);
             }
             // Whatever ends while its component goes down was asked to.
             _ => {}
-        }
-    }
-
-    /// A running component is lost. Its generation is stopped with the rest; an essential one stops the host.
-    fn lose(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
-        self.slot(id).failure = Some(failure);
-        self.enter(now, id, ComponentState::Faulted, Reason::Lost);
-        self.fail_dependents(now, id);
-        if self.shutdown.is_none() && self.plan.criticality(id) == Criticality::Essential {
-            self.stop_without(now, id, Reason::EssentialLost);
         }
     }
 
@@ -365,7 +385,7 @@ impl Engine {
         });
         let (deadline, grace_limit) = self.grace(now, id);
         self.arm(id, deadline, grace_limit);
-        let reason = limit.map_or(self.shutdown_reason(), |_| Reason::TimedOut);
+        let reason = limit.map_or(self.motive_to_stop(id), |_| Reason::TimedOut);
         self.emit(
             now,
             reason,

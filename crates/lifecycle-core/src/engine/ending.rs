@@ -10,7 +10,7 @@ use super::Engine;
 use super::limit::timeout;
 use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
 use super::report::StopOutcome;
-use super::slot::Phase;
+use super::slot::{Hang, Phase};
 use super::state::ComponentState;
 
 impl Engine {
@@ -56,7 +56,8 @@ impl Engine {
             return;
         }
         let failed = self.slot(id).outcome == Some(StopOutcome::Failed);
-        if failed && !self.is_forced() {
+        // Outside of a stop of the whole nobody would ask it again, and a restart is the remedy for what is broken.
+        if failed && self.shutdown.is_some() && !self.is_forced() {
             self.keep(now, id, ComponentState::Faulted, Reason::AttemptsExhausted);
         } else {
             self.dispose(now, id);
@@ -112,7 +113,7 @@ impl Engine {
             }
             // Its dispose blocks a thread: the attempt that was to follow never will.
             Some(_) if !self.slot(id).cancelled => {
-                self.fail_start(now, id);
+                self.fail_sequence(now, id);
                 self.end_generation(now, id);
             }
             _ => self.end_generation(now, id),
@@ -125,6 +126,18 @@ impl Engine {
         let slot = self.slot(id);
         slot.phase = Phase::Idle;
         slot.in_start = false;
+        let (has_turn, leaving) = (slot.has_turn, slot.leaving);
+        if self.shutdown.is_some() {
+            self.end_generation_in_shutdown(now, id);
+        } else if !leaving {
+            self.rest(now, id);
+        } else if has_turn {
+            self.go_down(now, id);
+        }
+    }
+
+    fn end_generation_in_shutdown(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
         let start_failed = slot.start_failed;
         let clean = matches!(slot.outcome, None | Some(StopOutcome::Stopped));
         let (state, reason) = match (start_failed, clean) {
@@ -133,11 +146,7 @@ impl Engine {
             (false, false) => (ComponentState::Faulted, Reason::TimedOut),
         };
         self.enter(now, id, state, reason);
-        self.settle(id);
-        if start_failed {
-            self.release_without(now, id);
-        }
-        self.go_down_in_turn(id);
+        self.go_down_in_turn(now, id);
     }
 
     /// The value stays: its stop has failed, or it is held. For the order it counts as down (semantics 13, 15).
@@ -151,7 +160,8 @@ impl Engine {
         self.timers.disarm(id);
         self.slot(id).phase = Phase::Kept;
         self.enter(now, id, state, reason);
-        self.go_down_in_turn(id);
+        self.go_down_in_turn(now, id);
+        self.answer_operations(now, id);
     }
 
     pub(super) fn time_out_scope(&mut self, now: Time, id: ComponentId, limit: Limit) {
@@ -164,6 +174,7 @@ impl Engine {
             slot.failure = Some(timeout("a task that outlived start", limit));
         }
         self.note_outcome(id, StopOutcome::Aborted);
+        self.note_hang(now, id, None);
         self.emit(
             now,
             Reason::TimedOut,
@@ -192,12 +203,10 @@ impl Engine {
         limit: Limit,
         next: Phase,
     ) {
+        self.note_hang(now, id, Some(call));
         let slot = self.slot(id);
         slot.phase = next;
-        let key = match call {
-            Call::Start | Call::Dispose => slot.key(id),
-            Call::Stop => slot.stop_key(id),
-        };
+        let key = slot.call_key(id, call);
         self.commands.push_back(Command::Abort { call, key });
         self.arm_abort(now, id);
         self.emit(
@@ -210,6 +219,20 @@ impl Engine {
                 limit,
             },
         );
+    }
+
+    /// Keeps what is known of something that did not end when it should, for the report.
+    fn note_hang(&mut self, now: Time, id: ComponentId, call: Option<Call>) {
+        let slot = self.slot(id);
+        let began = slot.call_began;
+        let extra = slot.extra();
+        let progress = extra.progress.clone();
+        extra.hang.get_or_insert(Hang {
+            call,
+            began,
+            given_up: now,
+            progress,
+        });
     }
 
     /// What was aborted did not even vanish: it blocks its thread. It is left behind (semantics 7).

@@ -24,6 +24,11 @@ impl Engine {
             Phase::Closing => self.time_out_scope(now, id, limit),
             Phase::Disposing => self.time_out_dispose(now, id, limit),
             Phase::BackingOff => self.startable.insert(self.plan.rank(id)),
+            Phase::Restarting => self.await_start(now, id),
+            Phase::Running => self.take_check_turn(now, id),
+            Phase::Draining => self.cancel_node_call(now, id, Some(limit)),
+            Phase::DrainCancelled => self.abort_node_call(now, id, limit),
+            Phase::DrainAborted => self.give_up_node_call(now, id),
             Phase::Stopping => self.time_out_stop(now, id, limit),
             Phase::StopBackingOff => self.stoppable.insert(self.plan.rank(id)),
             Phase::StartAborted
@@ -31,7 +36,7 @@ impl Engine {
             | Phase::ScopeAborted
             | Phase::DisposeAborted
             | Phase::StopAborted => self.abandon(now, id),
-            Phase::Idle | Phase::Waiting | Phase::Running | Phase::Kept => {}
+            Phase::Idle | Phase::Waiting | Phase::Kept => {}
         }
     }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::context::Report;
 use crate::failure::Failure;
-use crate::plan::ComponentId;
+use crate::name::ComponentName;
+use crate::plan::{ComponentId, GateId, Plan};
 use crate::time::{Nanos, Time};
 
+use super::node::{NodeCommand, NodeError, NodeReport};
+use super::operation::{Intent, Operation, OperationError, OperationReport};
 use super::report::{StartError, StartReport, StopReport};
-use super::state::{ComponentState, OrchestratorState};
+use super::state::{ComponentState, DrainState, Health, OrchestratorState};
 
 /// Which call or scope is meant. Everything that comes back late carries one that no longer matches (invariant 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +24,7 @@ pub struct AttemptKey {
     pub attempt: u32,
 }
 
-/// One of the three calls that a component receives.
+/// One of the calls that a component receives, one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -34,9 +38,22 @@ pub enum Call {
     Stop,
     /// [`Lifecycle::dispose`](crate::Lifecycle::dispose).
     Dispose,
+    /// [`Lifecycle::drain`](crate::Lifecycle::drain).
+    Drain,
+    /// [`Lifecycle::resume`](crate::Lifecycle::resume).
+    Resume,
 }
 
 impl Call {
+    /// Every call.
+    pub const ALL: [Self; 5] = [
+        Self::Start,
+        Self::Stop,
+        Self::Dispose,
+        Self::Drain,
+        Self::Resume,
+    ];
+
     /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -44,6 +61,8 @@ impl Call {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Dispose => "dispose",
+            Self::Drain => "drain",
+            Self::Resume => "resume",
         }
     }
 }
@@ -102,6 +121,76 @@ pub enum Input {
         /// As the command named it.
         key: AttemptKey,
     },
+    /// Somebody wants one component started, stopped or restarted (semantics 24).
+    OperationRequested {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// Which component.
+        component: ComponentId,
+        /// What shall be done with it.
+        operation: Operation,
+        /// Whether it shall be done although an essential component goes down with it.
+        forced: bool,
+        /// Who wants it, and why.
+        intent: Intent,
+    },
+    /// Somebody wants the node cordoned, drained, resumed (semantics 27).
+    NodeRequested {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// What shall be done.
+        command: NodeCommand,
+        /// Who wants it, and why.
+        intent: Intent,
+    },
+    /// A gate was opened, or its close deadline was moved (semantics 26).
+    GateOpened {
+        /// Which gate.
+        gate: GateId,
+        /// When everything behind it must be down, unless it is opened again before; `None`: it stays open.
+        until: Option<Time>,
+    },
+    /// A gate was closed: everything behind it goes down now.
+    GateClosed {
+        /// Which gate.
+        gate: GateId,
+    },
+    /// A component was added (semantics 25).
+    Added {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// The plan with it, made from the engine's present one by [`Plan::extended`].
+        plan: Arc<Plan>,
+        /// Which one it is.
+        component: ComponentId,
+    },
+    /// Somebody wants a component removed (semantics 25).
+    RemoveRequested {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// Which component.
+        component: ComponentId,
+        /// What becomes of its dependents.
+        cascade: Cascade,
+        /// Who wants it, and why.
+        intent: Intent,
+    },
+    /// A component says something of itself.
+    Reported {
+        /// The generation and attempt that says it.
+        key: AttemptKey,
+        /// What it says.
+        report: Report,
+    },
+    /// A health check has ended: it returned, panicked, or its task is gone.
+    Checked {
+        /// As the command named it.
+        key: AttemptKey,
+        /// As the command numbered it.
+        check: u32,
+        /// How it ended.
+        outcome: CallOutcome,
+    },
     /// A task of a scope ended while nobody had asked it to.
     TaskEnded {
         /// The generation and attempt whose scope it belonged to.
@@ -111,11 +200,20 @@ pub enum Input {
     },
 }
 
+/// Whether a removal takes dependents along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cascade {
+    /// A component with hard dependents is not removed.
+    Refuse,
+    /// Its hard dependents, and theirs, are removed with it.
+    Dependents,
+}
+
 /// What the shell shall do. Commands are taken in order.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Make `call`. For start: make a new scope, and for a factory a fresh value. For stop: cancel the run token
-    /// first. Answer with [`Input::CallEnded`], exactly once.
+    /// first. For drain and resume: make a new token. Answer with [`Input::CallEnded`], exactly once.
     Call {
         /// Which call.
         call: Call,
@@ -124,7 +222,8 @@ pub enum Command {
         /// When the engine will give up on it; for the context only.
         deadline: Time,
     },
-    /// Cancel the call's token: the start token, or the force token of a stop. The call is still awaited.
+    /// Cancel the call's token: the start token, the force token of a stop, or the token of a drain or a resume. The call is
+    /// still awaited.
     Cancel {
         /// Which call.
         call: Call,
@@ -156,6 +255,33 @@ pub enum Command {
         /// The generation and start attempt.
         key: AttemptKey,
     },
+    /// Ask the component for its health, in a task of its scope. Answer with [`Input::Checked`].
+    Check {
+        /// The generation and attempt.
+        key: AttemptKey,
+        /// Counted from 1 within the generation.
+        check: u32,
+        /// When the engine will give up on it.
+        deadline: Time,
+    },
+    /// Drop the task of a health check.
+    AbortCheck {
+        /// As in [`Command::Check`].
+        key: AttemptKey,
+        /// As in [`Command::Check`].
+        check: u32,
+    },
+    /// The component was removed: drop its value. Nothing of it is at work.
+    Forget {
+        /// Which one.
+        component: ComponentId,
+    },
+    /// Something behind a gate is still at work although the gate's close deadline has come. The process must end at once:
+    /// nobody may rely on that deadline otherwise (semantics 26).
+    Halt {
+        /// Which component.
+        component: ComponentId,
+    },
     /// Answer a request.
     Respond {
         /// Whom.
@@ -172,6 +298,10 @@ pub enum Response {
     Start(Result<Arc<StartReport>, Arc<StartError>>),
     /// To [`Input::StopRequested`].
     Stop(Arc<StopReport>),
+    /// To [`Input::OperationRequested`], [`Input::Added`] and [`Input::RemoveRequested`].
+    Operation(Result<Arc<OperationReport>, Arc<OperationError>>),
+    /// To [`Input::NodeRequested`].
+    Node(Result<Arc<NodeReport>, Arc<NodeError>>),
 }
 
 /// Why something happened.
@@ -227,6 +357,28 @@ pub enum Reason {
     Completed,
     /// Everything has settled.
     Settled,
+    /// The delay before the next generation is over.
+    RestartDue,
+    /// A hard dependency went down.
+    DependencyLost,
+    /// It has failed more often than its budget allows.
+    BudgetExhausted,
+    /// Its health checks failed.
+    Unhealthy,
+    /// An operator wants it started.
+    OperatorStart,
+    /// An operator wants it stopped, or has: it is held.
+    OperatorStop,
+    /// An operator wants it restarted.
+    OperatorRestart,
+    /// It was added.
+    Added,
+    /// It is being removed.
+    Removed,
+    /// Its gate, or that of a hard dependency, is closed.
+    GateClosed,
+    /// Its gate was opened.
+    GateOpened,
 }
 
 impl Reason {
@@ -256,6 +408,17 @@ impl Reason {
             Self::Lost => "lost",
             Self::Completed => "completed",
             Self::Settled => "settled",
+            Self::RestartDue => "restart-due",
+            Self::DependencyLost => "dependency-lost",
+            Self::BudgetExhausted => "budget-exhausted",
+            Self::Unhealthy => "unhealthy",
+            Self::OperatorStart => "operator-start",
+            Self::OperatorStop => "operator-stop",
+            Self::OperatorRestart => "operator-restart",
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::GateClosed => "gate-closed",
+            Self::GateOpened => "gate-opened",
         }
     }
 }
@@ -278,6 +441,10 @@ pub enum Limit {
     GlobalDeadline,
     /// The time that a cancelled call has to end by itself.
     AbortGrace,
+    /// The deadline of the drain.
+    DrainDeadline,
+    /// The close deadline of a gate.
+    GateDeadline,
 }
 
 impl Limit {
@@ -290,6 +457,8 @@ impl Limit {
             Self::Share => "share of the shutdown time",
             Self::GlobalDeadline => "shutdown deadline",
             Self::AbortGrace => "abort grace",
+            Self::DrainDeadline => "drain deadline",
+            Self::GateDeadline => "close deadline of its gate",
         }
     }
 }
@@ -316,7 +485,14 @@ impl Event {
     #[must_use]
     pub fn subject(&self) -> Option<AttemptKey> {
         match &self.kind {
-            EventKind::Orchestrator { .. } | EventKind::StopEnded { .. } => None,
+            EventKind::Orchestrator { .. }
+            | EventKind::StopEnded { .. }
+            | EventKind::Awaiting { .. }
+            | EventKind::Node { .. }
+            | EventKind::Gate { .. }
+            | EventKind::Added { .. }
+            | EventKind::Removed { .. }
+            | EventKind::Operation { .. } => None,
             EventKind::Transition { key, .. }
             | EventKind::AttemptFailed { key, .. }
             | EventKind::RetryScheduled { key, .. }
@@ -324,6 +500,14 @@ impl Event {
             | EventKind::Aborted { key, .. }
             | EventKind::Abandoned { key }
             | EventKind::Held { key }
+            | EventKind::Lost { key, .. }
+            | EventKind::RestartRefused { key, .. }
+            | EventKind::DependencyLost { key, .. }
+            | EventKind::DependencyBack { key, .. }
+            | EventKind::HealthChanged { key, .. }
+            | EventKind::CheckFailed { key, .. }
+            | EventKind::Participant { key, .. }
+            | EventKind::GateBroken { key }
             | EventKind::Disposed { key, .. } => Some(*key),
         }
     }
@@ -414,4 +598,149 @@ pub enum EventKind {
         /// How that failed, if it did.
         failure: Option<Arc<Failure>>,
     },
+    /// A stop is under way and waits. Told every five seconds.
+    Awaiting {
+        /// What is awaited, in plan order: what is at work, not what waits for it.
+        awaited: Arc<[AwaitedStop]>,
+        /// How long until the deadline.
+        left: Nanos,
+    },
+    /// A running component was lost: it failed, or its own loop has completed.
+    Lost {
+        /// Which generation.
+        key: AttemptKey,
+        /// How it failed; `None` when it has completed.
+        failure: Option<Arc<Failure>>,
+        /// What follows.
+        verdict: Verdict,
+    },
+    /// An unhealthy component would be restarted, but its budget is exhausted: nothing is stopped.
+    RestartRefused {
+        /// Which generation.
+        key: AttemptKey,
+        /// Its budget.
+        budget: u32,
+    },
+    /// A running component goes on without a hard dependency that it tolerates the loss of.
+    DependencyLost {
+        /// Which generation goes on.
+        key: AttemptKey,
+        /// What it misses.
+        dependency: ComponentId,
+    },
+    /// What a running component missed is back.
+    DependencyBack {
+        /// Which generation went on.
+        key: AttemptKey,
+        /// What is back.
+        dependency: ComponentId,
+    },
+    /// A running component is healthy, degraded or unhealthy by its own account.
+    HealthChanged {
+        /// Which generation.
+        key: AttemptKey,
+        /// Its health before.
+        from: Health,
+        /// Its health now.
+        to: Health,
+        /// What it says, or how its last check failed.
+        detail: Option<Arc<str>>,
+    },
+    /// A health check has failed.
+    CheckFailed {
+        /// Which generation.
+        key: AttemptKey,
+        /// How many have failed in a row.
+        misses: u32,
+        /// How this one failed.
+        failure: Arc<Failure>,
+    },
+    /// The node was cordoned or uncordoned, or its drain has gone a step further.
+    Node {
+        /// Whether it is cordoned.
+        cordoned: bool,
+        /// The state of its drain before.
+        from: DrainState,
+        /// The state of its drain now.
+        to: DrainState,
+        /// Who wanted it, and why.
+        intent: Intent,
+    },
+    /// A participant of a drain has gone a step further.
+    Participant {
+        /// Which generation.
+        key: AttemptKey,
+        /// Its state before.
+        from: DrainState,
+        /// Its state now.
+        to: DrainState,
+        /// How its drain or resume failed, if it did.
+        failure: Option<Arc<Failure>>,
+    },
+    /// An operation on one component was accepted.
+    Operation {
+        /// Which component.
+        component: ComponentId,
+        /// What is done with it.
+        operation: Operation,
+        /// Who wanted it, and why.
+        intent: Intent,
+    },
+    /// A gate was opened or closed.
+    Gate {
+        /// Which gate.
+        gate: GateId,
+        /// Whether it is open now.
+        open: bool,
+        /// Its close deadline.
+        until: Option<Time>,
+    },
+    /// Something behind a gate was still at work when the gate's close deadline came.
+    GateBroken {
+        /// Which generation.
+        key: AttemptKey,
+    },
+    /// A component was added.
+    Added {
+        /// Which one.
+        component: ComponentId,
+        /// Its name.
+        name: ComponentName,
+    },
+    /// A component was removed; nothing will be heard of it any more.
+    Removed {
+        /// Which one.
+        component: ComponentId,
+        /// Its name.
+        name: ComponentName,
+    },
+}
+
+/// What follows when a running component is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It is started again.
+    Restart {
+        /// How long after the loss at the earliest.
+        delay: Nanos,
+        /// How many restarts for own failures there were within the window, this one counted.
+        restarts: u32,
+    },
+    /// A hard dependency does not run, so that the failure is not its own: it is started again as soon as that does.
+    Follow,
+    /// It stays down.
+    Final,
+}
+
+/// Something that a stop waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedStop {
+    /// The component.
+    pub component: ComponentName,
+    /// The call that is at work; `None` for tasks that it left.
+    pub call: Option<Call>,
+    /// For how long.
+    pub since: Nanos,
+    /// What it said last that it is doing.
+    pub progress: Option<Arc<str>>,
 }

@@ -4,17 +4,29 @@
 //! interleavings of the *real* machine can be explored. The executor is the only caller: after each input it takes all
 //! commands, carries them out, and calls [`Engine::handle_timeout`] when [`Engine::poll_timeout`] says so.
 //!
-//! The engine decides rules 1–20 of the semantics; the invariants that it keeps are numbered in the architecture page
+//! The engine decides rules 1–28 of the semantics; the invariants that it keeps are numbered in the architecture page
 //! and cited where they are kept. Work per input is proportional to the edges of the components that change; only the
-//! begin and the end of a start or a stop look at every component (invariant 15). Nothing here calls itself.
+//! begin and the end of a start, a stop or a drain of the whole, and a change of the plan, look at every component
+//! (invariant 15). Nothing here calls itself without end.
 //!
-//! Layers, barriers and one queue per component lost against what is here: a count of unmet edges per component, and a
-//! set of those that may go next, ordered by plan.
+//! Two ideas carry everything. *What goes down* is one set, whoever put a component into it: a stop of the whole, a loss, an
+//! operator, a gate, a removal. A component of it takes its turn when no dependent of it is in the set any more. *What is
+//! down* decides by what is wanted of it: it waits for its edges and starts again, or it stays where it is. Layers,
+//! barriers, one queue a component and one plan a restart lost against that: a count of unmet edges and one of blockers
+//! per component, and sets of those that may go next, ordered by plan.
 
 mod attempt;
+mod change;
+mod descent;
+mod drain;
 mod ending;
+mod gates;
+mod health;
 mod limit;
 mod message;
+mod node;
+mod operate;
+mod operation;
 mod ranks;
 mod report;
 mod shutdown;
@@ -23,17 +35,20 @@ mod snapshot;
 mod startup;
 mod state;
 mod stop;
+mod supervision;
 mod timers;
 
 pub use message::{
-    AttemptKey, Call, CallOutcome, Command, Event, EventKind, Input, Limit, Reason, RequestId,
-    Response, StopMode,
+    AttemptKey, AwaitedStop, Call, CallOutcome, Cascade, Command, Event, EventKind, Input, Limit,
+    Reason, RequestId, Response, StopMode, Verdict,
 };
+pub use node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+pub use operation::{Intent, Operation, OperationError, OperationReport};
 pub use report::{
-    Degradation, StartError, StartReport, StopError, StopOutcome, StopReport, StopTrouble,
+    Degradation, Hang, StartError, StartReport, StopError, StopOutcome, StopReport, StopTrouble,
 };
-pub use snapshot::{Awaited, ComponentRow, Snapshot};
-pub use state::{ComponentState, OrchestratorState};
+pub use snapshot::{Awaited, ComponentRow, Restarts, Snapshot};
+pub use state::{ComponentState, DrainState, Health, OrchestratorState};
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -44,9 +59,12 @@ use crate::plan::{ComponentId, Plan};
 use crate::registration::Criticality;
 use crate::time::Time;
 
+use drain::Drain;
+use gates::GateState;
+use node::Node;
 use ranks::RankSet;
 use shutdown::Shutdown;
-use slot::{Phase, Slot, Whole};
+use slot::{Phase, Slot, Wanted, Whole};
 use startup::Startup;
 use timers::Timers;
 
@@ -74,15 +92,24 @@ pub struct Engine {
     slots: Vec<Slot>,
     /// Components whose next start attempt may be issued, by rank.
     startable: RankSet,
-    /// Components all of whose dependents are down, by rank; in a stop only.
+    /// Components that go down and whose turn has come, by rank.
     stoppable: RankSet,
+    /// Components all of whose dependents are drained, by rank; in a drain only.
+    drainable: RankSet,
     timers: Timers,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     startup: Option<Startup>,
     shutdown: Option<Shutdown>,
-    /// Essential components that do not run.
-    essential_down: usize,
+    node: Node,
+    drain: Option<Drain>,
+    gates: Vec<GateState>,
+    /// Essential components that keep the host from being ready.
+    unready: usize,
+    /// Components that run without a hard dependency.
+    impaired: usize,
+    /// Components that shall be taken out and of which nothing is left.
+    removed: Vec<ComponentId>,
 }
 
 impl Engine {
@@ -90,11 +117,7 @@ impl Engine {
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Self {
         let count = plan.capacity();
-        let essential = plan
-            .ids()
-            .filter(|id| plan.criticality(*id) == Criticality::Essential)
-            .count();
-        Self {
+        let mut engine = Self {
             state: OrchestratorState::Created,
             since: Time::ZERO,
             reason: Reason::Initial,
@@ -103,14 +126,26 @@ impl Engine {
             slots: vec![Slot::default(); count],
             startable: RankSet::below(count),
             stoppable: RankSet::below(count),
+            drainable: RankSet::below(count),
             timers: Timers::of(count),
             commands: VecDeque::new(),
             events: VecDeque::new(),
             startup: None,
             shutdown: None,
-            essential_down: essential,
+            node: Node::default(),
+            drain: None,
+            gates: vec![GateState::default(); plan.gate_count()],
+            unready: 0,
+            impaired: 0,
+            removed: Vec::new(),
             plan,
+        };
+        let plan = Arc::clone(&engine.plan);
+        for &id in plan.order() {
+            engine.count_gates(id);
+            engine.update_readiness(id);
         }
+        engine
     }
 
     /// Takes in what happened at `now`.
@@ -125,24 +160,77 @@ impl Engine {
                 mode,
                 deadline,
             } => self.request_stop(now, request, mode, deadline),
-            Input::CallEnded { call, key, outcome } => match call {
-                Call::Start => self.end_start_call(now, key, outcome),
-                Call::Stop => self.end_stop_call(now, key, outcome),
-                Call::Dispose => self.end_dispose_call(now, key, outcome),
-            },
-            Input::ScopeClosed { key } => self.end_scope(now, key),
-            Input::TaskEnded { key, outcome } => self.end_task(now, key, outcome),
+            Input::OperationRequested {
+                request,
+                component,
+                operation,
+                forced,
+                intent,
+            } => self.request_operation(now, request, component, operation, forced, intent),
+            Input::NodeRequested {
+                request,
+                command,
+                intent,
+            } => self.request_of_node(now, request, command, intent),
+            Input::GateOpened { gate, until } => self.open_gate(now, gate, until),
+            Input::GateClosed { gate } => self.close_gate(now, gate),
+            Input::Added {
+                request,
+                plan,
+                component,
+            } => self.add(now, request, plan, component),
+            Input::RemoveRequested {
+                request,
+                component,
+                cascade,
+                intent,
+            } => self.request_removal(now, request, component, cascade, intent),
+            Input::CallEnded { call, key, outcome } if self.plan.contains(key.component) => {
+                self.end_call(now, call, key, outcome);
+            }
+            Input::ScopeClosed { key } if self.plan.contains(key.component) => {
+                self.end_scope(now, key);
+            }
+            Input::TaskEnded { key, outcome } if self.plan.contains(key.component) => {
+                self.end_task(now, key, outcome);
+            }
+            Input::Reported { key, report } if self.plan.contains(key.component) => {
+                self.take_report(now, key, report);
+            }
+            Input::Checked {
+                key,
+                check,
+                outcome,
+            } if self.plan.contains(key.component) => self.end_check(now, key, check, outcome),
+            // Of a component that was removed.
+            Input::CallEnded { .. }
+            | Input::ScopeClosed { .. }
+            | Input::TaskEnded { .. }
+            | Input::Reported { .. }
+            | Input::Checked { .. } => {}
         }
         self.advance(now);
+    }
+
+    fn end_call(&mut self, now: Time, call: Call, key: AttemptKey, outcome: CallOutcome) {
+        match call {
+            Call::Start => self.end_start_call(now, key, outcome),
+            Call::Stop => self.end_stop_call(now, key, outcome),
+            Call::Dispose => self.end_dispose_call(now, key, outcome),
+            Call::Drain | Call::Resume => self.end_node_call(now, call, key, outcome),
+        }
     }
 
     /// Takes in that it is `now`: the moment that [`poll_timeout`](Self::poll_timeout) named has come.
     ///
     /// Too early is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(id) = self.timers.pop_due(now) {
-            self.end_deadline(now, id);
+        while let Some(index) = self.timers.pop_due(now) {
+            if let Some(id) = self.plan.at(index) {
+                self.end_deadline(now, id);
+            }
         }
+        self.check_gates(now);
         self.check_shutdown_deadline(now);
         self.advance(now);
     }
@@ -161,10 +249,11 @@ impl Engine {
     pub fn poll_timeout(&mut self) -> Option<Time> {
         let component = self.timers.next();
         let shutdown = self.shutdown.as_ref().map(Shutdown::next_deadline);
-        component.into_iter().chain(shutdown).min()
+        let gate = self.next_gate_deadline();
+        component.into_iter().chain(shutdown).chain(gate).min()
     }
 
-    /// The plan.
+    /// The plan; another one after a component was added or removed.
     #[must_use]
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
@@ -176,15 +265,23 @@ impl Engine {
         self.state
     }
 
-    /// Whether the orchestrator and every essential component run; takes O(1).
+    /// Whether the host is ready: the orchestrator runs, the node is neither cordoned nor drained, and every essential
+    /// component without a closed gate runs and is not unhealthy (semantics 28). Takes O(1).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state == OrchestratorState::Running && self.essential_down == 0
+        self.state == OrchestratorState::Running
+            && !self.node.cordoned
+            && self.node.drain == DrainState::Active
+            && self.unready == 0
     }
 
     /// A consistent copy of everything at `now`, in time linear in the components.
     #[must_use]
     pub fn snapshot(&self, now: Time) -> Snapshot {
+        let rows = (0..self.plan.capacity()).map(|index| {
+            let id = self.plan.at(index);
+            id.map_or_else(ComponentRow::default, |id| self.row(id))
+        });
         Snapshot {
             plan: Arc::clone(&self.plan),
             at: now,
@@ -194,13 +291,19 @@ impl Engine {
             since: self.since,
             reason: self.reason,
             stop_deadline: self.shutdown.as_ref().map(|it| it.deadline),
-            components: self.plan.ids().map(|id| self.row(id)).collect(),
+            node: self.node_snapshot(),
+            ready: self.is_ready(),
+            components: rows.collect(),
         }
     }
 
     fn row(&self, id: ComponentId) -> ComponentRow {
         let slot = &self.slots[id.index()];
-        let backs_off = matches!(slot.phase, Phase::BackingOff | Phase::StopBackingOff);
+        let backs_off = matches!(
+            slot.phase,
+            Phase::BackingOff | Phase::StopBackingOff | Phase::Restarting
+        );
+        let extra = slot.extra.as_deref();
         ComponentRow {
             state: slot.state,
             since: slot.since,
@@ -210,6 +313,19 @@ impl Engine {
             retry_at: backs_off.then(|| self.timers.due(id)),
             cause: slot.cause,
             failure: slot.failure.clone(),
+            health: slot.health,
+            degraded: extra.and_then(|it| it.degraded.clone()),
+            progress: extra.and_then(|it| it.progress.clone()),
+            in_flight: extra.and_then(|it| it.in_flight),
+            drain: slot.drain,
+            drain_failure: extra.and_then(|it| it.drain_failure.clone()),
+            held: slot.wanted == Wanted::Held,
+            final_failure: slot.wanted == Wanted::Failed,
+            gated: slot.gates_closed > 0,
+            leaving: slot.leaving,
+            passed: slot.released,
+            restarts: extra.map_or_else(Restarts::default, |it| it.restarts),
+            charges: extra.map_or(0, |it| u32::try_from(it.charges.len()).unwrap_or(u32::MAX)),
             waited: slot.waited,
             worked: slot.worked,
             backed_off: slot.backed_off,
@@ -224,12 +340,20 @@ impl Engine {
         let whole = Whole {
             is_starting: self.startup.is_some(),
             is_stopping: self.shutdown.is_some(),
+            is_draining: self.drain.is_some(),
         };
         for (id, slot) in self.plan.ids().zip(&self.slots) {
             slot.fingerprint(now, self.timers.due(id), whole, state);
         }
-        (&self.startable, &self.stoppable).hash(state);
+        (&self.startable, &self.stoppable, &self.drainable).hash(state);
         self.startup.hash(state);
+        (self.node.cordoned, self.node.drain).hash(state);
+        if let Some(drain) = &self.drain {
+            drain.fingerprint(now, state);
+        }
+        for gate in &self.gates {
+            gate.fingerprint(now, state);
+        }
         if let Some(shutdown) = &self.shutdown {
             shutdown.fingerprint(now, state);
         }
@@ -237,19 +361,31 @@ impl Engine {
 
     /// Issues every call that may go now: the only place that does, so that its order is the plan's (invariant 2).
     fn advance(&mut self, now: Time) {
-        // A component that goes down in its turn may free another, which is always one of lower rank.
-        while let Some(rank) = self.stoppable.pop_last() {
-            self.take_stop_turn(now, self.plan.order()[rank]);
-        }
-        while let Some(rank) = self.startable.pop_first() {
-            self.begin_attempt(now, self.plan.order()[rank]);
-        }
-        // A start that failed just now may have begun a rollback.
-        while let Some(rank) = self.stoppable.pop_last() {
-            self.take_stop_turn(now, self.plan.order()[rank]);
+        loop {
+            // A component that goes down in its turn may free another, which is always one of lower rank.
+            while let Some(rank) = self.stoppable.pop_last() {
+                self.take_stop_turn(now, self.plan.order()[rank]);
+            }
+            while let Some(rank) = self.drainable.pop_last() {
+                self.take_drain_turn(now, self.plan.order()[rank]);
+            }
+            self.finish_drain_if_done(now);
+            // What is down may be stopped before anything is started.
+            if !self.stoppable.is_empty() {
+                continue;
+            }
+            while let Some(rank) = self.startable.pop_first() {
+                self.begin_attempt(now, self.plan.order()[rank]);
+            }
+            // A start that failed just now may have begun a rollback.
+            let idle = self.stoppable.is_empty() && self.drainable.is_empty();
+            if idle && self.startable.is_empty() {
+                break;
+            }
         }
         self.finish_startup_if_settled(now);
         self.finish_shutdown_if_down(now);
+        self.take_out_removed(now);
     }
 
     /// The one place where a component's state changes. Keeps invariant 14.
@@ -281,7 +417,7 @@ impl Engine {
         let key = slot.shown_key(id);
         let cause = slot.cause;
         let failure = slot.failure.clone();
-        self.count_essential(id, previous, next);
+        self.update_readiness(id);
         let kind = EventKind::Transition {
             key,
             from: previous,
@@ -292,14 +428,22 @@ impl Engine {
         self.emit(now, reason, cause, kind);
     }
 
-    fn count_essential(&mut self, id: ComponentId, previous: ComponentState, next: ComponentState) {
+    /// Counts `id` among what keeps the host from being ready, or not any more.
+    fn update_readiness(&mut self, id: ComponentId) {
         if self.plan.criticality(id) != Criticality::Essential {
             return;
         }
-        if next == ComponentState::Running {
-            self.essential_down -= 1;
-        } else if previous == ComponentState::Running {
-            self.essential_down += 1;
+        let slot = &mut self.slots[id.index()];
+        let well = slot.state == ComponentState::Running && slot.health != Health::Unhealthy;
+        let unready = slot.gates_closed == 0 && !well;
+        if unready == slot.unready {
+            return;
+        }
+        slot.unready = unready;
+        if unready {
+            self.unready += 1;
+        } else {
+            self.unready -= 1;
         }
     }
 

@@ -8,7 +8,7 @@ use crate::name::ComponentName;
 use crate::registration::Criticality;
 use crate::time::Nanos;
 
-use super::message::Reason;
+use super::message::{Call, Reason};
 use super::state::{ComponentState, OrchestratorState};
 
 /// A start that has settled: everything essential runs.
@@ -167,6 +167,34 @@ pub struct StopTrouble {
     pub dispose_failure: Option<Arc<Failure>>,
     /// Whether it was stopped although a dependent could not be confirmed down.
     pub order_violated: bool,
+    /// What of it did not end when it should, if anything did not.
+    pub hang: Option<Hang>,
+    /// The dependencies that had to wait for it, when it could not be confirmed down.
+    pub awaited_by: Vec<ComponentName>,
+    /// Those of them that were stopped all the same.
+    pub closed_over: Vec<ComponentName>,
+}
+
+/// Something that did not end when it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hang {
+    /// The call; `None` for tasks that the component left.
+    pub call: Option<Call>,
+    /// For how long it had been at work when it was given up.
+    pub lasted: Nanos,
+    /// What it said last that it was doing.
+    pub progress: Option<Arc<str>>,
+}
+
+impl fmt::Display for Hang {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.call.map_or("its tasks", Call::as_str);
+        write!(f, "{what} given up after {} ms", self.lasted.as_millis())?;
+        match &self.progress {
+            Some(progress) => write!(f, " at \"{progress}\""),
+            None => Ok(()),
+        }
+    }
 }
 
 impl StopTrouble {
@@ -186,11 +214,32 @@ impl fmt::Display for StopTrouble {
         if let Some(failure) = &self.dispose_failure {
             write!(f, " (dispose: {failure})")?;
         }
+        if let Some(hang) = &self.hang {
+            write!(f, " ({hang})")?;
+        }
         if self.order_violated {
             f.write_str(" (stopped although a dependent was not confirmed down)")?;
         }
-        Ok(())
+        write_names(f, "awaited by", &self.awaited_by)?;
+        write_names(f, "closed over it", &self.closed_over)
     }
+}
+
+/// The first of `names`, and how many more there are.
+fn write_names(f: &mut fmt::Formatter<'_>, what: &str, names: &[ComponentName]) -> fmt::Result {
+    const SHOWN: usize = 4;
+    if names.is_empty() {
+        return Ok(());
+    }
+    write!(f, " ({what}: ")?;
+    for (position, name) in names.iter().take(SHOWN).enumerate() {
+        let joint = if position > 0 { ", " } else { "" };
+        write!(f, "{joint}{name}")?;
+    }
+    if names.len() > SHOWN {
+        write!(f, " and {} more", names.len() - SHOWN)?;
+    }
+    f.write_str(")")
 }
 
 /// What a stop came to, whoever asked for it: a caller, a rollback, the loss of an essential component.

@@ -4,15 +4,18 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::failure::FailureKind;
+use crate::name::ComponentName;
 use crate::plan::{ComponentId, Plan};
 use crate::time::{Nanos, Time};
 
 use super::limit::timeout;
-use super::message::{Call, Command, EventKind, Limit, Reason, RequestId, Response, StopMode};
-use super::report::{StopOutcome, StopReport, StopTrouble};
-use super::slot::{Phase, Slot};
+use super::message::{
+    AwaitedStop, Call, Command, EventKind, Limit, Reason, RequestId, Response, StopMode,
+};
+use super::report::{Hang, StopOutcome, StopReport, StopTrouble};
+use super::slot::{Phase, Slot, Wanted};
 use super::startup::{EssentialFailure, FailedStartup};
-use super::state::{ComponentState, OrchestratorState};
+use super::state::{ComponentState, DrainState, OrchestratorState};
 use super::{Engine, Root};
 
 /// How long aborted work and last disposes may take after the deadline, twice: once in order, once regardless of it.
@@ -21,7 +24,7 @@ const ABORT_MARGIN: Nanos = Nanos::from_millis(8);
 /// A stop under way.
 #[derive(Clone, Debug)]
 pub(super) struct Shutdown {
-    reason: Reason,
+    pub(super) reason: Reason,
     root: Option<Root>,
     began: Time,
     pub(super) deadline: Time,
@@ -29,6 +32,8 @@ pub(super) struct Shutdown {
     /// When the stage ends. Counted from when it was entered, so that a late clock takes no time from what was aborted.
     stage_ends: Time,
     forced: bool,
+    /// When to say next what is awaited.
+    told_next: Time,
     /// How many components are not down yet.
     remaining: usize,
     /// Whether some dependent could not be confirmed down: then edges are looked at before a stop is called.
@@ -40,7 +45,11 @@ pub(super) struct Shutdown {
 /// How far a stop has run out of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Stage {
-    /// The deadline lies ahead.
+    /// Nothing is asked yet: whoever watches the readiness of the host shall see it go down first.
+    Settling,
+    /// Participants are drained.
+    Draining,
+    /// The deadline lies ahead, and everything goes down.
     InTime,
     /// It has passed: nothing is asked any more; what is left is aborted and disposed, in order.
     Expired,
@@ -51,16 +60,23 @@ enum Stage {
 impl Stage {
     fn next(self) -> Self {
         match self {
+            Self::Settling => Self::Draining,
+            Self::Draining => Self::InTime,
             Self::InTime => Self::Expired,
             Self::Expired | Self::Last => Self::Last,
         }
+    }
+
+    /// Whether components go down already.
+    fn closes(self) -> bool {
+        self >= Self::InTime
     }
 }
 
 impl Shutdown {
     /// When time makes the next difference to the whole.
     pub(super) fn next_deadline(&self) -> Time {
-        self.stage_ends
+        self.stage_ends.min(self.told_next)
     }
 
     /// Goes on to `stage`, which lasts as long as aborting may take.
@@ -72,7 +88,9 @@ impl Shutdown {
     /// When aborted work is no longer waited for.
     pub(super) fn abort_ends(&self, now: Time) -> Time {
         match self.stage {
-            Stage::InTime => self.deadline.max(now) + ABORT_MARGIN,
+            Stage::Settling | Stage::Draining | Stage::InTime => {
+                self.deadline.max(now) + ABORT_MARGIN
+            }
             Stage::Expired | Stage::Last => self.stage_ends.max(now),
         }
     }
@@ -87,7 +105,7 @@ impl Shutdown {
         )
             .hash(state);
         (
-            self.next_deadline().since(now),
+            self.stage_ends.since(now),
             self.requests.len(),
             self.startup.is_some(),
         )
@@ -104,6 +122,8 @@ pub(super) struct Begin {
     pub(super) request: Option<RequestId>,
     pub(super) deadline: Option<Time>,
     pub(super) forced: bool,
+    /// Whether it settles and drains first.
+    pub(super) gently: bool,
 }
 
 impl Begin {
@@ -115,6 +135,7 @@ impl Begin {
             request: None,
             deadline: None,
             forced: false,
+            gently: false,
         }
     }
 }
@@ -146,6 +167,9 @@ impl Engine {
             );
         } else if let Some(shutdown) = &mut self.shutdown {
             shutdown.requests.push(request);
+            if mode != StopMode::Graceful {
+                self.begin_closing(now);
+            }
             self.tighten(now, deadline, forced);
         } else {
             self.begin_shutdown(
@@ -154,6 +178,8 @@ impl Engine {
                     request: Some(request),
                     deadline,
                     forced,
+                    // A start that is cut short has nothing to drain (semantics 12).
+                    gently: mode == StopMode::Graceful && self.state == OrchestratorState::Running,
                     ..Begin::new(reason)
                 },
             );
@@ -174,54 +200,109 @@ impl Engine {
         }
     }
 
-    /// Begins a stop over everything that is up, in flight or kept. From here on no start call is issued (invariant 8).
+    /// Begins a stop of the whole. From here on no start call is issued (invariant 8): what of a start is in flight is
+    /// cancelled at once. Then it settles and drains, or everything goes down.
     pub(super) fn begin_shutdown(&mut self, now: Time, begin: Begin) {
         let longest = now + self.plan.defaults().shutdown_timeout;
         let deadline = begin.deadline.unwrap_or(longest);
         self.startable.clear();
-        self.stoppable.clear();
         let startup = self.give_up_startup(begin.failed);
-        let root = begin.root.as_ref().map(|it| it.component);
         self.shutdown = Some(Shutdown {
             reason: begin.reason,
             root: begin.root.clone(),
             began: now,
             deadline,
-            stage: Stage::InTime,
+            stage: Stage::Settling,
             stage_ends: deadline,
             forced: begin.forced,
+            told_next: now + self.plan.defaults().await_interval,
             remaining: self.plan.len(),
-            unconfirmed: self.slots.iter().any(Slot::is_unconfirmed),
+            unconfirmed: false,
             requests: begin.request.into_iter().collect(),
             startup,
         });
         self.enter_orchestrator(now, OrchestratorState::Stopping, begin.reason, begin.root);
+        self.supersede_operations();
         let plan = Arc::clone(&self.plan);
         for &id in plan.order().iter().rev() {
-            self.enrol(id, &plan, root);
             self.interrupt_start(now, id);
+        }
+        let drained = self.node.drain == DrainState::Drained && self.drain.is_none();
+        if begin.gently && !drained {
+            self.begin_settling(now);
+        } else {
+            self.begin_closing(now);
+        }
+    }
+
+    fn begin_settling(&mut self, now: Time) {
+        let settle = self.plan.defaults().settle;
+        if settle == Nanos::ZERO {
+            self.begin_last_drain(now);
+            return;
+        }
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.stage_ends = shutdown.deadline.min(now + settle);
+        }
+    }
+
+    /// Drains before everything goes down, and leaves time for that: as much as the longest declared path of stops takes,
+    /// and at most half of what is left.
+    fn begin_last_drain(&mut self, now: Time) {
+        let left = self.time_left(now);
+        let order = self.plan.order().iter();
+        let longest = order.map(|it| self.plan.weight(*it).saturating_add(self.plan.tail(*it)));
+        let reserve = longest.max().unwrap_or(Nanos::ZERO).min(left.halved());
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        let ends = now + left.saturating_sub(reserve);
+        shutdown.stage = Stage::Draining;
+        shutdown.stage_ends = ends;
+        self.drain_for_stop(now, ends);
+    }
+
+    /// Whether the stop under way waits for a drain, and nothing goes down yet.
+    pub(super) fn is_draining_for_stop(&self) -> bool {
+        let shutdown = self.shutdown.as_ref();
+        shutdown.is_some_and(|it| it.stage == Stage::Draining)
+    }
+
+    /// Puts everything into the set of what goes down; what is not up counts too, so that the order holds through it.
+    pub(super) fn begin_closing(&mut self, now: Time) {
+        let unconfirmed = self.slots.iter().any(Slot::is_unconfirmed);
+        let Some(shutdown) = &mut self.shutdown else {
+            return;
+        };
+        if shutdown.stage.closes() {
+            return;
+        }
+        shutdown.stage = Stage::InTime;
+        shutdown.stage_ends = shutdown.deadline;
+        shutdown.unconfirmed = unconfirmed;
+        let root = shutdown.root.as_ref().map(|it| it.component);
+        self.leave_drain(now);
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order().iter().rev() {
+            self.enrol(now, id, &plan, root);
+        }
+        for &id in plan.order().iter().rev() {
+            let slot = self.slot(id);
+            if slot.blockers == 0 && !slot.has_turn {
+                self.stoppable.insert(plan.rank(id));
+            }
             self.tighten_one(now, id);
         }
     }
 
-    /// Counts who must be down before it is the turn of `id`; components that are not up count, so that the order
-    /// holds through them.
-    fn enrol(&mut self, id: ComponentId, plan: &Plan, root: Option<ComponentId>) {
-        let dependents = plan.dependents(id).len();
+    /// Takes `id` into the stop, unless it is on its way down already.
+    fn enrol(&mut self, now: Time, id: ComponentId, plan: &Plan, root: Option<ComponentId>) {
+        self.leave(now, id, plan, Reason::StopRequested);
         let slot = self.slot(id);
         slot.down = false;
-        slot.has_turn = false;
-        slot.has_told = false;
-        slot.outcome = None;
-        slot.order_violated = false;
         // What stops everything is behind what becomes of each, but for what had failed before.
         if !slot.start_failed && root != Some(id) {
             slot.cause = root.or(slot.cause);
-        }
-        // A graph has at most as many edges as 32 bits count.
-        slot.dependents_up = u32::try_from(dependents).unwrap_or(u32::MAX);
-        if dependents == 0 {
-            self.stoppable.insert(plan.rank(id));
         }
     }
 
@@ -230,27 +311,14 @@ impl Engine {
         let slot = self.slot(id);
         slot.cancelled = true;
         match slot.phase {
-            Phase::Waiting => {
+            Phase::Waiting | Phase::Restarting => {
                 slot.phase = Phase::Idle;
-                let reason = self.shutdown_reason();
+                self.timers.disarm(id);
+                let reason = self.motive_to_stop(id);
                 self.enter(now, id, ComponentState::Stopped, reason);
             }
-            Phase::Starting => self.cancel_start(now, id, None),
-            Phase::BackingOff => self.dispose(now, id),
-            Phase::Idle
-            | Phase::StartCancelled
-            | Phase::StartAborted
-            | Phase::Undoing
-            | Phase::UndoAborted
-            | Phase::Closing
-            | Phase::ScopeAborted
-            | Phase::Disposing
-            | Phase::DisposeAborted
-            | Phase::Running
-            | Phase::Stopping
-            | Phase::StopAborted
-            | Phase::StopBackingOff
-            | Phase::Kept => {}
+            Phase::Starting | Phase::BackingOff => self.interrupt(now, id),
+            _ => {}
         }
     }
 
@@ -260,10 +328,13 @@ impl Engine {
             return;
         };
         let earlier =
-            deadline.is_some_and(|it| it < shutdown.deadline) && shutdown.stage == Stage::InTime;
+            deadline.is_some_and(|it| it < shutdown.deadline) && shutdown.stage <= Stage::InTime;
         if let (Some(deadline), true) = (deadline, earlier) {
             shutdown.deadline = deadline;
-            shutdown.stage_ends = deadline;
+            shutdown.stage_ends = shutdown.stage_ends.min(deadline);
+            if shutdown.stage == Stage::InTime {
+                shutdown.stage_ends = deadline;
+            }
         }
         let newly_forced = forced && !shutdown.forced;
         shutdown.forced |= forced;
@@ -276,6 +347,10 @@ impl Engine {
                 self.force(now, id);
             }
             self.tighten_one(now, id);
+        }
+        if earlier && self.is_draining_for_stop() {
+            // The reserve of the stop is a part of what is left now.
+            self.begin_last_drain(now);
         }
     }
 
@@ -300,6 +375,7 @@ impl Engine {
         let held = self.slot(id).outcome == Some(StopOutcome::Held);
         let slot = self.slot(id);
         slot.down = false;
+        slot.leaving = true;
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.remaining += 1;
         }
@@ -362,53 +438,50 @@ impl Engine {
             return;
         }
         // It was closed before its turn, when the time was up.
-        if slot.down {
+        if !slot.leaving {
             return;
         }
         slot.has_turn = true;
         match slot.phase {
-            Phase::Idle => self.go_down(id),
+            Phase::Idle => self.go_down(now, id),
             Phase::Running | Phase::Kept => self.ask_to_stop(now, id),
+            Phase::Draining | Phase::DrainCancelled => {
+                self.abort_node_call(now, id, Limit::GlobalDeadline);
+            }
+            Phase::DrainAborted => self.arm_abort(now, id),
             // Still being cleaned up after a start; it goes down when that has ended.
             _ => {}
         }
     }
 
-    /// `id` has nothing left that is up. If its turn has come it is down, otherwise it will be then.
-    pub(super) fn go_down_in_turn(&mut self, id: ComponentId) {
-        let slot = self.slot(id);
-        if slot.has_turn && !slot.down {
-            self.go_down(id);
-        }
-    }
-
-    fn go_down(&mut self, id: ComponentId) {
+    /// Counts `id` as down in the stop of the whole. Whether there is one in which components go down.
+    pub(super) fn count_down(&mut self, id: ComponentId) -> bool {
         let Some(shutdown) = &mut self.shutdown else {
-            return;
+            return false;
         };
-        shutdown.remaining -= 1;
+        if !shutdown.stage.closes() {
+            // A restart's way down ends while the whole settles or drains: it will be asked again.
+            return true;
+        }
         let slot = &mut self.slots[id.index()];
-        slot.down = true;
-        // A component that force opens again has told its dependencies already.
-        if std::mem::replace(&mut slot.has_told, true) {
-            return;
+        if !std::mem::replace(&mut slot.down, true) {
+            shutdown.remaining -= 1;
         }
-        let plan = Arc::clone(&self.plan);
-        for edge in plan.dependencies(id) {
-            let dependency = self.slot(edge.component);
-            dependency.dependents_up -= 1;
-            if dependency.dependents_up == 0 {
-                self.stoppable.insert(plan.rank(edge.component));
-            }
-        }
+        true
     }
 
     /// What passes when the whole stop runs out of time: aborting in order, then regardless of order, then leaving.
     ///
     /// Keeps invariant 7: the last step leaves nothing that is not down.
     pub(super) fn check_shutdown_deadline(&mut self, now: Time) {
+        self.tell_awaited(now);
         let due = self.shutdown.as_mut().filter(|it| it.stage_ends <= now);
         let Some(shutdown) = due else { return };
+        match shutdown.stage {
+            Stage::Settling => return self.begin_last_drain(now),
+            Stage::Draining => return self.begin_closing(now),
+            Stage::InTime | Stage::Expired | Stage::Last => {}
+        }
         // One stage at a time: what one aborts gets its turn to vanish before the next gives it up.
         let ended = shutdown.stage;
         shutdown.enter_stage(now, ended.next());
@@ -418,9 +491,10 @@ impl Engine {
                 continue;
             }
             match ended {
+                Stage::Settling | Stage::Draining => {}
                 Stage::InTime => self.expire(now, id),
                 Stage::Expired => self.close_regardless(now, id),
-                Stage::Last => self.leave(now, id),
+                Stage::Last => self.leave_behind(now, id),
             }
         }
     }
@@ -437,7 +511,10 @@ impl Engine {
                 self.close_scope(now, id, (now, limit));
             }
             Phase::Closing => self.time_out_scope(now, id, limit),
-            Phase::Idle
+            Phase::Draining | Phase::DrainCancelled => self.abort_node_call(now, id, limit),
+            Phase::DrainAborted
+            | Phase::Restarting
+            | Phase::Idle
             | Phase::Waiting
             | Phase::StartAborted
             | Phase::UndoAborted
@@ -455,17 +532,19 @@ impl Engine {
     fn close_regardless(&mut self, now: Time, id: ComponentId) {
         self.slot(id).has_turn = true;
         match self.slot(id).phase {
-            Phase::Idle => self.go_down(id),
+            Phase::Idle => self.go_down(now, id),
             Phase::Running | Phase::Kept => self.close_unasked(now, id),
-            Phase::StartAborted | Phase::UndoAborted | Phase::StopAborted | Phase::ScopeAborted => {
-                self.abandon(now, id);
-            }
+            Phase::StartAborted
+            | Phase::UndoAborted
+            | Phase::StopAborted
+            | Phase::ScopeAborted
+            | Phase::DrainAborted => self.abandon(now, id),
             _ => {}
         }
     }
 
     /// The very end: what is not down by now is left behind.
-    fn leave(&mut self, now: Time, id: ComponentId) {
+    fn leave_behind(&mut self, now: Time, id: ComponentId) {
         match self.slot(id).phase {
             Phase::Disposing => {
                 let key = self.slot(id).key(id);
@@ -478,7 +557,7 @@ impl Engine {
                 self.abandon(now, id);
             }
             Phase::DisposeAborted => self.abandon(now, id),
-            Phase::Idle => self.go_down(id),
+            Phase::Idle => self.go_down(now, id),
             _ => {
                 self.abandon(now, id);
                 self.leave_dispose(now, id);
@@ -508,6 +587,17 @@ impl Engine {
             report: Arc::clone(&report),
         };
         self.emit(now, shutdown.reason, cause, ended);
+        // What was to be taken out anyway is.
+        let order = self.plan.order().iter().copied();
+        let wanted_out = |id: &ComponentId| {
+            let slot = &self.slots[id.index()];
+            slot.wanted == Wanted::Removed && slot.phase == Phase::Idle
+        };
+        let removed: Vec<ComponentId> = order.filter(wanted_out).collect();
+        for id in removed {
+            self.removed.push(id);
+            self.answer_operations(now, id);
+        }
         if report.incomplete.is_empty() {
             let reason = shutdown.reason;
             self.enter_orchestrator(now, OrchestratorState::Stopped, reason, shutdown.root);
@@ -555,6 +645,8 @@ impl Engine {
         if clean {
             return None;
         }
+        let (awaited_by, closed_over) = self.left_in_the_dark(id);
+        let hang = slot.extra.as_ref().and_then(|it| it.hang.as_ref());
         Some(StopTrouble {
             component: self.plan.name(id).clone(),
             outcome,
@@ -564,14 +656,77 @@ impl Engine {
                 .filter(|_| outcome != StopOutcome::Stopped),
             dispose_failure: slot.dispose_failure.clone(),
             order_violated: slot.order_violated,
+            hang: hang.map(|it| Hang {
+                call: it.call,
+                lasted: it.given_up.since(it.began),
+                progress: it.progress.clone(),
+            }),
+            awaited_by,
+            closed_over,
         })
     }
 
-    /// Why the stop under way began.
-    pub(super) fn shutdown_reason(&self) -> Reason {
-        self.shutdown
-            .as_ref()
-            .map_or(Reason::StopRequested, |it| it.reason)
+    /// Which dependencies had to wait for `id`, and which of those were stopped although it was not confirmed down.
+    fn left_in_the_dark(&self, id: ComponentId) -> (Vec<ComponentName>, Vec<ComponentName>) {
+        let mut awaited_by = Vec::new();
+        let mut closed_over = Vec::new();
+        if !self.slots[id.index()].unconfirmed {
+            return (awaited_by, closed_over);
+        }
+        for edge in self.plan.dependencies(id) {
+            let dependency = &self.slots[edge.component.index()];
+            if dependency.outcome.is_some() {
+                awaited_by.push(self.plan.name(edge.component).clone());
+            }
+            if dependency.order_violated {
+                closed_over.push(self.plan.name(edge.component).clone());
+            }
+        }
+        (awaited_by, closed_over)
+    }
+
+    /// Says what the stop waits for, from time to time.
+    fn tell_awaited(&mut self, now: Time) {
+        let interval = self.plan.defaults().await_interval;
+        let due = self.shutdown.as_mut().filter(|it| it.told_next <= now);
+        let Some(shutdown) = due else { return };
+        shutdown.told_next = now + interval;
+        let left = shutdown.deadline.since(now);
+        let order = self.plan.order().iter();
+        let awaited = order.filter_map(|id| self.awaited_of(now, *id)).collect();
+        self.emit(
+            now,
+            self.reason,
+            None,
+            EventKind::Awaiting { awaited, left },
+        );
+    }
+
+    /// What of `id` is at work on the way down.
+    fn awaited_of(&self, now: Time, id: ComponentId) -> Option<AwaitedStop> {
+        let slot = &self.slots[id.index()];
+        let call = match slot.phase {
+            Phase::Starting | Phase::StartCancelled | Phase::StartAborted => Some(Call::Start),
+            Phase::Undoing | Phase::UndoAborted | Phase::Stopping | Phase::StopAborted => {
+                Some(Call::Stop)
+            }
+            Phase::StopBackingOff => Some(Call::Stop),
+            Phase::Disposing | Phase::DisposeAborted => Some(Call::Dispose),
+            Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted => Some(slot.node_call()),
+            Phase::Closing | Phase::ScopeAborted => None,
+            Phase::Idle
+            | Phase::Waiting
+            | Phase::Restarting
+            | Phase::BackingOff
+            | Phase::Running
+            | Phase::Kept => return None,
+        };
+        Some(AwaitedStop {
+            component: self.plan.name(id).clone(),
+            call,
+            since: now.since(slot.call_began),
+            progress: slot.extra.as_ref().and_then(|it| it.progress.clone()),
+        })
     }
 
     pub(super) fn is_forced(&self) -> bool {
@@ -582,6 +737,6 @@ impl Engine {
     pub(super) fn has_expired(&self) -> bool {
         self.shutdown
             .as_ref()
-            .is_some_and(|it| it.stage != Stage::InTime)
+            .is_some_and(|it| it.stage > Stage::InTime)
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine keeps of one component.
 
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use crate::failure::Failure;
 use crate::plan::ComponentId;
 use crate::time::{Nanos, Time};
 
-use super::message::{AttemptKey, Limit, Reason};
+use super::message::{AttemptKey, Call, Limit, Reason, RequestId};
+use super::operation::Operation;
 use super::report::StopOutcome;
-use super::state::ComponentState;
+use super::snapshot::Restarts;
+use super::state::{ComponentState, DrainState, Health};
 
 /// Where a component is in its work. Finer than its state: each phase waits for exactly one thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,8 +20,10 @@ pub(super) enum Phase {
     /// For nothing: nothing of it is up.
     #[default]
     Idle,
-    /// For its dependencies.
+    /// For its dependencies or its gate.
     Waiting,
+    /// For the delay before the next generation.
+    Restarting,
     /// For the start call.
     Starting,
     /// For the start call whose token was cancelled, until the abort grace is over.
@@ -41,6 +46,12 @@ pub(super) enum Phase {
     BackingOff,
     /// For a stop, or a loss.
     Running,
+    /// For the drain or resume call.
+    Draining,
+    /// For that call, whose token was cancelled, until the abort grace is over.
+    DrainCancelled,
+    /// For that call, aborted, to be gone.
+    DrainAborted,
     /// For the stop call.
     Stopping,
     /// For the stop call that was aborted to be gone.
@@ -49,6 +60,39 @@ pub(super) enum Phase {
     StopBackingOff,
     /// For a further stop: its stop has failed, or it is held.
     Kept,
+}
+
+impl Phase {
+    /// Whether there is a generation that nothing has begun to end but, perhaps, an intent.
+    pub(super) fn is_up(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Draining | Self::DrainCancelled | Self::DrainAborted
+        )
+    }
+
+    /// Whether nothing of any generation is there.
+    pub(super) fn is_down(self) -> bool {
+        matches!(self, Self::Idle | Self::Waiting | Self::Restarting)
+    }
+}
+
+/// What is wanted of a component while the orchestrator runs, and why. What is down decides by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Wanted {
+    /// It shall run.
+    #[default]
+    Up,
+    /// An operator has stopped it.
+    Held,
+    /// A dependency went down that takes it along for good.
+    StoppedByEdge,
+    /// Its own loop has completed, and it is not started again for that.
+    Completed,
+    /// It has failed for good.
+    Failed,
+    /// It shall be taken out.
+    Removed,
 }
 
 /// What a start attempt or a generation has come to, beyond its phase.
@@ -66,10 +110,42 @@ pub(super) struct Slot {
     pub(super) stop_call: u32,
     /// How many stop calls came before the present stop of the orchestrator: attempts are counted from there.
     pub(super) stop_calls_before: u32,
-    /// How many edges still keep it from starting.
+    /// How many edges keep it from starting: hard ones to what does not run, others to what has not been waited out.
     pub(super) unmet: u32,
-    /// How many dependents are not down yet in the present stop.
-    pub(super) dependents_up: u32,
+    /// How many dependents are going down and are not down yet.
+    pub(super) blockers: u32,
+    /// What is wanted of it.
+    pub(super) wanted: Wanted,
+    /// It runs, and is not about to go down: hard dependents may start.
+    pub(super) available: bool,
+    /// It has run, or will not yet: edges that are not hard no longer wait for it in this run.
+    pub(super) released: bool,
+    /// It has run in this run.
+    pub(super) has_run: bool,
+    /// It is in the set of what goes down.
+    pub(super) leaving: bool,
+    /// Why it goes down, or why it was started last.
+    pub(super) motive: Reason,
+    /// When its next generation may begin at the earliest.
+    pub(super) restart_at: Time,
+    /// How many gates keep it and the readiness of the host apart: its own, and hard dependencies with such.
+    pub(super) gates_closed: u32,
+    /// It counts among what keeps the host from being ready.
+    pub(super) unready: bool,
+    /// Its health by its own account.
+    pub(super) health: Health,
+    /// How far a drain of it has gone.
+    pub(super) drain: DrainState,
+    /// How many dependents have not been drained yet in the present drain.
+    pub(super) drain_blockers: u32,
+    /// The present drain need not wait for it any more.
+    pub(super) drain_passed: bool,
+    /// The drain or resume call of this generation, counted from 1.
+    pub(super) drain_call: u32,
+    /// Whether the call that it is in is a resume.
+    pub(super) resuming: bool,
+    /// What only few components have.
+    pub(super) extra: Option<Box<Extra>>,
     /// Which limit the armed deadline stands for.
     pub(super) limit: Option<Limit>,
     /// When the call under way began.
@@ -80,9 +156,9 @@ pub(super) struct Slot {
     pub(super) share_deadline: Time,
     /// The generation is still in its start operation.
     pub(super) in_start: bool,
-    /// No further attempt of this start: it was cancelled by a stop.
+    /// No further attempt of this start: it was cancelled because it goes down.
     pub(super) cancelled: bool,
-    /// The start has failed for good.
+    /// It has failed for good: its start, or its last restart.
     pub(super) start_failed: bool,
     /// The delay before the next attempt, once it is decided.
     pub(super) retry_delay: Option<Nanos>,
@@ -96,11 +172,11 @@ pub(super) struct Slot {
     pub(super) undisposed: bool,
     /// The start of the orchestrator need not wait for it any more.
     pub(super) settled: bool,
-    /// It is down in the present stop.
+    /// It is down in the present stop of the whole.
     pub(super) down: bool,
-    /// Every dependent is down in the present stop.
+    /// It goes down, and every dependent that goes down too is down.
     pub(super) has_turn: bool,
-    /// Its dependencies know that it is down in the present stop.
+    /// Its dependencies know that it is down.
     pub(super) has_told: bool,
     /// In this run its stop, or its start under a stop, was aborted, or it was held; forgotten when it is asked again.
     pub(super) unconfirmed: bool,
@@ -143,9 +219,38 @@ impl Slot {
         }
     }
 
+    /// The drain or resume call.
+    pub(super) fn drain_key(&self, component: ComponentId) -> AttemptKey {
+        AttemptKey {
+            attempt: self.drain_call,
+            ..self.key(component)
+        }
+    }
+
+    /// What the call `call` is addressed by.
+    pub(super) fn call_key(&self, component: ComponentId, call: Call) -> AttemptKey {
+        match call {
+            Call::Start | Call::Dispose => self.key(component),
+            Call::Stop => self.stop_key(component),
+            Call::Drain | Call::Resume => self.drain_key(component),
+        }
+    }
+
+    /// The node's call that it is in.
+    pub(super) fn node_call(&self) -> Call {
+        if self.resuming {
+            Call::Resume
+        } else {
+            Call::Drain
+        }
+    }
+
     /// The attempt of the phase that it is in.
     pub(super) fn shown_attempt(&self) -> u32 {
-        let in_stop = self.state == ComponentState::Stopping || self.phase == Phase::StopBackingOff;
+        let in_stop = matches!(
+            self.phase,
+            Phase::Stopping | Phase::StopAborted | Phase::StopBackingOff
+        ) || (self.state == ComponentState::Stopping && !self.phase.is_up());
         if in_stop && !self.in_start {
             self.stop_attempt()
         } else {
@@ -163,18 +268,34 @@ impl Slot {
         self.unconfirmed || self.quarantined
     }
 
+    /// What only few components have, made when first needed.
+    pub(super) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
     /// Begins a run: what the last one left is forgotten, but for numbers, failure and quarantine.
     pub(super) fn begin_run(&mut self, unmet: u32) {
+        let restarts = self.extra.as_ref().map(|it| it.restarts);
+        let extra = restarts.filter(|it| *it != Restarts::default());
         *self = Self {
             phase: Phase::Waiting,
             unmet,
             state: self.state,
             reason: self.reason,
+            motive: Reason::StartRequested,
             since: self.since,
             generation: self.generation,
             attempt: self.attempt,
             quarantined: self.quarantined,
             failure: self.failure.take(),
+            gates_closed: self.gates_closed,
+            unready: self.unready,
+            extra: extra.map(|restarts| {
+                Box::new(Extra {
+                    restarts,
+                    ..Extra::default()
+                })
+            }),
             ..Self::default()
         };
     }
@@ -183,9 +304,12 @@ impl Slot {
     /// message shows is left out, and so is what its phase never looks at again.
     pub(super) fn fingerprint<H: Hasher>(&self, now: Time, due: Time, whole: Whole, state: &mut H) {
         let ahead = |time: Time| (time != Time::MAX).then(|| time.since(now));
-        let lasting = (self.quarantined, self.unconfirmed);
+        let lasting = (self.quarantined, self.unconfirmed, self.wanted);
         (self.phase, self.state, lasting, ahead(due)).hash(state);
-        if self.phase == Phase::Waiting {
+        (self.available, self.released, self.has_run, self.leaving).hash(state);
+        (self.gates_closed, self.health, self.drain, self.blockers).hash(state);
+        ahead(self.restart_at).hash(state);
+        if !whole.is_stopping {
             self.unmet.hash(state);
         }
         if self.phase == Phase::Starting {
@@ -218,16 +342,112 @@ impl Slot {
             let deadlines = (ahead(self.total_deadline), ahead(self.share_deadline));
             (self.stop_attempt(), deadlines).hash(state);
         }
-        if self.phase == Phase::Kept || whole.is_stopping {
-            self.outcome.hash(state);
+        if matches!(
+            self.phase,
+            Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
+        ) {
+            self.resuming.hash(state);
+        }
+        if whole.is_draining {
+            (self.drain_blockers, self.drain_passed).hash(state);
+        }
+        if self.phase == Phase::Kept || whole.is_stopping || self.leaving {
+            (self.outcome, self.has_turn, self.has_told).hash(state);
         }
         if whole.is_stopping {
-            (self.dependents_up, self.down, self.has_turn, self.has_told).hash(state);
+            self.down.hash(state);
         }
         if whole.is_starting {
             self.settled.hash(state);
         }
+        if let Some(extra) = &self.extra {
+            extra.fingerprint(now, state);
+        }
     }
+}
+
+/// What only few components ever have: a restart, an operation, a check, something to say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extra {
+    /// When its own failures were that the budget counts, the oldest first.
+    pub(super) charges: VecDeque<Time>,
+    /// How many restarts there were since it last ran for its stable period.
+    pub(super) restart_step: u32,
+    /// How often it was started again, and why.
+    pub(super) restarts: Restarts,
+    /// What somebody waits for.
+    pub(super) operations: Vec<OpenOperation>,
+    /// What went down with it since the first of these began.
+    pub(super) collateral: Vec<ComponentId>,
+    /// What it was lost by.
+    pub(super) loss: Option<Arc<Failure>>,
+    /// How its stop failed outside of a stop of the whole.
+    pub(super) stop_failure: Option<Arc<Failure>>,
+    /// How its last drain or resume failed.
+    pub(super) drain_failure: Option<Arc<Failure>>,
+    /// What it said last that it is doing.
+    pub(super) progress: Option<Arc<str>>,
+    /// How much it said last to have in flight.
+    pub(super) in_flight: Option<u64>,
+    /// What it says is missing.
+    pub(super) degraded: Option<Arc<str>>,
+    /// The health check under way or done last, counted from 1 in its generation.
+    pub(super) check: u32,
+    /// That check is under way.
+    pub(super) checking: bool,
+    /// The task of a check is not gone yet.
+    pub(super) check_unanswered: bool,
+    /// How many checks have failed in a row.
+    pub(super) misses: u32,
+    /// A restart for its bad health was refused already.
+    pub(super) refused: bool,
+    /// What of it did not end when it should.
+    pub(super) hang: Option<Hang>,
+}
+
+impl Extra {
+    fn fingerprint<H: Hasher>(&self, now: Time, state: &mut H) {
+        let ages = self.charges.iter().map(|it| now.since(*it));
+        ages.for_each(|it| it.hash(state));
+        self.restart_step.hash(state);
+        for operation in &self.operations {
+            operation.operation.hash(state);
+        }
+        (self.checking, self.check_unanswered, self.misses).hash(state);
+        (self.degraded.is_some(), self.refused, self.loss.is_some()).hash(state);
+    }
+
+    /// Forgets what belonged to the generation before.
+    pub(super) fn begin_generation(&mut self) {
+        self.progress = None;
+        self.in_flight = None;
+        self.degraded = None;
+        self.check = 0;
+        self.checking = false;
+        self.check_unanswered = false;
+        self.misses = 0;
+        self.refused = false;
+        self.hang = None;
+        self.loss = None;
+        self.drain_failure = None;
+    }
+}
+
+/// An operation that somebody waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenOperation {
+    pub(super) request: RequestId,
+    pub(super) operation: Operation,
+    pub(super) began: Time,
+}
+
+/// What did not end when it should.
+#[derive(Clone, Debug)]
+pub(super) struct Hang {
+    pub(super) call: Option<Call>,
+    pub(super) began: Time,
+    pub(super) given_up: Time,
+    pub(super) progress: Option<Arc<str>>,
 }
 
 /// What the orchestrator as a whole is doing, as far as a component's fingerprint depends on it.
@@ -235,4 +455,5 @@ impl Slot {
 pub(super) struct Whole {
     pub(super) is_starting: bool,
     pub(super) is_stopping: bool,
+    pub(super) is_draining: bool,
 }

@@ -9,7 +9,8 @@ use crate::registration::{Criticality, EdgeKind};
 use crate::time::{Nanos, Time};
 
 use super::message::Reason;
-use super::state::{ComponentState, OrchestratorState};
+use super::node::NodeSnapshot;
+use super::state::{ComponentState, DrainState, Health, OrchestratorState};
 
 /// The whole orchestrator at one moment: a consistent copy (invariant 14). Names and edges are in the plan.
 #[derive(Clone, Debug)]
@@ -30,12 +31,16 @@ pub struct Snapshot {
     pub reason: Reason,
     /// When the stop under way must be over.
     pub stop_deadline: Option<Time>,
-    /// One row a component, by [`ComponentId::index`].
+    /// Cordon and drain.
+    pub node: NodeSnapshot,
+    /// Whether the host is ready (semantics 28).
+    pub ready: bool,
+    /// One row an index ([`ComponentId::index`]); that of a removed component is of nobody.
     pub components: Vec<ComponentRow>,
 }
 
 /// One component at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ComponentRow {
     /// Its state.
     pub state: ComponentState,
@@ -53,12 +58,67 @@ pub struct ComponentRow {
     pub cause: Option<ComponentId>,
     /// Its last failure; cleared when it runs again.
     pub failure: Option<Arc<Failure>>,
+    /// Its health by its own account, while it runs.
+    pub health: Health,
+    /// What it says about that.
+    pub degraded: Option<Arc<str>>,
+    /// What it said last that it is doing.
+    pub progress: Option<Arc<str>>,
+    /// How much it said last to have in flight.
+    pub in_flight: Option<u64>,
+    /// How far a drain of it has gone.
+    pub drain: DrainState,
+    /// How its last drain or resume failed.
+    pub drain_failure: Option<Arc<Failure>>,
+    /// Whether an operator has stopped it; it stays down until it is started or a new run begins.
+    pub held: bool,
+    /// Whether it has failed for good, so that it stays down.
+    pub final_failure: bool,
+    /// Whether its gate, or that of a hard dependency, is closed.
+    pub gated: bool,
+    /// Whether it is about to go down, and waits for its dependents to.
+    pub leaving: bool,
+    /// Whether edges that are not hard no longer wait for it in this run.
+    pub passed: bool,
+    /// How often it was started again.
+    pub restarts: Restarts,
+    /// How many failures its budget counts at present.
+    pub charges: u32,
     /// How long it waited for others in this run.
     pub waited: Nanos,
     /// How long its start and stop attempts worked in this run.
     pub worked: Nanos,
     /// How long it backed off in this run.
     pub backed_off: Nanos,
+}
+
+/// How often a component was started again, by the reason; over all runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Restarts {
+    /// Because it had failed.
+    pub lost: u32,
+    /// Because its own loop had completed.
+    pub completed: u32,
+    /// Because its health checks had failed.
+    pub unhealthy: u32,
+    /// Because a hard dependency went down and came back.
+    pub dependency: u32,
+    /// Because an operator wanted it.
+    pub operator: u32,
+}
+
+impl Restarts {
+    /// Each reason by its name on the wire, with its count.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u32); 5] {
+        [
+            ("lost", self.lost),
+            ("completed", self.completed),
+            ("unhealthy", self.unhealthy),
+            ("dependency", self.dependency),
+            ("operator", self.operator),
+        ]
+    }
 }
 
 /// What a component waits for.
@@ -74,6 +134,10 @@ pub struct Awaited {
 
 impl Snapshot {
     /// The row of `id`.
+    ///
+    /// # Panics
+    ///
+    /// When `id` is of no component of [`plan`](Self::plan).
     #[must_use]
     pub fn component(&self, id: ComponentId) -> &ComponentRow {
         &self.components[id.index()]
@@ -92,7 +156,8 @@ impl Snapshot {
         if row.state == ComponentState::Waiting {
             return self.missing_dependencies(id);
         }
-        if self.state == OrchestratorState::Stopping && row.state == ComponentState::Running {
+        let stops = self.state == OrchestratorState::Stopping || row.leaving;
+        if stops && row.state == ComponentState::Running {
             return self.dependents_up(id);
         }
         Vec::new()
@@ -107,7 +172,7 @@ impl Snapshot {
                 state: self.component(edge.component).state,
             })
             .filter(|it| it.state != ComponentState::Running)
-            .filter(|it| it.edge == Some(EdgeKind::Hard) || it.state != ComponentState::Faulted)
+            .filter(|it| it.edge == Some(EdgeKind::Hard) || !self.component(it.component).passed)
             .collect()
     }
 
@@ -129,18 +194,28 @@ impl Snapshot {
             .collect()
     }
 
-    /// Whether every essential component runs and so does the orchestrator (semantics 28, as far as it is built).
+    /// Whether the host is ready: the orchestrator runs, the node is neither cordoned nor drained, and every essential
+    /// component without a closed gate runs and is not unhealthy (semantics 28).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state == OrchestratorState::Running
-            && self
-                .essential()
-                .all(|id| self.component(id).state == ComponentState::Running)
+        self.ready
     }
 
-    fn essential(&self) -> impl Iterator<Item = ComponentId> {
-        self.plan
-            .ids()
-            .filter(|id| self.plan.criticality(*id) == Criticality::Essential)
+    /// The components that an essential one's trouble makes the host unready by, in plan order.
+    pub fn unready(&self) -> impl Iterator<Item = ComponentId> {
+        let order = self.plan.order().iter().copied();
+        order.filter(|id| {
+            let row = self.component(*id);
+            let well = row.state == ComponentState::Running && row.health != Health::Unhealthy;
+            self.plan.criticality(*id) == Criticality::Essential && !row.gated && !well
+        })
+    }
+
+    /// What a running component goes on without: tolerated hard dependencies and wanted ones that do not run.
+    pub fn missing(&self, id: ComponentId) -> impl Iterator<Item = ComponentId> {
+        let edges = self.plan.dependencies(id).iter();
+        let felt = edges.filter(|it| it.kind != EdgeKind::Order);
+        felt.map(|it| it.component)
+            .filter(|it| self.component(*it).state != ComponentState::Running)
     }
 }

@@ -9,10 +9,11 @@ use crate::registration::{Criticality, EdgeKind};
 use crate::time::Time;
 
 use super::message::{Reason, RequestId, Response};
+use super::operation::Intent;
 use super::report::{Degradation, StartError, StartReport};
 use super::shutdown::Begin;
-use super::slot::Phase;
-use super::state::{ComponentState, OrchestratorState};
+use super::slot::{Phase, Wanted};
+use super::state::{ComponentState, DrainState, OrchestratorState};
 use super::{Engine, Root};
 
 /// A start under way.
@@ -87,23 +88,41 @@ impl Engine {
             Reason::StartRequested,
             None,
         );
+        self.enter_node(
+            now,
+            self.node.cordoned,
+            DrainState::Active,
+            Intent::default(),
+        );
+        self.impaired = 0;
         let plan = Arc::clone(&self.plan);
         for &id in plan.order() {
             let edges = plan.dependencies(id).len();
             // A graph has at most as many edges as 32 bits count.
             self.slots[id.index()].begin_run(u32::try_from(edges).unwrap_or(u32::MAX));
-            if edges == 0 {
-                self.startable.insert(plan.rank(id));
-            } else {
-                self.enter(
-                    now,
-                    id,
-                    ComponentState::Waiting,
-                    Reason::DependenciesPending,
-                );
-            }
+        }
+        for &id in plan.order() {
+            self.begin_run(now, id);
         }
         self.refuse_all_quarantined(now);
+    }
+
+    fn begin_run(&mut self, now: Time, id: ComponentId) {
+        if self.slot(id).gates_closed > 0 {
+            // Not counted in the start, and so nobody waits for it there (semantics 26).
+            self.settle(id);
+            self.release_soft(id);
+        }
+        if self.may_start(id) {
+            self.startable.insert(self.plan.rank(id));
+            return;
+        }
+        let reason = if self.is_gate_closed(id) {
+            Reason::GateClosed
+        } else {
+            Reason::DependenciesPending
+        };
+        self.enter(now, id, ComponentState::Waiting, reason);
     }
 
     /// Before any call is made, since without an essential one there is nothing to start.
@@ -153,6 +172,18 @@ impl Engine {
         }
     }
 
+    /// `id` was lost, or went down with another, before the start has settled: an essential one must come back first.
+    pub(super) fn unsettle(&mut self, id: ComponentId) {
+        let essential = self.plan.criticality(id) == Criticality::Essential;
+        let Some(startup) = &mut self.startup else {
+            return;
+        };
+        let slot = &mut self.slots[id.index()];
+        if essential && slot.gates_closed == 0 && std::mem::replace(&mut slot.settled, false) {
+            startup.unsettled += 1;
+        }
+    }
+
     pub(super) fn finish_startup_if_settled(&mut self, now: Time) {
         let Some(Startup { unsettled: 0, .. }) = self.startup else {
             return;
@@ -177,7 +208,10 @@ impl Engine {
     fn degradations(&self) -> Vec<Degradation> {
         let order = self.plan.order().iter();
         order
-            .filter(|id| self.slots[id.index()].state != ComponentState::Running)
+            .filter(|id| {
+                let slot = &self.slots[id.index()];
+                slot.state != ComponentState::Running && slot.gates_closed == 0
+            })
             .map(|id| self.degradation(*id))
             .collect()
     }
@@ -202,40 +236,10 @@ impl Engine {
         }
     }
 
-    /// `id` runs: whoever waited for it has one edge less to wait for (invariant 3).
-    pub(super) fn release_dependents(&mut self, id: ComponentId) {
-        let plan = Arc::clone(&self.plan);
-        for edge in plan.dependents(id) {
-            self.meet_edge(edge.component);
-        }
-    }
-
-    fn meet_edge(&mut self, id: ComponentId) {
-        let slot = &mut self.slots[id.index()];
-        if slot.phase != Phase::Waiting {
-            return;
-        }
-        slot.unmet -= 1;
-        if slot.unmet == 0 {
-            self.startable.insert(self.plan.rank(id));
-        }
-    }
-
-    /// `id` will not run: soft edges are met all the same, hard ones pass the failure on.
+    /// `id` will not run: edges that are not hard are met all the same, hard ones pass the failure on.
     pub(super) fn release_without(&mut self, now: Time, id: ComponentId) {
         self.release_soft(id);
         self.fail_dependents(now, id);
-    }
-
-    fn release_soft(&mut self, id: ComponentId) {
-        let plan = Arc::clone(&self.plan);
-        for edge in plan
-            .dependents(id)
-            .iter()
-            .filter(|it| it.kind != EdgeKind::Hard)
-        {
-            self.meet_edge(edge.component);
-        }
     }
 
     /// Fails whoever waits for `id` by a hard edge, and whoever waits for them; by a list, not by recursion.
@@ -248,7 +252,8 @@ impl Engine {
                 .iter()
                 .filter(|it| it.kind == EdgeKind::Hard)
             {
-                let waits = self.slots[edge.component.index()].phase == Phase::Waiting;
+                let slot = &self.slots[edge.component.index()];
+                let waits = slot.phase == Phase::Waiting && slot.wanted == Wanted::Up;
                 if waits {
                     self.fail_by_dependency(now, edge.component, id);
                     self.release_soft(edge.component);
@@ -259,62 +264,39 @@ impl Engine {
     }
 
     /// `id` waits in vain: a hard dependency has failed for good (semantics 22).
-    fn fail_by_dependency(&mut self, now: Time, id: ComponentId, dependency: ComponentId) {
+    pub(super) fn fail_by_dependency(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        dependency: ComponentId,
+    ) {
         let root = self.root_of(dependency);
+        let added = self.is_being_added(id);
         let slot = &mut self.slots[id.index()];
         slot.phase = Phase::Idle;
-        slot.start_failed = true;
         slot.cause = Some(root.component);
         slot.failure = Some(Arc::clone(&root.failure));
+        if added {
+            slot.wanted = Wanted::Removed;
+            self.rest(now, id);
+            return;
+        }
+        slot.wanted = Wanted::Failed;
+        slot.start_failed = true;
+        slot.motive = Reason::DependencyFailed;
         self.enter(now, id, ComponentState::Faulted, Reason::DependencyFailed);
         self.settle(id);
-        self.roll_back_if_essential(now, id);
-    }
-
-    /// A hard dependency that ran when `id` was started first and does not run any more.
-    pub(super) fn lost_dependency(&self, id: ComponentId) -> Option<ComponentId> {
-        let mut hard = self
-            .plan
-            .dependencies(id)
-            .iter()
-            .filter(|it| it.kind == EdgeKind::Hard);
-        let lost =
-            hard.find(|it| self.slots[it.component.index()].state != ComponentState::Running);
-        lost.map(|it| it.component)
-    }
-
-    /// Between two attempts of `id` a hard dependency was lost: no further attempt (invariant 1).
-    pub(super) fn give_up_without(&mut self, now: Time, id: ComponentId, lost: ComponentId) {
-        let root = self.root_of(lost);
-        let slot = &mut self.slots[id.index()];
-        slot.cause = Some(root.component);
-        slot.failure = Some(root.failure);
-        slot.retry_delay = None;
-        // Otherwise a rollback that begins here would take it for one that backs off, and dispose it too.
-        slot.phase = Phase::Idle;
-        self.fail_start(now, id);
-        self.dispose(now, id);
+        self.answer_operations(now, id);
+        self.stop_if_essential(now, id);
     }
 
     /// What is behind the failure of `id`: itself, or what it waited for.
-    fn root_of(&self, id: ComponentId) -> Root {
+    pub(super) fn root_of(&self, id: ComponentId) -> Root {
         let slot = &self.slots[id.index()];
         let unknown = || Arc::new(Failure::new(FailureKind::Dependency, "it no longer runs"));
         Root {
             component: slot.cause.unwrap_or(id),
             failure: slot.failure.clone().unwrap_or_else(unknown),
-        }
-    }
-
-    /// The start of `id` has failed for good. If the host cannot go on without it, what has started is stopped again.
-    pub(super) fn fail_start(&mut self, now: Time, id: ComponentId) {
-        self.slots[id.index()].start_failed = true;
-        self.roll_back_if_essential(now, id);
-    }
-
-    fn roll_back_if_essential(&mut self, now: Time, id: ComponentId) {
-        if self.startup.is_some() && self.plan.criticality(id) == Criticality::Essential {
-            self.stop_without(now, id, Reason::Rollback);
         }
     }
 

@@ -66,10 +66,14 @@ impl ComponentState {
         match self {
             Created => matches!(next, Waiting | Starting | Stopped | Faulted),
             Waiting => matches!(next, Starting | Stopped | Faulted),
-            Starting => matches!(next, Running | BackingOff | Stopping | Stopped | Faulted),
-            BackingOff => matches!(next, Starting | Stopping | Stopped | Faulted),
+            Starting => matches!(
+                next,
+                Running | BackingOff | Stopping | Stopped | Faulted | Waiting
+            ),
+            BackingOff => matches!(next, Starting | Stopping | Stopped | Faulted | Waiting),
             Running => matches!(next, Stopping | Stopped | Faulted),
-            Stopping => matches!(next, Stopped | Faulted | BackingOff),
+            // What went down with a dependency, or by an operator's restart, waits or starts again.
+            Stopping => matches!(next, Stopped | Faulted | BackingOff | Waiting | Starting),
             // A component that completed is stopped before its stop is called.
             Stopped => matches!(next, Waiting | Starting | Stopping | Faulted),
             Faulted => matches!(next, Waiting | Starting | Stopping | Stopped),
@@ -117,6 +121,67 @@ impl OrchestratorState {
             Self::Running => "running",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How far a drain has gone: of the node, or of one participant. Order and names are those of the original.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum DrainState {
+    /// It takes in work.
+    #[default]
+    Active,
+    /// It takes in no new work, and some is in flight.
+    Draining,
+    /// Nothing is in flight.
+    Drained,
+    /// The drain, or the resume after it, has failed.
+    Failed,
+}
+
+impl DrainState {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The health of a running component by its own account: its checks, and what it says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub enum Health {
+    /// Nothing is known to be wrong.
+    #[default]
+    Healthy,
+    /// It works, and something is missing.
+    Degraded,
+    /// Its checks have failed too often in a row.
+    Unhealthy,
+}
+
+impl Health {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
         }
     }
 }

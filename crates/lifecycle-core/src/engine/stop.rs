@@ -18,19 +18,14 @@ impl Engine {
     pub(super) fn ask_to_stop(&mut self, now: Time, id: ComponentId) {
         let unconfirmed = self.unconfirmed_dependents(id);
         if unconfirmed.holds && !self.is_forced() {
-            self.note_outcome(id, StopOutcome::Held);
-            let slot = self.slot(id);
-            let (state, key) = (slot.state, slot.key(id));
-            self.emit(now, Reason::Held, None, EventKind::Held { key });
-            self.keep(now, id, state, Reason::Held);
+            self.hold(now, id);
             return;
         }
         if self.time_left(now) < LEAST_SHARE {
             self.close_unasked(now, id);
             return;
         }
-        let weight = self.plan.weight(id);
-        let share_deadline = self.share_end(now, id, weight);
+        let share_deadline = self.own_share_end(now, id);
         let total = self.plan.policies(id).stop.total;
         let slot = self.slot(id);
         slot.order_violated = unconfirmed.any;
@@ -43,18 +38,45 @@ impl Engine {
             slot.unconfirmed = false;
         }
         let alone = self.plan.dependents(id).is_empty();
-        let reason = if alone {
-            self.shutdown_reason()
+        let reason = if alone || self.shutdown.is_none() {
+            self.motive_to_stop(id)
         } else {
             Reason::DependentsDown
         };
         self.call_stop(now, id, reason);
     }
 
+    /// Why `id` goes down.
+    pub(super) fn motive_to_stop(&self, id: ComponentId) -> Reason {
+        let shutdown = self.shutdown.as_ref();
+        shutdown.map_or(self.slots[id.index()].motive, |it| it.reason)
+    }
+
+    /// A dependent could not be confirmed down, and its edge holds `id` up (semantics 15).
+    fn hold(&mut self, now: Time, id: ComponentId) {
+        self.note_outcome(id, StopOutcome::Held);
+        let slot = self.slot(id);
+        let (state, key) = (slot.state, slot.key(id));
+        self.emit(now, Reason::Held, None, EventKind::Held { key });
+        if self.shutdown.is_some() {
+            self.keep(now, id, state, Reason::Held);
+            return;
+        }
+        // What was to be restarted never can be: the old value stays up.
+        let message = "a dependent could not be confirmed down and holds it up, so it is neither stopped nor started again";
+        self.slot(id).failure = Some(Arc::new(Failure::new(FailureKind::Dependency, message)));
+        self.fail_for_good(now, id, Reason::Held);
+        self.keep(now, id, ComponentState::Faulted, Reason::Held);
+        if self.shutdown.is_none() {
+            self.release_without(now, id);
+        }
+    }
+
     /// Whether a dependent could not be confirmed down, and whether such an edge holds `id` up (semantics 15).
     fn unconfirmed_dependents(&self, id: ComponentId) -> Unconfirmed {
         let mut found = Unconfirmed::default();
-        if !self.shutdown.as_ref().is_some_and(|it| it.unconfirmed) {
+        // Without any in a stop of the whole, no edge need be looked at.
+        if self.shutdown.as_ref().is_some_and(|it| !it.unconfirmed) {
             return found;
         }
         for edge in self.plan.dependents(id) {
@@ -165,6 +187,9 @@ impl Engine {
                 StopOutcome::Failed
             };
             self.note_outcome(id, outcome);
+            if self.shutdown.is_none() {
+                self.slot(id).extra().stop_failure = Some(Arc::clone(failure));
+            }
             let limits = self.grace(now, id);
             self.close_scope(now, id, limits);
             return;
@@ -215,12 +240,12 @@ impl Engine {
         self.abort_call(now, id, Call::Stop, limit, Phase::StopAborted);
     }
 
-    /// Notes how the stop of `id` ended; a worse outcome stays. Outside of a stop there is nothing to note.
+    /// Notes how the stop of `id` ended; a worse outcome stays. While it does not go down there is nothing to note.
     pub(super) fn note_outcome(&mut self, id: ComponentId, outcome: StopOutcome) {
-        let Some(shutdown) = &mut self.shutdown else {
-            return;
-        };
         let slot = &mut self.slots[id.index()];
+        if self.shutdown.is_none() && !slot.leaving {
+            return;
+        }
         let known = slot.outcome;
         if known.is_none_or(|it| severity(it) < severity(outcome)) {
             slot.outcome = Some(outcome);
@@ -229,7 +254,9 @@ impl Engine {
             outcome,
             StopOutcome::Aborted | StopOutcome::Abandoned | StopOutcome::Held
         );
-        shutdown.unconfirmed |= slot.unconfirmed;
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.unconfirmed |= slot.unconfirmed;
+        }
     }
 }
 

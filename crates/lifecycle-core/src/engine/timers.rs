@@ -13,7 +13,8 @@ use crate::time::Time;
 /// than one entry a component for each deadline that came up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
-    entries: BinaryHeap<Reverse<(Time, ComponentId)>>,
+    /// By moment, then by index: the component at that index may be another one by then, and its deadline counts.
+    entries: BinaryHeap<Reverse<(Time, usize)>>,
     deadlines: Vec<Deadline>,
 }
 
@@ -37,6 +38,16 @@ impl Timers {
         }
     }
 
+    /// Makes room for components below `count`.
+    pub(super) fn grow(&mut self, count: usize) {
+        let never = Deadline {
+            due: Time::MAX,
+            entered: Time::MAX,
+        };
+        self.deadlines
+            .resize(count.max(self.deadlines.len()), never);
+    }
+
     /// The deadline of `id`, or [`Time::MAX`].
     pub(super) fn due(&self, id: ComponentId) -> Time {
         self.deadlines[id.index()].due
@@ -44,11 +55,15 @@ impl Timers {
 
     /// Sets the deadline of `id`; the one before no longer counts.
     pub(super) fn arm(&mut self, id: ComponentId, due: Time) {
-        let deadline = &mut self.deadlines[id.index()];
+        self.arm_at(id.index(), due);
+    }
+
+    fn arm_at(&mut self, index: usize, due: Time) {
+        let deadline = &mut self.deadlines[index];
         deadline.due = due;
         if due < deadline.entered {
             deadline.entered = due;
-            self.entries.push(Reverse((due, id)));
+            self.entries.push(Reverse((due, index)));
         }
     }
 
@@ -58,8 +73,8 @@ impl Timers {
 
     /// The earliest deadline of all.
     pub(super) fn next(&mut self) -> Option<Time> {
-        while let Some(&Reverse((entered, id))) = self.entries.peek() {
-            if self.deadlines[id.index()].due == entered {
+        while let Some(&Reverse((entered, index))) = self.entries.peek() {
+            if self.deadlines[index].due == entered {
                 return Some(entered);
             }
             self.drop_first();
@@ -67,29 +82,29 @@ impl Timers {
         None
     }
 
-    /// Takes a component whose deadline has come; of several the earliest, and of those the first registered.
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<ComponentId> {
+    /// Takes the index of a component whose deadline has come; of several the earliest, and of those the lowest index.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<usize> {
         if self.next()? > now {
             return None;
         }
-        let Reverse((_, id)) = *self.entries.peek()?;
-        self.disarm(id);
+        let Reverse((_, index)) = *self.entries.peek()?;
+        self.deadlines[index].due = Time::MAX;
         self.drop_first();
-        Some(id)
+        Some(index)
     }
 
     /// Drops the first entry, and enters its component anew if that is due later.
     fn drop_first(&mut self) {
-        let Some(Reverse((entered, id))) = self.entries.pop() else {
+        let Some(Reverse((entered, index))) = self.entries.pop() else {
             return;
         };
-        let deadline = &mut self.deadlines[id.index()];
+        let deadline = &mut self.deadlines[index];
         if deadline.entered == entered {
             deadline.entered = Time::MAX;
         }
         let due = deadline.due;
         if due != Time::MAX {
-            self.arm(id, due);
+            self.arm_at(index, due);
         }
     }
 }
@@ -115,7 +130,7 @@ mod tests {
         timers.arm(id, at(10));
         assert_eq!(timers.next(), Some(at(10)));
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.pop_due(at(10)), Some(id));
+        assert_eq!(timers.pop_due(at(10)), Some(id.index()));
         assert_eq!(timers.next(), None);
     }
 
@@ -126,18 +141,18 @@ mod tests {
         timers.disarm(id);
         assert_eq!(timers.next(), None);
         timers.arm(id, at(40));
-        assert_eq!(timers.pop_due(at(100)), Some(id));
+        assert_eq!(timers.pop_due(at(100)), Some(id.index()));
     }
 
     #[test]
-    fn of_two_that_are_due_the_earlier_comes_first_and_at_a_tie_the_first_registered() {
+    fn of_two_that_are_due_the_earlier_comes_first_and_at_a_tie_the_lower_index() {
         let (mut timers, first, second) = timers();
         timers.arm(second, at(1));
         timers.arm(first, at(2));
-        assert_eq!(timers.pop_due(at(3)), Some(second));
+        assert_eq!(timers.pop_due(at(3)), Some(second.index()));
         timers.arm(second, at(2));
-        assert_eq!(timers.pop_due(at(3)), Some(first));
-        assert_eq!(timers.pop_due(at(3)), Some(second));
+        assert_eq!(timers.pop_due(at(3)), Some(first.index()));
+        assert_eq!(timers.pop_due(at(3)), Some(second.index()));
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn two_kinds_of_edges_to_one_dependency_contradict_each_other_and_equal_ones_do_
             registration("api")
                 .dependencies([Dependency::hard("db"), Dependency::hard("DB").held()]),
         ]),
-        "\"api\" declares two different edges to \"db\" (hard and hard); keep one of them"
+        "\"api\" declares two different edges to \"db\" (hard and held); keep one of them"
     );
     let equal = vec![
         registration("db"),

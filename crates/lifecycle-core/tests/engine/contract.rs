@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::support::{Run, State, fresh, ms, registration};
+use crate::support::{Run, State, fresh, ms, no_restarts, registration};
 use lifecycle_core::engine::{
     ComponentState, EventKind, OrchestratorState, Reason, StartError, StopOutcome,
 };
@@ -16,7 +16,7 @@ fn degradable(name: &str) -> Registration {
 }
 
 fn run_of(registrations: Vec<Registration>) -> Run {
-    Run::with(registrations, Defaults::default())
+    Run::with(registrations, no_restarts())
 }
 
 fn pair() -> Run {
@@ -30,7 +30,7 @@ fn up() -> Run {
 }
 
 fn faults(registrations: Vec<Registration>) -> Vec<GraphFault> {
-    let error = Plan::compile(registrations, Defaults::default()).expect_err("at fault");
+    let error = Plan::compile(registrations, no_restarts()).expect_err("at fault");
     error.faults
 }
 
@@ -158,7 +158,7 @@ fn contract_13_calls_that_may_go_together_are_issued_by_depth_and_registration()
 fn contract_14_a_start_is_retried_by_its_own_policy_or_else_by_the_default_one() {
     let defaults = Defaults {
         start: Retry::attempts(2),
-        ..Defaults::default()
+        ..no_restarts()
     };
     let own = registration("own").start_retry(Retry::attempts(3));
     let mut run = Run::with(vec![own, registration("unset")], defaults);
@@ -198,7 +198,7 @@ fn contract_16_an_exponential_back_off_doubles_up_to_its_cap() {
 fn contract_17_a_policy_of_none_makes_one_attempt_against_retrying_defaults() {
     let defaults = Defaults {
         start: Retry::attempts(5),
-        ..Defaults::default()
+        ..no_restarts()
     };
     let mut run = Run::with(vec![degradable("db").start_retry(Retry::none())], defaults);
     run.start();
@@ -364,7 +364,7 @@ fn contract_31_every_started_component_receives_a_stop_call_even_when_others_fai
 fn contract_32_a_stop_is_retried_by_its_own_policy_or_else_by_the_default_one() {
     let defaults = Defaults {
         stop: Retry::attempts(2),
-        ..Defaults::default()
+        ..no_restarts()
     };
     let own = registration("own").stop_retry(Retry::none());
     let mut run = Run::with(vec![own, registration("unset")], defaults);

@@ -1,8 +1,8 @@
 //! The main paths, each as one story.
 
-use crate::support::{Run, State, ms, registration};
+use crate::support::{Run, State, ms, no_restarts, registration};
 use lifecycle_core::engine::OrchestratorState;
-use lifecycle_core::{Backoff, Criticality, Defaults, Retry};
+use lifecycle_core::{Backoff, Criticality, Retry};
 
 #[test]
 fn a_chain_starts_upwards_and_stops_downwards() {
@@ -29,10 +29,7 @@ fn a_chain_starts_upwards_and_stops_downwards() {
 #[test]
 fn a_start_waiting_for_its_retry_is_dropped_when_stop_is_requested() {
     let retry = Retry::attempts(3).with_backoff(Backoff::Fixed(ms(100)));
-    let mut run = Run::with(
-        vec![registration("db").start_retry(retry)],
-        Defaults::default(),
-    );
+    let mut run = Run::with(vec![registration("db").start_retry(retry)], no_restarts());
     assert_eq!(run.start(), "start db");
     assert_eq!(run.fails("start db"), "");
     assert_eq!(run.state("db"), State::BackingOff);
@@ -90,7 +87,7 @@ fn a_hung_stop_is_aborted_at_the_deadline_and_the_rest_goes_down() {
 #[test]
 fn a_blocked_start_is_abandoned_and_never_started_again() {
     let api = registration("api").criticality(Criticality::Degradable);
-    let mut run = Run::with(vec![api], Defaults::default());
+    let mut run = Run::with(vec![api], no_restarts());
     run.start();
     assert_eq!(run.pass(30_000), "cancel start api");
     assert_eq!(run.pass(500), "abort start api");

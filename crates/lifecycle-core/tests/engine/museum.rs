@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{Run, State, ms, registration};
+use crate::support::{Run, State, ms, no_restarts, registration};
 use lifecycle_core::engine::{
     Call, Command, Engine, EventKind, Input, OrchestratorState, RequestId, StartError, StopMode,
 };
-use lifecycle_core::{
-    Backoff, Criticality, Defaults, Failure, FailureKind, Plan, Registration, Retry, Time,
-};
+use lifecycle_core::{Backoff, Criticality, Failure, FailureKind, Plan, Registration, Retry, Time};
 
 fn degradable(name: &str) -> Registration {
     registration(name).criticality(Criticality::Degradable)
 }
 
 fn run_of(registrations: Vec<Registration>) -> Run {
-    Run::with(registrations, Defaults::default())
+    Run::with(registrations, no_restarts())
 }
 
 fn chain() -> Run {
@@ -320,7 +318,7 @@ fn museum_18_a_cycle_is_refused_and_never_broken_by_dropping_work() {
         registration("b").wants(["c"]),
         registration("c").depends_on(["a"]),
     ];
-    let error = Plan::compile(circle, Defaults::default()).expect_err("cyclic");
+    let error = Plan::compile(circle, no_restarts()).expect_err("cyclic");
     assert_eq!(
         error.to_string(),
         "the components cannot be orchestrated: these components wait for each other: a -> b -> c -> a; remove one of the edges"
@@ -360,7 +358,7 @@ fn museum_20_a_task_that_vanishes_without_an_answer_is_a_failure() {
 
 /// Starts and stops `registrations`, everything answering at once; how many commands that took.
 fn commands_of(registrations: Vec<Registration>) -> usize {
-    let compiled = Plan::compile(registrations, Defaults::default()).expect("legal");
+    let compiled = Plan::compile(registrations, no_restarts()).expect("legal");
     let mut engine = Engine::new(compiled.plan);
     let request = RequestId(1);
     engine.handle(Time::ZERO, Input::StartRequested { request });

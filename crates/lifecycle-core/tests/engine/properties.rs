@@ -17,7 +17,7 @@ use lifecycle_core::engine::{
 };
 use lifecycle_core::{
     Backoff, Class, ComponentId, Criticality, Defaults, Dependency, EdgeKind, Failure, Nanos,
-    OnLoss, Plan, Registration, Retry, Time, Timeout,
+    OnLoss, Plan, Registration, Restart, Retry, Time, Timeout,
 };
 
 /// How long after its deadline a stop may be answered (invariant 7).
@@ -384,6 +384,7 @@ impl World {
         let defaults = Defaults {
             shutdown_timeout: ms(case.shutdown_timeout),
             force_timeout: ms(case.force_timeout),
+            restart: Restart::never(),
             ..Defaults::default()
         };
         let compiled =
@@ -585,7 +586,7 @@ impl World {
                 book.is_started = outcome.is_err();
                 book.stop_error = outcome.clone().err();
             }
-            Call::Dispose => {}
+            Call::Dispose | Call::Drain | Call::Resume => {}
         }
         let input = Input::CallEnded { call, key, outcome };
         self.answered.push(input.clone());
@@ -680,6 +681,10 @@ impl World {
                     }
                 }
                 Command::Abandon { key } => self.abandon(key),
+                Command::Check { .. }
+                | Command::AbortCheck { .. }
+                | Command::Forget { .. }
+                | Command::Halt { .. } => {}
                 Command::Respond { request, response } => responses.push((request, response)),
             }
         }
@@ -696,7 +701,7 @@ impl World {
         let to = match call {
             Call::Start => State::Starting,
             Call::Stop => State::Stopping,
-            Call::Dispose => return,
+            Call::Dispose | Call::Drain | Call::Resume => return,
         };
         let tells = |it: &Event| {
             matches!(it.kind, EventKind::Transition { key: told, to: entered, .. }
@@ -767,13 +772,14 @@ impl World {
                 );
                 book.is_undisposed = false;
             }
+            Call::Drain | Call::Resume => {}
         }
         let sketch = &self.sketches[index];
         let book = &mut self.books[index];
         let manner = match call {
             Call::Start => sketch.starts[(book.starts - 1) % 3],
             Call::Stop => sketch.stops[(book.stops - 1) % 3],
-            Call::Dispose => sketch.dispose,
+            Call::Dispose | Call::Drain | Call::Resume => sketch.dispose,
         };
         book.busy = Some(call);
         self.pending.push(Pending {
@@ -969,6 +975,7 @@ impl World {
                     self.check_stop_report(report);
                 }
             }
+            Response::Operation(_) | Response::Node(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::support::{Run, State, ms, registration};
+use crate::support::{Run, State, ms, no_restarts, registration};
 use lifecycle_core::{
     BoxError, Criticality, Defaults, Dependency, Lifecycle, Registration, Retry, StartContext,
     StopContext,
@@ -14,7 +14,7 @@ fn degradable(name: &str) -> Registration {
 }
 
 fn run_of(registrations: Vec<Registration>) -> Run {
-    Run::with(registrations, Defaults::default())
+    Run::with(registrations, no_restarts())
 }
 
 #[test]
@@ -218,7 +218,8 @@ fn rule_03_the_loss_of_a_soft_dependency_stops_nobody() {
     let mut run = run_of(vec![degradable("db"), registration("api").wants(["db"])]);
     run.up();
     let loss = Err(Arc::new(lifecycle_core::Failure::panic("loop")));
-    assert_eq!(run.task_ends("db", loss), "");
+    assert_eq!(run.task_ends("db", loss), "stop db");
+    assert_eq!(run.ok("stop db"), "dispose db");
     assert_eq!(run.state("db"), State::Faulted);
     assert_eq!(run.state("api"), State::Running);
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::support::{Run, State, fresh, ms, registration};
+use crate::support::{Run, State, fresh, ms, no_restarts, registration};
 use lifecycle_core::engine::{
     AttemptKey, Call, EventKind, Input, Limit, OrchestratorState, Reason, RequestId, StopMode,
     StopOutcome, StopReport,
 };
 use lifecycle_core::{
-    Backoff, Criticality, Defaults, Dependency, Failure, FailureKind, Nanos, Registration, Retry,
-    Time,
+    Backoff, Criticality, Dependency, Failure, FailureKind, Nanos, Registration, Retry, Time,
 };
 
 fn degradable(name: &str) -> Registration {
@@ -24,7 +23,7 @@ fn timed(name: &str, stop: u64, dispose: u64) -> Registration {
 }
 
 fn run_of(registrations: Vec<Registration>) -> Run {
-    Run::with(registrations, Defaults::default())
+    Run::with(registrations, no_restarts())
 }
 
 fn chain() -> Run {
@@ -329,7 +328,7 @@ fn rule_13_an_aborted_start_says_by_which_limit_and_not_what_an_earlier_run_said
     run.vanishes("start db");
     assert_eq!(
         run.report().troubles[0].to_string(),
-        "\"db\" aborted: start was still at work at its limit: abort grace"
+        "\"db\" aborted: start was still at work at its limit: abort grace (start given up after 500 ms)"
     );
 }
 
@@ -344,7 +343,7 @@ fn rule_13_tasks_that_outlive_the_deadline_are_told_with_their_limit() {
     assert_eq!(run.scope_ends("db"), "dispose db, stop failed");
     assert_eq!(
         run.report().troubles[0].to_string(),
-        "\"db\" aborted: a task that outlived stop was still at work at its limit: share of the shutdown time"
+        "\"db\" aborted: a task that outlived stop was still at work at its limit: share of the shutdown time (its tasks given up after 100 ms)"
     );
 }
 
@@ -359,7 +358,7 @@ fn rule_13_tasks_of_a_cancelled_start_are_told_when_they_outlive_the_deadline() 
     run.pass(20);
     assert_eq!(
         run.report().troubles[0].to_string(),
-        "\"db\" abandoned: a task that outlived start was still at work at its limit: share of the shutdown time"
+        "\"db\" abandoned: a task that outlived start was still at work at its limit: share of the shutdown time (its tasks given up after 100 ms)"
     );
 }
 
@@ -375,7 +374,7 @@ fn rule_13_what_blocks_a_thread_at_the_very_end_says_so() {
     run.pass(20);
     assert_eq!(
         run.report().troubles[0].to_string(),
-        "\"db\" abandoned: stop was still at work at its limit: share of the shutdown time"
+        "\"db\" abandoned: stop was still at work at its limit: share of the shutdown time (stop given up after 100 ms)"
     );
 }
 
@@ -661,7 +660,7 @@ fn rule_17_leftover_tasks_are_joined_under_the_deadline_of_the_stop_call() {
     assert_eq!(run.scope_ends("db"), "dispose db, stop failed");
     assert_eq!(
         run.report().troubles[0].to_string(),
-        "\"db\" aborted: a task that outlived stop was still at work at its limit: attempt timeout"
+        "\"db\" aborted: a task that outlived stop was still at work at its limit: attempt timeout (its tasks given up after 100 ms)"
     );
 }
 
@@ -797,7 +796,9 @@ fn fails_by(db: Registration, within: u64, expected: &str) {
         .troubles
         .iter()
         .find(|it| it.component.as_str() == "db");
-    assert_eq!(trouble.expect("it failed").to_string(), expected);
+    let told = trouble.expect("it failed").to_string();
+    assert!(told.starts_with(expected), "{told}");
+    assert!(told.contains("(awaited by: base)"), "{told}");
 }
 
 #[test]

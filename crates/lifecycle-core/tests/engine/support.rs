@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input, OrchestratorState,
-    RequestId, Response, StartError, StartReport, StopMode, StopReport,
+    AttemptKey, Call, CallOutcome, Cascade, Command, ComponentRow, Engine, Event, EventKind, Input,
+    Intent, NodeCommand, NodeError, NodeReport, Operation, OperationError, OperationReport,
+    OrchestratorState, RequestId, Response, StartError, StartReport, StopMode, StopReport,
 };
-use lifecycle_core::{ComponentId, Defaults, Failure, Nanos, Plan, Registration, Time, component};
+use lifecycle_core::{
+    ComponentId, Defaults, DrainContext, Failure, Nanos, Plan, Registration, Report, Restart, Time,
+    component,
+};
 
 pub(crate) use lifecycle_core::engine::ComponentState as State;
 
@@ -37,6 +41,39 @@ pub(crate) fn fresh(name: &str) -> Registration {
     Registration::new(name, component::factory(|| Nothing))
 }
 
+/// A registration of a component that takes part in drains, and that nothing ever calls.
+pub(crate) fn participant(name: &str) -> Registration {
+    struct Participant;
+    impl lifecycle_core::Lifecycle for Participant {
+        const DRAINS: bool = true;
+
+        async fn start(
+            &self,
+            _: &lifecycle_core::StartContext,
+        ) -> Result<(), lifecycle_core::BoxError> {
+            Ok(())
+        }
+        async fn stop(
+            &self,
+            _: &lifecycle_core::StopContext,
+        ) -> Result<(), lifecycle_core::BoxError> {
+            Ok(())
+        }
+        async fn drain(&self, _: &DrainContext) -> Result<(), lifecycle_core::BoxError> {
+            Ok(())
+        }
+    }
+    Registration::new(name, Participant)
+}
+
+/// Defaults under which no component is started again.
+pub(crate) fn no_restarts() -> Defaults {
+    Defaults {
+        restart: Restart::never(),
+        ..Defaults::default()
+    }
+}
+
 pub(crate) fn ms(millis: u64) -> Nanos {
     Nanos::from_millis(millis)
 }
@@ -51,6 +88,8 @@ pub(crate) struct Run {
     calls: BTreeMap<(Call, String), AttemptKey>,
     /// What the command of each call said about its end.
     deadlines: BTreeMap<(Call, String), Time>,
+    /// Health checks that were begun and not answered.
+    checks: BTreeMap<String, (AttemptKey, u32)>,
     /// Scopes that shall be closed and are not.
     scopes: BTreeMap<String, AttemptKey>,
     lingering: BTreeSet<String>,
@@ -59,6 +98,10 @@ pub(crate) struct Run {
     pub(crate) events: Vec<Event>,
     pub(crate) started: Option<Result<Arc<StartReport>, Arc<StartError>>>,
     pub(crate) stopped: Vec<Arc<StopReport>>,
+    /// What the last operation on one component came to.
+    pub(crate) operated: Option<Result<Arc<OperationReport>, Arc<OperationError>>>,
+    /// What the last command to the node came to.
+    pub(crate) commanded: Option<Result<Arc<NodeReport>, Arc<NodeError>>>,
     requests: u64,
 }
 
@@ -68,7 +111,7 @@ impl Run {
         let registrations = components.iter().map(|(name, dependencies)| {
             registration(name).depends_on(dependencies.iter().copied())
         });
-        Self::with(registrations.collect(), Defaults::default())
+        Self::with(registrations.collect(), no_restarts())
     }
 
     #[track_caller]
@@ -80,6 +123,7 @@ impl Run {
             now: Time::ZERO,
             calls: BTreeMap::new(),
             deadlines: BTreeMap::new(),
+            checks: BTreeMap::new(),
             scopes: BTreeMap::new(),
             lingering: BTreeSet::new(),
             slow_disposes: BTreeSet::new(),
@@ -87,6 +131,8 @@ impl Run {
             events: Vec::new(),
             started: None,
             stopped: Vec::new(),
+            operated: None,
+            commanded: None,
             requests: 0,
         }
     }
@@ -163,10 +209,10 @@ impl Run {
         let (kind, name) = call
             .split_once(' ')
             .expect("a call is written as `start db`");
-        let kind = [Call::Start, Call::Stop, Call::Dispose]
+        let kind = Call::ALL
             .into_iter()
             .find(|it| it.as_str() == kind)
-            .expect("a call is start, stop or dispose");
+            .expect("a call is start, stop, dispose, drain or resume");
         let key = self.calls.remove(&(kind, name.to_owned()));
         let key = key.unwrap_or_else(|| panic!("{call} was not called, or was answered"));
         self.answer(kind, key, outcome)
@@ -185,17 +231,121 @@ impl Run {
 
     /// A task of the present generation of `name` ends.
     pub(crate) fn task_ends(&mut self, name: &str, outcome: CallOutcome) -> String {
-        let row = self
-            .engine
-            .snapshot(self.now)
-            .component(self.id(name))
-            .clone();
-        let key = AttemptKey {
+        let key = self.present(name);
+        self.input(Input::TaskEnded { key, outcome })
+    }
+
+    /// The health check of `name` that was begun last ends.
+    #[track_caller]
+    pub(crate) fn check_ends(&mut self, name: &str, outcome: CallOutcome) -> String {
+        let (key, check) = self.checks.remove(name).expect("a check was begun");
+        self.input(Input::Checked {
+            key,
+            check,
+            outcome,
+        })
+    }
+
+    /// The present generation of `name` says something of itself.
+    pub(crate) fn reports(&mut self, name: &str, report: Report) -> String {
+        let key = self.present(name);
+        self.input(Input::Reported { key, report })
+    }
+
+    /// A task of the present generation of `name` fails.
+    pub(crate) fn loses(&mut self, name: &str) -> String {
+        self.task_ends(name, Err(Arc::new(Failure::error("the link is gone"))))
+    }
+
+    pub(crate) fn operate(&mut self, operation: Operation, name: &str) -> String {
+        self.operate_with(operation, name, false)
+    }
+
+    pub(crate) fn operate_with(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        forced: bool,
+    ) -> String {
+        let request = self.request();
+        let component = self.id(name);
+        self.input(Input::OperationRequested {
+            request,
+            component,
+            operation,
+            forced,
+            intent: Intent::because("a test"),
+        })
+    }
+
+    pub(crate) fn node(&mut self, command: NodeCommand) -> String {
+        let request = self.request();
+        self.input(Input::NodeRequested {
+            request,
+            command,
+            intent: Intent::because("a test"),
+        })
+    }
+
+    pub(crate) fn drain(&mut self) -> String {
+        self.node(NodeCommand::Drain { deadline: None })
+    }
+
+    /// Opens a gate, for `millis` from now or for good.
+    #[track_caller]
+    pub(crate) fn open_gate(&mut self, name: &str, millis: Option<u64>) -> String {
+        let gate = self.engine.plan().find_gate(name).expect("the gate exists");
+        let until = millis.map(|it| self.now + ms(it));
+        self.input(Input::GateOpened { gate, until })
+    }
+
+    #[track_caller]
+    pub(crate) fn close_gate(&mut self, name: &str) -> String {
+        let gate = self.engine.plan().find_gate(name).expect("the gate exists");
+        self.input(Input::GateClosed { gate })
+    }
+
+    #[track_caller]
+    pub(crate) fn add(&mut self, registration: Registration) -> String {
+        let request = self.request();
+        let extended = self.engine.plan().extended(registration);
+        let extended = extended.expect("the addition of a test is legal");
+        self.input(Input::Added {
+            request,
+            plan: extended.plan,
+            component: extended.id,
+        })
+    }
+
+    pub(crate) fn remove(&mut self, name: &str, cascade: Cascade) -> String {
+        let request = self.request();
+        let component = self.id(name);
+        self.input(Input::RemoveRequested {
+            request,
+            component,
+            cascade,
+            intent: Intent::default(),
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn row(&self, name: &str) -> ComponentRow {
+        let snapshot = self.engine.snapshot(self.now);
+        snapshot.component(self.id(name)).clone()
+    }
+
+    /// How often something that `name` stands in the middle of was told.
+    pub(crate) fn told(&self, kind: impl Fn(&EventKind) -> bool) -> usize {
+        self.events.iter().filter(|it| kind(&it.kind)).count()
+    }
+
+    fn present(&self, name: &str) -> AttemptKey {
+        let row = self.row(name);
+        AttemptKey {
             component: self.id(name),
             generation: row.generation,
             attempt: row.attempt,
-        };
-        self.input(Input::TaskEnded { key, outcome })
+        }
     }
 
     /// Lets `millis` pass; every deadline on the way is met on time.
@@ -346,6 +496,16 @@ impl Run {
                 }
             }
             Command::Abandon { key } => self.say("abandon", None, key),
+            Command::Check { key, check, .. } => {
+                self.checks.insert(self.name(key), (key, check));
+                self.say("check", None, key);
+            }
+            Command::AbortCheck { key, .. } => self.say("abort check of", None, key),
+            Command::Forget { .. } => self.words.push("forget".to_owned()),
+            Command::Halt { component } => {
+                let name = self.engine.plan().name(component);
+                self.words.push(format!("halt for {name}"));
+            }
             Command::Respond { response, .. } => self.respond(response),
         }
     }
@@ -396,6 +556,22 @@ impl Run {
                     .to_owned(),
                 );
                 self.stopped.push(report);
+            }
+            Response::Operation(result) => {
+                let word = result.as_ref().map_or_else(
+                    |error| format!("refused: {error}"),
+                    |report| format!("done: {}", report.operation.as_str()),
+                );
+                self.words.push(word);
+                self.operated = Some(result);
+            }
+            Response::Node(result) => {
+                let word = result.as_ref().map_or_else(
+                    |error| format!("refused: {error}"),
+                    |report| format!("node {}", report.drain.as_str()),
+                );
+                self.words.push(word);
+                self.commanded = Some(result);
             }
         }
     }

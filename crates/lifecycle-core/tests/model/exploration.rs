@@ -18,7 +18,7 @@ use lifecycle_core::engine::{
 };
 use lifecycle_core::{
     Backoff, BoxError, ComponentId, Criticality, Defaults, Dependency, EdgeKind, Failure,
-    Lifecycle, Nanos, OnLoss, Plan, Registration, Retry, StartContext, StopContext, Time,
+    Lifecycle, Nanos, OnLoss, Plan, Registration, Restart, Retry, StartContext, StopContext, Time,
     component,
 };
 use stateright::{Checker as _, Model, Property};
@@ -269,6 +269,7 @@ impl Case {
         let built_in = Defaults {
             start: retry.clone(),
             stop: retry.clone(),
+            restart: Restart::never(),
             ..Defaults::default()
         };
         match row.profile {
@@ -645,6 +646,7 @@ impl World {
                 Call::Start => book.stop_owed |= well,
                 Call::Stop => book.stop_owed &= !well,
                 Call::Dispose => book.up = false,
+                Call::Drain | Call::Resume => {}
             }
         }
         let failure = || match (pending.aborted, ROWS[case.row].panics) {
@@ -708,6 +710,10 @@ impl World {
             Command::CloseScope { key } => self.close(case, key),
             Command::AbortScope { key } => self.mark(Awaited::Scope, key, |it| it.aborted = true),
             Command::Abandon { key } => self.abandon(key),
+            Command::Check { .. }
+            | Command::AbortCheck { .. }
+            | Command::Forget { .. }
+            | Command::Halt { .. } => {}
             Command::Respond { request, .. } => {
                 if !self.oracle.open.remove(&request) {
                     self.broken = Some("a request was answered twice");
@@ -728,6 +734,7 @@ impl World {
             Call::Start => self.check_start(key.component),
             Call::Stop => self.check_stop(key.component),
             Call::Dispose => self.check_dispose(key.component),
+            Call::Drain | Call::Resume => {}
         }
         if call == Call::Dispose && !ROWS[case.row].slow_dispose {
             let pending = Pending::of(Awaited::Call(call), key);

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use lifecycle_core::engine::StopMode;
-use lifecycle_core::{Backoff, Class, Criticality, Defaults, Failure, Registration, Retry};
+use lifecycle_core::{Backoff, Class, Criticality, Failure, Registration, Retry};
 
-use crate::support::{Run, fresh, ms, registration};
+use crate::support::{Run, fresh, ms, no_restarts, registration};
 
 const HEAD: &str = "\
 # What the engine does
@@ -65,7 +65,7 @@ const SITUATIONS: [Situation; 17] = [
         lead: |x| {
             let x = x.depends_on(["dependency"]);
             let dependency = registration("dependency").criticality(Criticality::Degradable);
-            let mut run = Run::with(vec![dependency, x], Defaults::default());
+            let mut run = Run::with(vec![dependency, x], no_restarts());
             run.start();
             Some(run)
         },
@@ -184,7 +184,7 @@ const SITUATIONS: [Situation; 17] = [
 ];
 
 fn alone(x: Registration) -> Run {
-    Run::with(vec![x], Defaults::default())
+    Run::with(vec![x], no_restarts())
 }
 
 fn starting(x: Registration) -> Run {

@@ -1,0 +1,618 @@
+//! Cordon and drain: the node refuses new work, participants finish what they have, and it can all be taken back
+//! (semantics 11, 27).
+//!
+//! A drain goes through the whole graph from the dependents down, also through what takes no part in it, so that whoever
+//! brings work in is drained before what it needs. Each participant is asked while it runs; its state stays `running`.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::failure::Failure;
+use crate::plan::ComponentId;
+use crate::time::Time;
+
+use super::Engine;
+use super::limit::{earliest, timeout};
+use super::message::{
+    AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason, RequestId, Response,
+};
+use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+use super::operation::Intent;
+use super::slot::Phase;
+use super::state::{DrainState, OrchestratorState};
+
+/// A drain, or what takes it back, under way.
+#[derive(Clone, Debug)]
+pub(super) struct Drain {
+    course: Course,
+    /// Who waits for the end of it; nobody when a stop of the whole drains.
+    requests: Vec<RequestId>,
+    began: Time,
+    deadline: Time,
+    forced: bool,
+    /// How many components have not been passed yet.
+    remaining: usize,
+    /// How many calls are in flight.
+    open: usize,
+}
+
+/// Where a drain is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Course {
+    /// Participants are asked to drain.
+    Draining,
+    /// It was cancelled: what is in flight is awaited, then participants are resumed.
+    Cancelling,
+    /// Participants are asked to take in work again.
+    Resuming,
+}
+
+impl Drain {
+    pub(super) fn fingerprint<H: Hasher>(&self, now: Time, state: &mut H) {
+        let ahead = (self.deadline != Time::MAX).then(|| self.deadline.since(now));
+        (self.course, self.forced, self.remaining, self.open, ahead).hash(state);
+        self.requests.len().hash(state);
+    }
+}
+
+impl Engine {
+    pub(super) fn request_of_node(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        command: NodeCommand,
+        intent: Intent,
+    ) {
+        match self.check_command(command) {
+            Err(error) => self.respond(request, Response::Node(Err(Arc::new(error)))),
+            Ok(Next::Nothing) => self.answer_node(now, request, now),
+            Ok(Next::Cordon(cordoned)) => {
+                self.enter_node(now, cordoned, self.node.drain, intent);
+                self.answer_node(now, request, now);
+            }
+            Ok(Next::Drain { deadline, forced }) => {
+                self.begin_drain(now, vec![request], deadline, forced, intent);
+            }
+            Ok(Next::Resume) => self.begin_resume(now, vec![request], intent),
+            Ok(Next::Cancel) => self.cancel_drain(now, request, intent),
+            Ok(Next::Force) => self.force_drain(now, request),
+        }
+    }
+
+    /// Decides what `command` means now, or why it is refused.
+    fn check_command(&self, command: NodeCommand) -> Result<Next, NodeError> {
+        let busy = self.drain.as_ref().map(|it| it.course);
+        let conflict = |remedy| {
+            Err(NodeError::Conflict {
+                command: command.as_str(),
+                drain: self.node.drain,
+                remedy,
+            })
+        };
+        let changes_drain = !matches!(command, NodeCommand::Cordon | NodeCommand::Uncordon);
+        if changes_drain && self.state != OrchestratorState::Running {
+            return Err(NodeError::FailedPrecondition {
+                command: command.as_str(),
+                state: self.state,
+            });
+        }
+        let taking_back = matches!(busy, Some(Course::Cancelling | Course::Resuming));
+        match (command, self.node.drain) {
+            (NodeCommand::Cordon, _) if self.node.cordoned => Ok(Next::Nothing),
+            (NodeCommand::Cordon, _) => Ok(Next::Cordon(true)),
+            (NodeCommand::Uncordon, DrainState::Active) => Ok(Next::Cordon(false)),
+            (NodeCommand::Uncordon, DrainState::Draining) => conflict("cancel the drain"),
+            (NodeCommand::Uncordon, DrainState::Drained | DrainState::Failed) => {
+                conflict("resume the node")
+            }
+            _ if taking_back => conflict("wait until the participants have resumed"),
+            (NodeCommand::Drain { .. }, DrainState::Draining) => {
+                conflict("wait for the drain under way, cancel it or force it")
+            }
+            (NodeCommand::Drain { .. }, DrainState::Drained) => Ok(Next::Nothing),
+            (NodeCommand::Drain { deadline }, DrainState::Active | DrainState::Failed) => {
+                Ok(Next::Drain {
+                    deadline,
+                    forced: false,
+                })
+            }
+            (NodeCommand::Resume, DrainState::Active) => Ok(Next::Cordon(false)),
+            (NodeCommand::Resume, DrainState::Draining) => conflict("cancel the drain"),
+            (NodeCommand::Resume, DrainState::Drained | DrainState::Failed) => Ok(Next::Resume),
+            (NodeCommand::Cancel, DrainState::Draining) => Ok(Next::Cancel),
+            (NodeCommand::Cancel, DrainState::Active) => conflict("there is no drain to cancel"),
+            (NodeCommand::Cancel, DrainState::Drained | DrainState::Failed) => {
+                conflict("resume the node")
+            }
+            (NodeCommand::Force, DrainState::Draining) => Ok(Next::Force),
+            (NodeCommand::Force, DrainState::Failed) => Ok(Next::Drain {
+                deadline: None,
+                forced: true,
+            }),
+            (NodeCommand::Force, DrainState::Drained) => Ok(Next::Nothing),
+            (NodeCommand::Force, DrainState::Active) => conflict("drain the node first"),
+        }
+    }
+
+    /// The one place where cordon and drain of the node change.
+    pub(super) fn enter_node(
+        &mut self,
+        now: Time,
+        cordoned: bool,
+        drain: DrainState,
+        intent: Intent,
+    ) {
+        let from = self.node.drain;
+        if self.node.cordoned == cordoned && from == drain {
+            return;
+        }
+        self.node.cordoned = cordoned;
+        self.node.drain = drain;
+        self.node.since = now;
+        self.node.intent = intent.clone();
+        let kind = EventKind::Node {
+            cordoned,
+            from,
+            to: drain,
+            intent,
+        };
+        self.emit(now, Reason::Settled, None, kind);
+    }
+
+    pub(super) fn node_snapshot(&self) -> NodeSnapshot {
+        let drain = self.drain.as_ref();
+        NodeSnapshot {
+            cordoned: self.node.cordoned,
+            drain: self.node.drain,
+            since: self.node.since,
+            intent: self.node.intent.clone(),
+            deadline: drain.map(|it| it.deadline).filter(|it| *it != Time::MAX),
+            forced: drain.is_some_and(|it| it.forced),
+        }
+    }
+
+    fn begin_drain(
+        &mut self,
+        now: Time,
+        requests: Vec<RequestId>,
+        deadline: Option<Time>,
+        forced: bool,
+        intent: Intent,
+    ) {
+        // A stop that drains is not an operator's cordon: the next run begins without one.
+        let cordoned = self.node.cordoned || !requests.is_empty();
+        let forced_deadline = forced.then(|| now + self.plan.defaults().force_timeout);
+        let deadline = deadline.into_iter().chain(forced_deadline).min();
+        self.drain = Some(Drain {
+            course: Course::Draining,
+            requests,
+            began: now,
+            deadline: deadline.unwrap_or(Time::MAX),
+            forced,
+            remaining: self.plan.len(),
+            open: 0,
+        });
+        self.enter_node(now, cordoned, DrainState::Draining, intent);
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order().iter().rev() {
+            let dependents = plan.dependents(id).len();
+            self.slot(id).drain_passed = false;
+            // A graph has at most as many edges as 32 bits count.
+            self.slot(id).drain_blockers = u32::try_from(dependents).unwrap_or(u32::MAX);
+            if dependents == 0 {
+                self.drainable.insert(plan.rank(id));
+            }
+        }
+    }
+
+    /// A stop of the whole drains: on its own, or it joins the drain under way and gives it its deadline.
+    pub(super) fn drain_for_stop(&mut self, now: Time, deadline: Time) {
+        match &mut self.drain {
+            Some(drain) if drain.course == Course::Draining => {
+                drain.deadline = drain.deadline.min(deadline);
+                self.tighten_drain(now);
+            }
+            // What is being resumed need not be drained to be stopped.
+            Some(_) => self.begin_closing(now),
+            None => self.begin_drain(now, Vec::new(), Some(deadline), false, Intent::default()),
+        }
+    }
+
+    /// It is the turn of `id` in the drain: every dependent is drained.
+    pub(super) fn take_drain_turn(&mut self, now: Time, id: ComponentId) {
+        let draining = self
+            .drain
+            .as_ref()
+            .is_some_and(|it| it.course == Course::Draining);
+        if !draining {
+            return;
+        }
+        let slot = self.slot(id);
+        let takes_part = slot.phase == Phase::Running && !slot.leaving;
+        let todo = slot.drain != DrainState::Drained;
+        if self.plan.drains(id) && takes_part && todo {
+            self.call_node(now, id, Call::Drain);
+        } else {
+            self.pass(id);
+        }
+    }
+
+    /// `id` need not be waited for in the drain any more.
+    pub(super) fn pass(&mut self, id: ComponentId) {
+        let Some(drain) = &mut self.drain else { return };
+        let slot = &mut self.slots[id.index()];
+        // A participant that came up late is drained out of turn, and may have been passed.
+        let passed = std::mem::replace(&mut slot.drain_passed, true);
+        if passed || drain.course != Course::Draining {
+            return;
+        }
+        drain.remaining -= 1;
+        let plan = Arc::clone(&self.plan);
+        for edge in plan.dependencies(id) {
+            let dependency = self.slot(edge.component);
+            dependency.drain_blockers -= 1;
+            if dependency.drain_blockers == 0 {
+                self.drainable.insert(plan.rank(edge.component));
+            }
+        }
+    }
+
+    /// A participant that comes up while the node is drained is drained too.
+    pub(super) fn drain_latecomer(&mut self, now: Time, id: ComponentId) {
+        if self.plan.drains(id) && self.node.drain != DrainState::Active {
+            let taking_back = self
+                .drain
+                .as_ref()
+                .is_some_and(|it| it.course != Course::Draining);
+            if !taking_back {
+                self.call_node(now, id, Call::Drain);
+            }
+        }
+    }
+
+    fn call_node(&mut self, now: Time, id: ComponentId, call: Call) {
+        let own = now + self.plan.policies(id).drain_timeout;
+        let drain = self.drain.as_mut();
+        let (whole, forced) = drain.map_or((Time::MAX, false), |it| {
+            it.open += 1;
+            (it.deadline, it.forced)
+        });
+        let (deadline, limit) =
+            earliest([(own, Limit::AttemptTimeout), (whole, Limit::DrainDeadline)]);
+        let slot = self.slot(id);
+        slot.phase = Phase::Draining;
+        slot.resuming = call == Call::Resume;
+        slot.drain_call += 1;
+        slot.call_began = now;
+        let key = slot.drain_key(id);
+        self.arm(id, deadline, limit);
+        self.commands.push_back(Command::Call {
+            call,
+            key,
+            deadline,
+        });
+        if call == Call::Drain {
+            self.enter_participant(now, id, DrainState::Draining, None);
+            if forced {
+                self.cancel_node_call(now, id, None);
+            }
+        }
+    }
+
+    fn enter_participant(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        next: DrainState,
+        failure: Option<Arc<Failure>>,
+    ) {
+        let slot = self.slot(id);
+        let from = std::mem::replace(&mut slot.drain, next);
+        if failure.is_some() || slot.extra.is_some() {
+            slot.extra().drain_failure.clone_from(&failure);
+        }
+        if from == next {
+            return;
+        }
+        let key = slot.key(id);
+        let kind = EventKind::Participant {
+            key,
+            from,
+            to: next,
+            failure,
+        };
+        self.emit(now, Reason::Settled, None, kind);
+    }
+
+    /// Asks a drain or a resume to end; it has the abort grace for that.
+    pub(super) fn cancel_node_call(&mut self, now: Time, id: ComponentId, limit: Option<Limit>) {
+        let slot = self.slot(id);
+        slot.phase = Phase::DrainCancelled;
+        let (call, key) = (slot.node_call(), slot.drain_key(id));
+        self.commands.push_back(Command::Cancel { call, key });
+        let (deadline, grace) = self.grace(now, id);
+        self.arm(id, deadline, grace);
+        let reason = limit.map_or(Reason::ForceRequested, |_| Reason::TimedOut);
+        let kind = EventKind::Cancelled { call, key, limit };
+        self.emit(now, reason, None, kind);
+    }
+
+    pub(super) fn abort_node_call(&mut self, now: Time, id: ComponentId, limit: Limit) {
+        let call = self.slot(id).node_call();
+        self.abort_call(now, id, call, limit, Phase::DrainAborted);
+    }
+
+    /// A drain that was aborted did not even vanish. While nothing more is wanted of the component it goes on, and its
+    /// drain has failed; on its way down it is left behind.
+    pub(super) fn give_up_node_call(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        if slot.has_turn && slot.leaving {
+            self.abandon(now, id);
+            return;
+        }
+        if slot.drain == DrainState::Failed {
+            return;
+        }
+        self.fail_participant(now, id, timeout("drain", Limit::AbortGrace));
+        self.close_node_call(now, id);
+    }
+
+    pub(super) fn end_node_call(
+        &mut self,
+        now: Time,
+        call: Call,
+        key: AttemptKey,
+        outcome: CallOutcome,
+    ) {
+        let id = key.component;
+        let slot = self.slot(id);
+        let awaited = matches!(
+            slot.phase,
+            Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
+        );
+        if !awaited || slot.drain_key(id) != key || slot.node_call() != call {
+            return;
+        }
+        let given_up = slot.phase == Phase::DrainAborted && slot.drain == DrainState::Failed;
+        let out_of_time = slot.phase != Phase::Draining && !self.may_be_cut_short();
+        self.timers.disarm(id);
+        self.slot(id).phase = Phase::Running;
+        if !given_up {
+            self.conclude_node_call(now, id, call, outcome, out_of_time);
+            self.close_node_call(now, id);
+        }
+        let slot = self.slot(id);
+        if !slot.leaving {
+            self.schedule_check(now, id);
+        } else if slot.has_turn {
+            self.ask_to_stop(now, id);
+        }
+    }
+
+    /// Whether a participant that was told to end early has done what was wanted: the drain was forced or cancelled.
+    fn may_be_cut_short(&self) -> bool {
+        let drain = self.drain.as_ref();
+        drain.is_some_and(|it| it.forced || it.course == Course::Cancelling)
+    }
+
+    fn conclude_node_call(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        call: Call,
+        outcome: CallOutcome,
+        out_of_time: bool,
+    ) {
+        // What goes down anyway has no drain to fail.
+        if self.slot(id).leaving {
+            return;
+        }
+        let failure = match outcome {
+            Ok(()) if out_of_time => timeout(call.as_str(), Limit::DrainDeadline),
+            Ok(()) => {
+                let next = match call {
+                    Call::Resume => DrainState::Active,
+                    _ => DrainState::Drained,
+                };
+                self.enter_participant(now, id, next, None);
+                return;
+            }
+            Err(failure) => failure,
+        };
+        self.fail_participant(now, id, failure);
+    }
+
+    fn fail_participant(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
+        let call = self.slot(id).node_call();
+        self.emit_failed_attempt(now, id, call, Arc::clone(&failure));
+        self.enter_participant(now, id, DrainState::Failed, Some(failure));
+    }
+
+    /// One call of the drain less is in flight.
+    fn close_node_call(&mut self, now: Time, id: ComponentId) {
+        let Some(drain) = &mut self.drain else {
+            self.fail_if_latecomer_failed(now, id);
+            return;
+        };
+        drain.open = drain.open.saturating_sub(1);
+        let has_turn = self.slots[id.index()].drain_blockers == 0;
+        if has_turn {
+            self.pass(id);
+        }
+    }
+
+    /// A drained node with a participant that came up and would not drain has failed.
+    fn fail_if_latecomer_failed(&mut self, now: Time, id: ComponentId) {
+        if self.slot(id).drain == DrainState::Failed && self.node.drain == DrainState::Drained {
+            let intent = self.node.intent.clone();
+            self.enter_node(now, self.node.cordoned, DrainState::Failed, intent);
+        }
+    }
+
+    /// Concludes a drain, or goes on with taking it back, once nothing of it is in flight.
+    pub(super) fn finish_drain_if_done(&mut self, now: Time) {
+        let Some(drain) = &self.drain else { return };
+        match drain.course {
+            Course::Draining if drain.remaining == 0 && drain.open == 0 => self.finish_drain(now),
+            Course::Cancelling if drain.open == 0 => {
+                let requests = drain.requests.clone();
+                self.begin_resume(now, requests, self.node.intent.clone());
+            }
+            Course::Resuming if drain.open == 0 => self.finish_drain(now),
+            Course::Draining | Course::Cancelling | Course::Resuming => {}
+        }
+    }
+
+    fn finish_drain(&mut self, now: Time) {
+        let Some(drain) = self.drain.take() else {
+            return;
+        };
+        let failed = self.participants_in(DrainState::Failed).next().is_some();
+        let resumed = drain.course == Course::Resuming;
+        let next = match (failed, resumed) {
+            (true, _) => DrainState::Failed,
+            (false, true) => DrainState::Active,
+            (false, false) => DrainState::Drained,
+        };
+        let cordoned = self.node.cordoned && next != DrainState::Active;
+        let intent = self.node.intent.clone();
+        self.enter_node(now, cordoned, next, intent);
+        for request in drain.requests {
+            self.answer_node(now, request, drain.began);
+        }
+        if self.is_draining_for_stop() {
+            self.begin_closing(now);
+        }
+    }
+
+    fn participants_in(&self, state: DrainState) -> impl Iterator<Item = ComponentId> {
+        let order = self.plan.order().iter().copied();
+        order.filter(move |id| self.slots[id.index()].drain == state)
+    }
+
+    fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {
+        self.node.intent = intent;
+        self.drain = Some(Drain {
+            course: Course::Resuming,
+            requests,
+            began: now,
+            deadline: Time::MAX,
+            forced: false,
+            remaining: 0,
+            open: 0,
+        });
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order() {
+            let slot = self.slot(id);
+            if slot.drain == DrainState::Active {
+                continue;
+            }
+            if slot.phase == Phase::Running && !slot.leaving {
+                self.call_node(now, id, Call::Resume);
+            } else if slot.phase != Phase::DrainAborted {
+                // Its next generation takes in work from the start.
+                self.enter_participant(now, id, DrainState::Active, None);
+            }
+        }
+    }
+
+    fn cancel_drain(&mut self, now: Time, request: RequestId, intent: Intent) {
+        let Some(drain) = &mut self.drain else {
+            // A latecomer alone is being drained; the node is drained, and is resumed.
+            self.begin_resume(now, vec![request], intent);
+            return;
+        };
+        drain.course = Course::Cancelling;
+        let overtaken = std::mem::replace(&mut drain.requests, vec![request]);
+        self.node.intent = intent;
+        self.drainable.clear();
+        for request in overtaken {
+            let error = Arc::new(NodeError::Superseded);
+            self.respond(request, Response::Node(Err(error)));
+        }
+        self.cancel_all_drains(now);
+    }
+
+    fn force_drain(&mut self, now: Time, request: RequestId) {
+        let deadline = now + self.plan.defaults().force_timeout;
+        let Some(drain) = &mut self.drain else {
+            self.answer_node(now, request, now);
+            return;
+        };
+        drain.forced = true;
+        drain.deadline = drain.deadline.min(deadline);
+        drain.requests.push(request);
+        self.cancel_all_drains(now);
+    }
+
+    /// Tells every drain in flight to end.
+    fn cancel_all_drains(&mut self, now: Time) {
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order().iter().rev() {
+            if self.slot(id).phase == Phase::Draining {
+                self.cancel_node_call(now, id, None);
+            }
+        }
+    }
+
+    /// Shortens the drains in flight to the new deadline.
+    fn tighten_drain(&mut self, now: Time) {
+        let deadline = self.drain.as_ref().map_or(Time::MAX, |it| it.deadline);
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order().iter().rev() {
+            let draining = self.slot(id).phase == Phase::Draining;
+            if draining && deadline < self.timers.due(id) {
+                self.arm(id, deadline.max(now), Limit::DrainDeadline);
+            }
+        }
+    }
+
+    /// The stop of the whole goes on without the drain: whoever waited for it is told, and what is in flight is ended in
+    /// its turn.
+    pub(super) fn leave_drain(&mut self, now: Time) {
+        let Some(drain) = self.drain.take() else {
+            return;
+        };
+        self.drainable.clear();
+        let intent = self.node.intent.clone();
+        self.enter_node(now, self.node.cordoned, DrainState::Failed, intent);
+        for request in drain.requests {
+            let error = Arc::new(NodeError::Superseded);
+            self.respond(request, Response::Node(Err(error)));
+        }
+    }
+
+    fn answer_node(&mut self, now: Time, request: RequestId, began: Time) {
+        let failures = self.participants_in(DrainState::Failed).filter_map(|id| {
+            let extra = self.slots[id.index()].extra.as_ref()?;
+            let failure = extra.drain_failure.clone()?;
+            Some((self.plan.name(id).clone(), failure))
+        });
+        let report = Arc::new(NodeReport {
+            cordoned: self.node.cordoned,
+            drain: self.node.drain,
+            failures: failures.collect(),
+            took: now.since(began),
+        });
+        let result = if report.drain == DrainState::Failed {
+            Err(Arc::new(NodeError::Failed { report }))
+        } else {
+            Ok(report)
+        };
+        self.respond(request, Response::Node(result));
+    }
+}
+
+/// What a command to the node comes to.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    Nothing,
+    Cordon(bool),
+    Drain {
+        deadline: Option<Time>,
+        forced: bool,
+    },
+    Resume,
+    Cancel,
+    Force,
+}

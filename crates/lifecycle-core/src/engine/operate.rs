@@ -1,0 +1,341 @@
+//! Operations on one component while the rest goes on (semantics 24).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::plan::ComponentId;
+use crate::registration::{Criticality, EdgeKind};
+use crate::time::Time;
+
+use super::Engine;
+use super::message::{EventKind, Reason, RequestId, Response};
+use super::operation::{Intent, Operation, OperationError, OperationReport};
+use super::slot::{OpenOperation, Phase, Wanted};
+use super::state::OrchestratorState;
+
+impl Engine {
+    pub(super) fn request_operation(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        id: ComponentId,
+        operation: Operation,
+        forced: bool,
+        intent: Intent,
+    ) {
+        if let Err(error) = self.check_operation(id, operation, forced) {
+            self.refuse_operation(request, error);
+            return;
+        }
+        let kind = EventKind::Operation {
+            component: id,
+            operation,
+            intent,
+        };
+        self.emit(now, operation_reason(operation), None, kind);
+        self.supersede(id, operation);
+        let extra = self.slot(id).extra();
+        if extra.operations.is_empty() {
+            extra.collateral.clear();
+        }
+        extra.stop_failure = None;
+        extra.operations.push(OpenOperation {
+            request,
+            operation,
+            began: now,
+        });
+        match operation {
+            Operation::Stop => self.hold_down(now, id),
+            Operation::Restart if self.slot(id).wanted == Wanted::Up => self.restart(now, id),
+            _ => self.start_again(now, id),
+        }
+        self.answer_operations(now, id);
+    }
+
+    pub(super) fn refuse_operation(&mut self, request: RequestId, error: OperationError) {
+        self.respond(request, Response::Operation(Err(Arc::new(error))));
+    }
+
+    fn check_operation(
+        &self,
+        id: ComponentId,
+        operation: Operation,
+        forced: bool,
+    ) -> Result<(), OperationError> {
+        self.check_present(id, operation)?;
+        match operation {
+            Operation::Stop => self.check_essential(id, forced),
+            _ => self.check_startable(id),
+        }
+    }
+
+    pub(super) fn check_present(
+        &self,
+        id: ComponentId,
+        operation: Operation,
+    ) -> Result<(), OperationError> {
+        let runs = matches!(
+            self.state,
+            OrchestratorState::Starting | OrchestratorState::Running
+        );
+        if !self.plan.contains(id) || self.slots[id.index()].wanted == Wanted::Removed {
+            return Err(OperationError::NotFound);
+        }
+        if !runs {
+            return Err(OperationError::FailedPrecondition {
+                operation,
+                state: self.state,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whoever stops an essential component, or one that takes such with it, must mean it.
+    fn check_essential(&self, id: ComponentId, forced: bool) -> Result<(), OperationError> {
+        let falling = self.falling_with(id);
+        let mut concerned = std::iter::once(id).chain(falling);
+        let essential = concerned.find(|it| self.plan.criticality(*it) == Criticality::Essential);
+        match essential {
+            Some(essential) if !forced => Err(OperationError::Essential {
+                component: self.plan.name(id).clone(),
+                essential: self.plan.name(essential).clone(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_startable(&self, id: ComponentId) -> Result<(), OperationError> {
+        let component = || self.plan.name(id).clone();
+        let slot = &self.slots[id.index()];
+        if slot.quarantined || slot.phase == Phase::Kept {
+            return Err(OperationError::StillUp {
+                component: component(),
+            });
+        }
+        match self.unwanted_dependency(id) {
+            Some(dependency) => Err(OperationError::DependencyDown {
+                component: component(),
+                dependency: self.plan.name(dependency).clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A hard dependency, direct or not, that is down and shall stay down.
+    fn unwanted_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+        let mut known = HashSet::from([id]);
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let hard = self.plan.dependencies(id).iter();
+            for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
+                let dependency = &self.slots[edge.component.index()];
+                if dependency.available || !known.insert(edge.component) {
+                    continue;
+                }
+                if dependency.wanted != Wanted::Up {
+                    return Some(edge.component);
+                }
+                open.push(edge.component);
+            }
+        }
+        None
+    }
+
+    /// `id` goes down, and stays there until somebody starts it.
+    fn hold_down(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        slot.wanted = Wanted::Held;
+        match slot.phase {
+            Phase::Waiting | Phase::Restarting | Phase::Idle if !slot.leaving => {
+                self.timers.disarm(id);
+                self.slot(id).phase = Phase::Idle;
+                self.settle_without(id);
+                self.rest(now, id);
+            }
+            _ => {
+                self.bring_down(now, id, Reason::OperatorStop);
+            }
+        }
+    }
+
+    /// `id` goes down and comes back. One that is on its way down already comes back all the same.
+    fn restart(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        slot.restart_at = Time::ZERO;
+        match slot.phase {
+            Phase::Restarting => {
+                slot.motive = Reason::OperatorRestart;
+                self.await_start(now, id);
+            }
+            Phase::Waiting => {}
+            _ if slot.leaving => slot.extra().restarts.operator += 1,
+            _ => {
+                slot.extra().restarts.operator += 1;
+                self.bring_down(now, id, Reason::OperatorRestart);
+            }
+        }
+    }
+
+    /// `id` is wanted again, with a fresh budget; so is what had failed for it alone.
+    fn start_again(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        slot.wanted = Wanted::Up;
+        slot.start_failed = false;
+        slot.restart_at = Time::ZERO;
+        slot.extra().charges.clear();
+        slot.extra().restart_step = 0;
+        let rests = !slot.leaving && matches!(slot.phase, Phase::Idle | Phase::Restarting);
+        if rests {
+            slot.motive = Reason::OperatorStart;
+            slot.cause = None;
+            self.await_start(now, id);
+        }
+        self.revive_victims(now, id);
+    }
+
+    /// What has failed for good only because `root` had is wanted again.
+    fn revive_victims(&mut self, now: Time, root: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        let mut open = vec![root];
+        while let Some(id) = open.pop() {
+            let hard = plan.dependents(id).iter();
+            for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
+                let victim = edge.component;
+                let slot = self.slot(victim);
+                let failed_for_it = slot.wanted == Wanted::Failed
+                    && slot.motive == Reason::DependencyFailed
+                    && slot.cause == Some(root);
+                if !failed_for_it || self.dead_dependency(victim).is_some() {
+                    continue;
+                }
+                let slot = self.slot(victim);
+                slot.wanted = Wanted::Up;
+                slot.start_failed = false;
+                slot.motive = Reason::DependenciesReady;
+                if slot.phase == Phase::Idle && !slot.leaving {
+                    self.await_start(now, victim);
+                }
+                open.push(victim);
+            }
+        }
+    }
+
+    /// Whoever waited for something else of `id` is told that it will not come.
+    fn supersede(&mut self, id: ComponentId, operation: Operation) {
+        let Some(extra) = &mut self.slot(id).extra else {
+            return;
+        };
+        let up = |it: Operation| it != Operation::Stop;
+        let (stay, go) = std::mem::take(&mut extra.operations)
+            .into_iter()
+            .partition(|it| up(it.operation) == up(operation));
+        extra.operations = stay;
+        self.tell_superseded(id, go);
+    }
+
+    /// A stop of the whole overtakes every operation but a removal.
+    pub(super) fn supersede_operations(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order() {
+            let Some(extra) = &mut self.slots[id.index()].extra else {
+                continue;
+            };
+            if extra.operations.is_empty() {
+                continue;
+            }
+            let (stay, go) = std::mem::take(&mut extra.operations)
+                .into_iter()
+                .partition(|it| it.operation == Operation::Remove);
+            extra.operations = stay;
+            self.tell_superseded(id, go);
+        }
+    }
+
+    fn tell_superseded(&mut self, id: ComponentId, operations: Vec<OpenOperation>) {
+        for operation in operations {
+            let component = self.plan.name(id).clone();
+            self.refuse_operation(operation.request, OperationError::Superseded { component });
+        }
+    }
+
+    /// Answers whoever waits for what `id` has come to.
+    pub(super) fn answer_operations(&mut self, now: Time, id: ComponentId) {
+        let slot = &mut self.slots[id.index()];
+        let Some(extra) = &mut slot.extra else { return };
+        if extra.operations.is_empty() {
+            return;
+        }
+        let rests = slot.phase == Phase::Idle && !slot.leaving;
+        let runs = slot.available;
+        let failed = slot.wanted == Wanted::Failed && (rests || slot.phase == Phase::Kept);
+        let waits_outside = slot.phase == Phase::Waiting && slot.gates_closed > 0;
+        let removed = slot.wanted == Wanted::Removed && rests;
+        let done = |operation: Operation| match operation {
+            Operation::Stop => slot.wanted == Wanted::Held && rests,
+            Operation::Start | Operation::Restart | Operation::Add => {
+                runs || failed || removed || waits_outside
+            }
+            Operation::Remove => removed,
+        };
+        let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut extra.operations)
+            .into_iter()
+            .partition(|it| done(it.operation));
+        extra.operations = open;
+        for operation in done {
+            let came_up = runs || waits_outside || !is_start(operation.operation);
+            self.answer_operation(now, id, operation, came_up);
+        }
+    }
+
+    pub(super) fn answer_operation(
+        &mut self,
+        now: Time,
+        id: ComponentId,
+        operation: OpenOperation,
+        well: bool,
+    ) {
+        let slot = &self.slots[id.index()];
+        let name = |id: ComponentId| self.plan.name(id).clone();
+        let result = if well {
+            let extra = slot.extra.as_deref();
+            let collateral = extra.map_or(&[][..], |it| &it.collateral);
+            Ok(Arc::new(OperationReport {
+                component: name(id),
+                operation: operation.operation,
+                state: slot.state,
+                collateral: collateral
+                    .iter()
+                    .filter(|it| self.plan.contains(**it))
+                    .map(|it| name(*it))
+                    .collect(),
+                stop_failure: extra.and_then(|it| it.stop_failure.clone()),
+                took: now.since(operation.began),
+            }))
+        } else {
+            let root = self.root_of(id);
+            Err(Arc::new(OperationError::Failed {
+                component: name(id),
+                cause: (root.component != id).then(|| name(root.component)),
+                failure: root.failure,
+            }))
+        };
+        self.respond(operation.request, Response::Operation(result));
+    }
+}
+
+fn is_start(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Start | Operation::Restart | Operation::Add
+    )
+}
+
+fn operation_reason(operation: Operation) -> Reason {
+    match operation {
+        Operation::Start => Reason::OperatorStart,
+        Operation::Stop => Reason::OperatorStop,
+        Operation::Restart => Reason::OperatorRestart,
+        Operation::Add => Reason::Added,
+        Operation::Remove => Reason::Removed,
+    }
+}
