@@ -140,6 +140,12 @@ pub enum GraphFault {
         /// The component.
         component: ComponentName,
     },
+    /// A value that is to be added is there already, under another name.
+    #[error("\"{name}\" is a value that is registered already; add a value of its own")]
+    InstanceTaken {
+        /// The name under which it was to be added.
+        name: String,
+    },
     /// A component that everything shall be ordered after comes when others are there already.
     #[error(
         "\"{component}\" shall come before everything, but others are there already; register it before the orchestrator is built"

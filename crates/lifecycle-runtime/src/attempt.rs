@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use lifecycle_core::engine::{AttemptKey, Call, CallOutcome, Input};
-use lifecycle_core::{Component, ErasedLifecycle, Failure, StopContext};
+use lifecycle_core::{Component, DrainContext, ErasedLifecycle, Failure, StopContext};
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::scope::AttemptScope;
 use crate::user_future::{UserFuture, Work};
@@ -36,6 +37,22 @@ pub(crate) fn stop(
     spawn(scope, Call::Stop, key, Work::Stop(value, cx))
 }
 
+/// Calls drain or resume on `value`; `token` tells it to end early.
+pub(crate) fn node(
+    scope: Arc<AttemptScope>,
+    call: Call,
+    key: AttemptKey,
+    value: Arc<dyn ErasedLifecycle>,
+    token: CancellationToken,
+) -> AbortHandle {
+    let cx = DrainContext::new(Arc::clone(&scope) as _, token);
+    let work = match call {
+        Call::Resume => Work::Resume(value, cx),
+        _ => Work::Drain(value, cx),
+    };
+    spawn(scope, call, key, work)
+}
+
 /// Runs the dispose that `work` is.
 pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> AbortHandle {
     spawn(scope, Call::Dispose, key, work)
@@ -43,7 +60,7 @@ pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> 
 
 fn spawn(scope: Arc<AttemptScope>, call: Call, key: AttemptKey, work: Work) -> AbortHandle {
     let runtime = scope.executor().runtime.clone();
-    let span = scope.executor().call_span(call.as_str(), key);
+    let span = scope.call_span(call, key);
     let attempt = Attempt {
         future: UserFuture::new(work, span),
         guard: AnswerGuard {

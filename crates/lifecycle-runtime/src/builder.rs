@@ -1,6 +1,6 @@
 //! [`OrchestratorBuilder`]: collects registrations, then checks everything at once.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use lifecycle_core::engine::ComponentState;
 use lifecycle_core::{BuildError, Compiled, Component, Defaults, Plan, Registration};
@@ -46,11 +46,10 @@ impl OrchestratorBuilder {
     pub(crate) fn new() -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (status, readers) = watch::channel(Status::default());
-        let link = Arc::new(Link {
-            clock: Clock::starting_now(),
-            events: Events::new(EVENT_CAPACITY),
-            plan: OnceLock::new(),
-        });
+        let link = Arc::new(Link::new(
+            Clock::starting_now(),
+            Events::new(EVENT_CAPACITY),
+        ));
         Self {
             registrations: Vec::new(),
             defaults: Defaults::default(),
@@ -121,7 +120,7 @@ impl OrchestratorBuilder {
     /// [`DriverGone`](crate::DriverGone).
     pub fn build(self) -> Result<Orchestrator, BuildError> {
         let Compiled { plan, components } = Plan::compile(self.registrations, self.defaults)?;
-        let _ = self.link.plan.set(Arc::clone(&plan));
+        self.link.set_plan(&plan);
         self.status.send_modify(|status| {
             status.counts[ComponentState::Created as usize] = plan.len();
         });

@@ -14,10 +14,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    AttemptKey, Call, CallOutcome, Command, Engine, Event, EventKind, Input, OrchestratorState,
-    RequestId, Response, StopReport,
+    AttemptKey, Call, CallOutcome, Cascade, Command, ComponentState, Engine, Event, EventKind,
+    Input, Intent, OperationError, OrchestratorState, RequestId, Response, StopReport,
 };
-use lifecycle_core::{Component, ComponentId, ErasedLifecycle, Failure, Plan, Scope as _, Time};
+use lifecycle_core::{
+    BuildError, Component, ComponentId, ErasedLifecycle, Failure, GraphFault, Plan, Registration,
+    Scope as _, Time,
+};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -29,7 +32,10 @@ use crate::attempt;
 use crate::executor::Executor;
 use crate::handle::Link;
 use crate::observe::Observer;
-use crate::request::{REQUESTS, Request, StartReply};
+use crate::request::{
+    Addition, GateChange, NodeReply, OperationReply, Order, REQUESTS, Request, StartReply,
+    UnknownGate,
+};
 use crate::scope::{AttemptScope, Emptiness};
 use crate::status::{Abandoned, Status};
 use crate::user_future::{Work, drop_in_tasks};
@@ -57,7 +63,8 @@ pub(crate) struct Driver {
     inbox: mpsc::Receiver<Request>,
     /// Whether a handle is left.
     asked: bool,
-    values: Vec<Component>,
+    /// By index; `None` where a component was removed.
+    values: Vec<Option<Component>>,
     slots: Vec<Slot>,
     /// Inputs that follow at once from commands.
     answers: VecDeque<Input>,
@@ -89,12 +96,17 @@ struct CallInFlight {
     call: Call,
     key: AttemptKey,
     abort: AbortHandle,
+    /// Of a drain or a resume.
+    token: Option<CancellationToken>,
 }
 
 /// Who waits for an answer.
 enum Reply {
     Start(StartReply, Option<TokenWatch>),
     Stop(oneshot::Sender<Arc<StopReport>>),
+    Operation(OperationReply),
+    Add(oneshot::Sender<Addition>),
+    Node(NodeReply),
 }
 
 /// The task that waits for a start's token; gone when the start is answered.
@@ -117,12 +129,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         // Bounded by what is at work: see `Executor::tell`.
         let (sender, completions) = mpsc::unbounded_channel();
-        let executor = Executor::new(
-            Arc::clone(&parts.plan),
-            parts.link.clock,
-            parts.components,
-            sender,
-        );
+        let executor = Executor::new(parts.link.clock, parts.components, sender);
         let status = parts.status.borrow().clone();
         Self {
             engine: Engine::new(parts.plan),
@@ -132,7 +139,7 @@ impl Driver {
             inbox: parts.inbox,
             asked: true,
             slots: parts.values.iter().map(|_| Slot::default()).collect(),
-            values: parts.values,
+            values: parts.values.into_iter().map(Some).collect(),
             answers: VecDeque::new(),
             replies: HashMap::new(),
             next_request: 0,
@@ -235,10 +242,25 @@ impl Driver {
     }
 
     fn take_in(&mut self, input: Input) {
-        if let Input::CallEnded { call, key, .. } = &input {
-            self.call_ended(*call, *key);
+        match &input {
+            Input::CallEnded { call, key, .. } => self.call_ended(*call, *key),
+            Input::Reported { key, .. } => return self.listen(*key),
+            _ => {}
         }
         self.handle(input);
+        self.settle();
+    }
+
+    /// Takes in the last of what a component has said of itself.
+    fn listen(&mut self, key: AttemptKey) {
+        let slot = self.slots.get(key.component.index());
+        let scope = slot.and_then(|it| it.scope.as_ref());
+        let Some(scope) = scope.filter(|it| it.key() == key) else {
+            return;
+        };
+        for report in scope.take_reports() {
+            self.handle(Input::Reported { key, report });
+        }
         self.settle();
     }
 
@@ -249,6 +271,7 @@ impl Driver {
     /// Passes on every event and carries out every command, and takes in what follows at once.
     fn settle(&mut self) {
         loop {
+            self.follow_plan();
             // Events first: a log says that a call begins before the call logs anything itself.
             while let Some(event) = self.engine.poll_event() {
                 self.pass_on(&event);
@@ -261,6 +284,15 @@ impl Driver {
                 return;
             };
             self.handle(answer);
+        }
+    }
+
+    /// A component was added or removed: whoever names components must know.
+    fn follow_plan(&mut self) {
+        let plan = self.engine.plan();
+        if !self.observer.knows(plan) {
+            self.observer.follow(plan);
+            self.link.set_plan(plan);
         }
     }
 
@@ -283,6 +315,14 @@ impl Driver {
             Command::CloseScope { key } => self.end_scope(key, AttemptScope::close),
             Command::AbortScope { key } => self.end_scope(key, AttemptScope::abort),
             Command::Abandon { key } => self.abandon(key),
+            Command::Check { key, check, .. } => self.check(key, check),
+            Command::AbortCheck { key, .. } => {
+                if let Some(scope) = self.scope_of_generation(key) {
+                    scope.abort_check();
+                }
+            }
+            Command::Forget { component } => self.forget(component),
+            Command::Halt { component } => self.halt(component),
             Command::Respond { request, response } => {
                 self.responses.push((request, response));
             }
@@ -291,20 +331,83 @@ impl Driver {
 
     fn call(&mut self, call: Call, key: AttemptKey, deadline: Time) {
         let begun = match call {
-            Call::Start => Some(self.call_start(key, deadline)),
+            Call::Start => self.call_start(key, deadline),
             Call::Stop => self.call_stop(key, deadline),
             Call::Dispose => self.call_dispose(key, deadline),
+            Call::Drain | Call::Resume => {
+                self.call_node(call, key, deadline);
+                return;
+            }
         };
         let slot = &mut self.slots[key.component.index()];
-        slot.call = begun.map(|abort| CallInFlight { call, key, abort });
+        slot.call = begun.map(|abort| CallInFlight {
+            call,
+            key,
+            abort,
+            token: None,
+        });
     }
 
-    fn call_start(&mut self, key: AttemptKey, deadline: Time) -> AbortHandle {
+    fn call_node(&mut self, call: Call, key: AttemptKey, deadline: Time) {
+        let scope = self.scope_of_generation(key);
+        let value = scope.as_ref().and_then(|it| self.value_of(it, key));
+        let (Some(scope), Some(value)) = (scope, value) else {
+            self.answer(call, key, Err(Arc::new(Failure::lost())));
+            return;
+        };
+        scope.set_deadline(deadline);
+        let token = CancellationToken::new();
+        let abort = attempt::node(scope, call, key, value, token.clone());
+        self.slots[key.component.index()].call = Some(CallInFlight {
+            call,
+            key,
+            abort,
+            token: Some(token),
+        });
+    }
+
+    fn check(&mut self, key: AttemptKey, check: u32) {
+        let scope = self.scope_of_generation(key);
+        let value = scope.as_ref().and_then(|it| self.value_of(it, key));
+        match (scope, value) {
+            (Some(scope), Some(value)) => scope.check(check, value),
+            _ => {
+                let outcome = Err(Arc::new(Failure::lost()));
+                self.answers.push_back(Input::Checked {
+                    key,
+                    check,
+                    outcome,
+                });
+            }
+        }
+    }
+
+    /// Lets go of a component that was removed. Its value is the user's, and so is its `Drop`.
+    fn forget(&mut self, component: ComponentId) {
+        let index = component.index();
+        let scope = self.slots[index].scope.take();
+        let runtime = &self.executor.runtime;
+        drop_in_tasks(runtime, scope);
+        drop_in_tasks(runtime, self.values[index].take());
+    }
+
+    /// The promise of a gate is broken: whoever owns the process must end it.
+    fn halt(&mut self, component: ComponentId) {
+        let name = self.engine.plan().name(component).clone();
+        self.changed = true;
+        self.status.halted.get_or_insert(name);
+    }
+
+    fn call_start(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
         let index = key.component.index();
-        let scope = AttemptScope::new(Arc::clone(&self.executor), key);
+        let Some(component) = self.values[index].clone() else {
+            return self.answer(Call::Start, key, Err(Arc::new(Failure::lost())));
+        };
+        let name = self.engine.plan().name(key.component).clone();
+        let scope = AttemptScope::new(Arc::clone(&self.executor), name, key);
         scope.set_deadline(deadline);
         self.slots[index].scope = Some(Arc::clone(&scope));
-        attempt::start(scope, key, self.values[index].clone())
+        Some(attempt::start(scope, key, component))
     }
 
     fn call_stop(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
@@ -313,7 +416,7 @@ impl Driver {
         };
         scope.cancel_run();
         scope.set_deadline(deadline);
-        let Some(value) = self.shared_value(key).or_else(|| scope.value()) else {
+        let Some(value) = self.value_of(&scope, key) else {
             return self.answer(Call::Stop, key, Err(Arc::new(Failure::lost())));
         };
         Some(attempt::stop(scope, key, value))
@@ -372,6 +475,12 @@ impl Driver {
         match call {
             Call::Start => scope.cancel_start(),
             Call::Stop => scope.cancel_force(),
+            Call::Drain | Call::Resume => {
+                let flight = slot.call_in_flight(call, key);
+                if let Some(token) = flight.and_then(|it| it.token.as_ref()) {
+                    token.cancel();
+                }
+            }
             // Dispose has no token.
             Call::Dispose => {}
         }
@@ -409,8 +518,12 @@ impl Driver {
 
     /// The value of a component that is no factory.
     fn shared_value(&self, key: AttemptKey) -> Option<Arc<dyn ErasedLifecycle>> {
-        let component = &self.values[key.component.index()];
+        let component = self.values[key.component.index()].as_ref()?;
         (!component.is_factory()).then(|| component.instantiate())
+    }
+
+    fn value_of(&self, scope: &AttemptScope, key: AttemptKey) -> Option<Arc<dyn ErasedLifecycle>> {
+        self.shared_value(key).or_else(|| scope.value())
     }
 
     fn ask(&mut self, request: Request) {
@@ -432,8 +545,129 @@ impl Driver {
             Request::Snapshot { reply } => {
                 let _ = reply.send(self.engine.snapshot(self.now));
             }
+            Request::Operate { order, reply } => self.ask_operation(id, order, reply),
+            Request::Remove {
+                component,
+                cascade,
+                intent,
+                reply,
+            } => self.ask_removal(id, &component, cascade, intent, reply),
+            Request::Add {
+                registration,
+                reply,
+            } => self.ask_addition(id, *registration, reply),
+            Request::Node {
+                command,
+                intent,
+                reply,
+            } => {
+                self.replies.insert(id, Reply::Node(reply));
+                self.handle(Input::NodeRequested {
+                    request: id,
+                    command,
+                    intent,
+                });
+            }
+            Request::Gate {
+                name,
+                change,
+                reply,
+            } => self.ask_gate(name, change, reply),
         }
         self.settle();
+    }
+
+    fn ask_operation(&mut self, id: RequestId, order: Order, reply: OperationReply) {
+        let Some(component) = self.engine.plan().find(&order.component) else {
+            let _ = reply.send(Err(Arc::new(OperationError::NotFound)));
+            return;
+        };
+        self.replies.insert(id, Reply::Operation(reply));
+        self.handle(Input::OperationRequested {
+            request: id,
+            component,
+            operation: order.operation,
+            forced: order.forced,
+            intent: order.intent,
+        });
+    }
+
+    fn ask_removal(
+        &mut self,
+        id: RequestId,
+        component: &str,
+        cascade: Cascade,
+        intent: Intent,
+        reply: OperationReply,
+    ) {
+        let Some(component) = self.engine.plan().find(component) else {
+            let _ = reply.send(Err(Arc::new(OperationError::NotFound)));
+            return;
+        };
+        self.replies.insert(id, Reply::Operation(reply));
+        self.handle(Input::RemoveRequested {
+            request: id,
+            component,
+            cascade,
+            intent,
+        });
+    }
+
+    /// The value is in its place before the engine asks for it, and out of it again when the engine does not take it.
+    fn ask_addition(
+        &mut self,
+        id: RequestId,
+        registration: Registration,
+        reply: oneshot::Sender<Addition>,
+    ) {
+        let mut values = self.values.iter().flatten();
+        let known = values.any(|it| it.is_same(&registration.component));
+        let extended = if known {
+            Err(instance_is_known(&registration))
+        } else {
+            self.engine.plan().extended(registration)
+        };
+        let extended = match extended {
+            Ok(extended) => extended,
+            Err(error) => {
+                let _ = reply.send(Addition::Faulty(error));
+                return;
+            }
+        };
+        let index = extended.id.index();
+        if index >= self.values.len() {
+            self.values.resize_with(index + 1, || None);
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        self.values[index] = Some(extended.component);
+        self.replies.insert(id, Reply::Add(reply));
+        self.handle(Input::Added {
+            request: id,
+            plan: extended.plan,
+            component: extended.id,
+        });
+        if !self.engine.plan().contains(extended.id) {
+            let refused = self.values[index].take();
+            drop_in_tasks(&self.executor.runtime, refused);
+        }
+    }
+
+    fn ask_gate(
+        &mut self,
+        name: String,
+        change: GateChange,
+        reply: oneshot::Sender<Result<(), UnknownGate>>,
+    ) {
+        let Some(gate) = self.engine.plan().find_gate(&name) else {
+            let _ = reply.send(Err(UnknownGate { name }));
+            return;
+        };
+        self.handle(match change {
+            GateChange::Open { until } => Input::GateOpened { gate, until },
+            GateChange::Close => Input::GateClosed { gate },
+        });
+        self.settle();
+        let _ = reply.send(Ok(()));
     }
 
     fn ask_start(&mut self, id: RequestId, token: Option<CancellationToken>, reply: StartReply) {
@@ -478,7 +712,29 @@ impl Driver {
                 self.status.counts[*from as usize] -= 1;
                 self.status.counts[*to as usize] += 1;
             }
-            EventKind::Abandoned { .. }
+            EventKind::Node { cordoned, to, .. } => {
+                self.status.cordoned = *cordoned;
+                self.status.drain = *to;
+            }
+            EventKind::Added { .. } => {
+                self.status.counts[ComponentState::Created as usize] += 1;
+            }
+            // What is removed was stopped first.
+            EventKind::Removed { .. } => {
+                self.status.counts[ComponentState::Stopped as usize] -= 1;
+            }
+            EventKind::Awaiting { .. }
+            | EventKind::Lost { .. }
+            | EventKind::RestartRefused { .. }
+            | EventKind::DependencyLost { .. }
+            | EventKind::DependencyBack { .. }
+            | EventKind::HealthChanged { .. }
+            | EventKind::CheckFailed { .. }
+            | EventKind::Participant { .. }
+            | EventKind::Operation { .. }
+            | EventKind::Gate { .. }
+            | EventKind::GateBroken { .. }
+            | EventKind::Abandoned { .. }
             | EventKind::AttemptFailed { .. }
             | EventKind::RetryScheduled { .. }
             | EventKind::Cancelled { .. }
@@ -559,13 +815,28 @@ impl Driver {
                     drop(reply.send(result));
                 }
                 (Some(Reply::Stop(reply)), Response::Stop(report)) => drop(reply.send(report)),
+                (Some(Reply::Operation(reply)), Response::Operation(result)) => {
+                    drop(reply.send(result));
+                }
+                (Some(Reply::Add(reply)), Response::Operation(result)) => {
+                    drop(reply.send(Addition::Seen(result)));
+                }
+                (Some(Reply::Node(reply)), Response::Node(result)) => drop(reply.send(result)),
                 (None, _) => {}
-                (Some(Reply::Start(..)), Response::Stop(_))
-                | (Some(Reply::Stop(_)), Response::Start(_)) => {
+                (Some(_), _) => {
                     debug_assert!(false, "the engine answers what it was asked");
                 }
             }
         }
+    }
+}
+
+/// The same value cannot be two components.
+fn instance_is_known(registration: &Registration) -> BuildError {
+    BuildError {
+        faults: vec![GraphFault::InstanceTaken {
+            name: registration.name.clone(),
+        }],
     }
 }
 
@@ -596,7 +867,7 @@ impl Drop for Driver {
         // Values are the user's, and so is their `Drop`.
         let runtime = &self.executor.runtime;
         drop_in_tasks(runtime, self.slots.drain(..).filter_map(|it| it.scope));
-        drop_in_tasks(runtime, self.values.drain(..));
+        drop_in_tasks(runtime, self.values.drain(..).flatten());
     }
 }
 

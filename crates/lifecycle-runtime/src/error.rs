@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use lifecycle_core::BuildError;
 use lifecycle_core::engine;
 use lifecycle_core::engine::StopReport;
+
+use crate::request::UnknownGate;
 
 /// The loop behind a handle is gone: the orchestrator, its builder or its runtime was dropped.
 ///
@@ -57,6 +60,57 @@ pub enum WaitReadyError {
     #[error("the orchestrator stopped before it was ready: {}", .0.reason.as_str())]
     Stopped(Arc<StopReport>),
     /// Nobody is there to become ready.
+    #[error(transparent)]
+    DriverGone(#[from] DriverGone),
+}
+
+/// An operation on one component that was refused or did not come about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// The engine refused it, or the component failed; the inner error says which.
+    #[error(transparent)]
+    Refused(Arc<engine::OperationError>),
+    /// Nobody carries it out.
+    #[error(transparent)]
+    DriverGone(#[from] DriverGone),
+}
+
+/// A component that was not added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// It makes no sense beside what is there; nothing has changed.
+    #[error(transparent)]
+    Faulty(BuildError),
+    /// The engine refused it, or it failed to start and was removed again.
+    #[error(transparent)]
+    Refused(Arc<engine::OperationError>),
+    /// Nobody carries it out.
+    #[error(transparent)]
+    DriverGone(#[from] DriverGone),
+}
+
+/// A command to the node that was refused or did not come about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The engine refused it, or a participant failed; the inner error says which.
+    #[error(transparent)]
+    Refused(Arc<engine::NodeError>),
+    /// Nobody carries it out.
+    #[error(transparent)]
+    DriverGone(#[from] DriverGone),
+}
+
+/// A gate that was not opened or closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// There is no such gate.
+    #[error(transparent)]
+    Unknown(#[from] UnknownGate),
+    /// Nobody carries it out.
     #[error(transparent)]
     DriverGone(#[from] DriverGone),
 }

@@ -1,8 +1,8 @@
 //! [`Executor`]: what the tasks of one orchestrator share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use lifecycle_core::Plan;
+use lifecycle_core::ComponentName;
 use lifecycle_core::engine::{AttemptKey, Input};
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -13,7 +13,6 @@ use crate::clock::Clock;
 /// Where calls and tasks run, and how they answer.
 #[derive(Debug)]
 pub(crate) struct Executor {
-    pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Clock,
     /// Where user code runs; the driver may be elsewhere.
     pub(crate) runtime: runtime::Handle,
@@ -26,13 +25,11 @@ pub(crate) struct Executor {
 
 impl Executor {
     pub(crate) fn new(
-        plan: Arc<Plan>,
         clock: Clock,
         runtime: runtime::Handle,
         completions: mpsc::UnboundedSender<Input>,
     ) -> Self {
         Self {
-            plan,
             clock,
             runtime,
             completions,
@@ -51,7 +48,12 @@ impl Executor {
     }
 
     /// A span of one call, or a disabled one when nobody listens.
-    pub(crate) fn call_span(&self, phase: &'static str, key: AttemptKey) -> Span {
+    pub(crate) fn call_span(
+        &self,
+        phase: &'static str,
+        name: &ComponentName,
+        key: AttemptKey,
+    ) -> Span {
         // Asked first: without a listener the lock of the run's span is not taken.
         if !tracing::enabled!(target: "lifecycle", tracing::Level::INFO) {
             return Span::none();
@@ -60,7 +62,7 @@ impl Executor {
             target: "lifecycle",
             parent: &*self.run_span(),
             "attempt",
-            component = self.plan.name(key.component).as_str(),
+            component = name.as_str(),
             generation = key.generation,
             attempt = key.attempt,
             phase,
@@ -68,7 +70,7 @@ impl Executor {
     }
 
     /// A span of one task of a scope, or a disabled one when nobody listens.
-    pub(crate) fn task_span(&self, task: &str, key: AttemptKey) -> Span {
+    pub(crate) fn task_span(&self, task: &str, name: &ComponentName, key: AttemptKey) -> Span {
         if !tracing::enabled!(target: "lifecycle", tracing::Level::INFO) {
             return Span::none();
         }
@@ -76,7 +78,7 @@ impl Executor {
             target: "lifecycle",
             parent: &*self.run_span(),
             "task",
-            component = self.plan.name(key.component).as_str(),
+            component = name.as_str(),
             generation = key.generation,
             task,
         )

@@ -1,17 +1,23 @@
 //! [`Handle`]: asks an orchestrator from outside.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lifecycle_core::Plan;
-use lifecycle_core::engine::{Snapshot, StartReport, StopMode, StopReport};
+use lifecycle_core::engine::{
+    Cascade, Intent, NodeCommand, NodeReport, Operation, OperationReport, Snapshot, StartReport,
+    StopMode, StopReport,
+};
+use lifecycle_core::{Plan, Registration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::error::{DriverGone, StartError, StopError, WaitReadyError};
+use crate::error::{
+    AddError, DriverGone, GateError, NodeError, OperationError, StartError, StopError,
+    WaitReadyError,
+};
 use crate::events::{Events, Subscription};
-use crate::request::Request;
+use crate::request::{Addition, GateChange, Order, Request};
 use crate::status::{Status, StatusWatch};
 
 /// Starts, stops and watches an orchestrator. Cheap to clone; works from any runtime and any thread.
@@ -33,7 +39,8 @@ pub struct Handle {
 pub(crate) struct Link {
     pub(crate) clock: Clock,
     pub(crate) events: Events,
-    pub(crate) plan: OnceLock<Arc<Plan>>,
+    /// Changed when the plan is, and read by who asks: never on a hot path.
+    plan: Mutex<Option<Arc<Plan>>>,
 }
 
 impl Handle {
@@ -92,7 +99,8 @@ impl Handle {
     }
 
     /// Stops every component, dependents before what they depend on: the graceful shutdown, within the configured
-    /// shutdown timeout (45 s unless set).
+    /// shutdown timeout (45 s unless set). Readiness goes down first; then it waits for the settle time, drains, and stops
+    /// (semantics 11).
     ///
     /// Returns when each is down or the deadline has passed; a second caller joins the first and receives the same
     /// report (semantics 16). A stop of what never started succeeds and calls nothing.
@@ -233,16 +241,323 @@ impl Handle {
         status.last_stop.ok_or(DriverGone)
     }
 
+    /// Stops `component`, with what its edges take down with it, and starts it again; what fell with it returns with it.
+    ///
+    /// Returns once it runs again. An operator's restart is never charged to its budget (semantics 24).
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] when there is no such component, the orchestrator does not run, a dependency is down for good,
+    /// or it failed to come up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the restart goes on.
+    pub async fn restart(
+        &self,
+        component: impl Into<String>,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        self.operate(Order::new(Operation::Restart, component))
+            .await
+    }
+
+    /// Stops `component`, with what its edges take down with it. It stays down until it is started or a new run begins;
+    /// what fell with it returns with it.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] as for [`restart`](Self::restart), and when something essential would go down: see
+    /// [`Order::forced`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the stop goes on.
+    pub async fn stop_component(
+        &self,
+        component: impl Into<String>,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        self.operate(Order::new(Operation::Stop, component)).await
+    }
+
+    /// Starts `component`, which was stopped or has failed for good, with a fresh budget.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] as for [`restart`](Self::restart).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the start goes on.
+    pub async fn start_component(
+        &self,
+        component: impl Into<String>,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        self.operate(Order::new(Operation::Start, component)).await
+    }
+
+    /// Does with one component what `order` says.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] as for [`restart`](Self::restart) and [`stop_component`](Self::stop_component).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the operation goes on.
+    pub async fn operate(&self, order: Order) -> Result<Arc<OperationReport>, OperationError> {
+        let done = self.ask(|reply| Request::Operate { order, reply }).await?;
+        done.map_err(OperationError::Refused)
+    }
+
+    /// Adds a component. It may depend on what is there; nothing there can depend on it. If the orchestrator runs it is
+    /// started at once, and the future completes once it runs, or waits for a gate.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError`] when it makes no sense beside what is there, while the orchestrator stops, or when it fails to start:
+    /// then it is removed again, and nothing else is touched.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the component is added.
+    pub async fn add(&self, registration: Registration) -> Result<Arc<OperationReport>, AddError> {
+        let registration = Box::new(registration);
+        let added = self
+            .ask(|reply| Request::Add {
+                registration,
+                reply,
+            })
+            .await?;
+        match added {
+            Addition::Faulty(error) => Err(AddError::Faulty(error)),
+            Addition::Seen(result) => result.map_err(AddError::Refused),
+        }
+    }
+
+    /// Stops `component` and takes it out of the orchestrator.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] when there is no such component, others need it, or the orchestrator stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the removal goes on.
+    pub async fn remove(
+        &self,
+        component: impl Into<String>,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        self.take_out(component.into(), Cascade::Refuse).await
+    }
+
+    /// As [`remove`](Self::remove), with everything that needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove`](Self::remove), but for dependents.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the removal goes on.
+    pub async fn remove_with_dependents(
+        &self,
+        component: impl Into<String>,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        self.take_out(component.into(), Cascade::Dependents).await
+    }
+
+    async fn take_out(
+        &self,
+        component: String,
+        cascade: Cascade,
+    ) -> Result<Arc<OperationReport>, OperationError> {
+        let intent = Intent::default();
+        let removed = self
+            .ask(|reply| Request::Remove {
+                component,
+                cascade,
+                intent,
+                reply,
+            })
+            .await?;
+        removed.map_err(OperationError::Refused)
+    }
+
+    /// Makes the node unready, so that nobody chooses it any more; what comes all the same is served (semantics 27).
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] when nobody drives.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn cordon(&self) -> Result<Arc<NodeReport>, NodeError> {
+        self.command(NodeCommand::Cordon, Intent::default()).await
+    }
+
+    /// Takes [`cordon`](Self::cordon) back.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] while the node drains or is drained: cancel or resume it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn uncordon(&self) -> Result<Arc<NodeReport>, NodeError> {
+        self.command(NodeCommand::Uncordon, Intent::default()).await
+    }
+
+    /// Cordons the node, and has every participant refuse new work and finish what it has, dependents first. Completes
+    /// when nothing is in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] when the orchestrator does not run, a drain is under way, it is cancelled or overtaken by a stop, or a
+    /// participant fails: the node is `failed` then, and can be drained again, resumed or forced.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the drain goes on.
+    pub async fn drain(&self) -> Result<Arc<NodeReport>, NodeError> {
+        let command = NodeCommand::Drain { deadline: None };
+        self.command(command, Intent::default()).await
+    }
+
+    /// As [`drain`](Self::drain), and waits for no participant beyond `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`drain`](Self::drain).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the drain goes on.
+    pub async fn drain_by(&self, deadline: Instant) -> Result<Arc<NodeReport>, NodeError> {
+        let deadline = Some(self.link.clock.time(deadline));
+        self.command(NodeCommand::Drain { deadline }, Intent::default())
+            .await
+    }
+
+    /// Has participants take in work again after a drain, and takes the cordon back.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] while the node drains (cancel it), and when a participant fails to resume.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the participants are resumed.
+    pub async fn resume(&self) -> Result<Arc<NodeReport>, NodeError> {
+        self.command(NodeCommand::Resume, Intent::default()).await
+    }
+
+    /// Gives the drain under way up, and resumes what was drained already.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] when none is under way.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the drain is cancelled.
+    pub async fn cancel(&self) -> Result<Arc<NodeReport>, NodeError> {
+        self.command(NodeCommand::Cancel, Intent::default()).await
+    }
+
+    /// Ends the drain under way within the force timeout (1 s unless set): participants give up what is in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] when there is nothing to force, and when a participant fails all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer; the drain is forced.
+    pub async fn force_drain(&self) -> Result<Arc<NodeReport>, NodeError> {
+        self.command(NodeCommand::Force, Intent::default()).await
+    }
+
+    /// Does with the node what `command` says, for `intent`.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] as for the method that is named as the command.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn command(
+        &self,
+        command: NodeCommand,
+        intent: Intent,
+    ) -> Result<Arc<NodeReport>, NodeError> {
+        let done = self
+            .ask(|reply| Request::Node {
+                command,
+                intent,
+                reply,
+            })
+            .await?;
+        done.map_err(NodeError::Refused)
+    }
+
+    /// Opens the gate called `gate`, or with `until` moves the moment by which everything behind it must be down
+    /// (semantics 26). Returns once that holds; what is behind the gate starts afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`GateError`] when no component has such a gate.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn open_gate(
+        &self,
+        gate: impl Into<String>,
+        until: Option<Instant>,
+    ) -> Result<(), GateError> {
+        let until = until.map(|it| self.link.clock.time(it));
+        self.change_gate(gate.into(), GateChange::Open { until })
+            .await
+    }
+
+    /// Closes the gate called `gate`: everything behind it goes down now, and at the latest when the gate was open until.
+    /// Returns once that has begun.
+    ///
+    /// # Errors
+    ///
+    /// [`GateError`] when no component has such a gate.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn close_gate(&self, gate: impl Into<String>) -> Result<(), GateError> {
+        self.change_gate(gate.into(), GateChange::Close).await
+    }
+
+    async fn change_gate(&self, name: String, change: GateChange) -> Result<(), GateError> {
+        let changed = self
+            .ask(|reply| Request::Gate {
+                name,
+                change,
+                reply,
+            })
+            .await?;
+        Ok(changed?)
+    }
+
     /// The clock of the orchestrator's events, snapshots and deadlines.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.link.clock
     }
 
-    /// The plan; `None` until the orchestrator is built.
+    /// The plan as it is now; `None` until the orchestrator is built. Adding and removing components makes another.
     #[must_use]
-    pub fn plan(&self) -> Option<&Arc<Plan>> {
-        self.link.plan.get()
+    pub fn plan(&self) -> Option<Arc<Plan>> {
+        self.link.plan()
     }
 
     async fn ask<T>(
@@ -253,5 +568,25 @@ impl Handle {
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| DriverGone)?;
         answer.await.map_err(|_| DriverGone)
+    }
+}
+
+impl Link {
+    pub(crate) fn new(clock: Clock, events: Events) -> Self {
+        Self {
+            clock,
+            events,
+            plan: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.clone()
+    }
+
+    pub(crate) fn set_plan(&self, plan: &Arc<Plan>) {
+        let mut place = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Arc::clone(plan));
     }
 }

@@ -1,6 +1,7 @@
 //! [`Host`]: what a service's `main` calls. It owns runtimes, signals, log output and exit code.
 
 mod exit;
+mod halt;
 mod log;
 mod notify;
 mod run;
@@ -55,8 +56,9 @@ impl Host {
     /// Builds, starts, and waits until everything has stopped; what it returns is the process's exit code
     /// ([`ExitStatus`]).
     ///
-    /// - SIGTERM and SIGINT stop gracefully; a second one stops by force; a third ends the process at once, with 128 and
+    /// - SIGTERM and SIGINT stop gracefully, that is, settle and drain first; a second one stops by force; a third ends the process at once, with 128 and
     ///   its number as the code. A signal that comes before the start prevents it.
+    /// - When something behind a gate is still at work at the gate's close deadline, the process ends at once, with 71.
     /// - Faults of the build and failures of start and stop are written to standard error in full.
     /// - Log output is installed unless there is some, and panics are logged.
     /// - The service manager is told what happens, where `NOTIFY_SOCKET` is set.

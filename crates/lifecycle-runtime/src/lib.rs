@@ -41,9 +41,13 @@ mod user_future;
 
 pub use builder::OrchestratorBuilder;
 pub use clock::Clock;
-pub use error::{DriverGone, StartError, StopError, WaitReadyError};
+pub use error::{
+    AddError, DriverGone, GateError, NodeError, OperationError, StartError, StopError,
+    WaitReadyError,
+};
 pub use events::{Notice, Subscription};
 pub use handle::Handle;
 pub use host::{ExitStatus, Host, HostConfig, LogConfig, LogFormat};
 pub use orchestrator::Orchestrator;
+pub use request::{Order, UnknownGate};
 pub use status::{Abandoned, Status, StatusWatch};

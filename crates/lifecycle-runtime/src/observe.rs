@@ -4,11 +4,12 @@
 //! but them. Nothing here is labelled by component: such series are rendered from the snapshot.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    AttemptKey, Call, ComponentState, Event, EventKind, Limit, OrchestratorState, Reason,
+    AttemptKey, AwaitedStop, Call, ComponentState, DrainState, Event, EventKind, Health, Intent,
+    Limit, Operation, OrchestratorState, Reason, Verdict,
 };
 use lifecycle_core::{ComponentId, Failure, FailureKind, Nanos, Plan};
 use metrics::{Counter, Gauge, Histogram};
@@ -34,6 +35,16 @@ impl Observer {
             meters: Meters::new(),
             rolling_back: false,
         }
+    }
+
+    /// Whether names are looked up in `plan`.
+    pub(crate) fn knows(&self, plan: &Arc<Plan>) -> bool {
+        Arc::ptr_eq(&self.plan, plan)
+    }
+
+    /// Looks names up in `plan` from now on. Those of removed components stay in it until their place is used again.
+    pub(crate) fn follow(&mut self, plan: &Arc<Plan>) {
+        self.plan = Arc::clone(plan);
     }
 
     /// The span of one run, parent of the spans of its attempts.
@@ -63,11 +74,13 @@ impl Observer {
     }
 
     fn log(&self, event: &Event, level: Level, left: &[Cow<'static, str>]) {
+        let detail = self.detail(&event.kind);
         let line = Line {
             run: event.run,
             cause: event.cause.map(|id| self.name(id)),
             reason: event.reason,
-            subject: event.subject().map(|key| (self.name(key.component), key)),
+            subject: self.subject(event),
+            detail: detail.as_deref(),
             ..self.line(&event.kind)
         };
         if matches!(event.kind, EventKind::Abandoned { .. }) {
@@ -75,6 +88,50 @@ impl Observer {
             return;
         }
         line.write(level);
+    }
+
+    /// The component that a line is about, and which generation and attempt of it, where there is one.
+    fn subject<'a>(&'a self, event: &'a Event) -> Option<(&'a str, Option<AttemptKey>)> {
+        match &event.kind {
+            EventKind::Added { name, .. } | EventKind::Removed { name, .. } => {
+                Some((name.as_str(), None))
+            }
+            EventKind::Operation { component, .. } => Some((self.name(*component), None)),
+            _ => {
+                let key = event.subject()?;
+                Some((self.name(key.component), Some(key)))
+            }
+        }
+    }
+
+    /// What only some events have to say.
+    fn detail(&self, kind: &EventKind) -> Option<String> {
+        match kind {
+            EventKind::Awaiting { awaited, left } => Some(awaited_text(awaited, *left)),
+            EventKind::Lost { verdict, .. } => Some(verdict_text(*verdict)),
+            EventKind::RestartRefused { budget, .. } => {
+                Some(format!("its budget of {budget} restarts is exhausted"))
+            }
+            EventKind::DependencyLost { dependency, .. } => {
+                Some(format!("goes on without {}", self.name(*dependency)))
+            }
+            EventKind::DependencyBack { dependency, .. } => {
+                Some(format!("{} is back", self.name(*dependency)))
+            }
+            EventKind::HealthChanged { to, detail, .. } => Some(match detail {
+                Some(detail) => format!("{}: {detail}", to.as_str()),
+                None => to.as_str().to_owned(),
+            }),
+            EventKind::CheckFailed { misses, .. } => Some(format!("{misses} in a row")),
+            EventKind::Node { intent, .. } | EventKind::Operation { intent, .. } => {
+                intent_text(intent)
+            }
+            EventKind::Gate { gate, .. } => {
+                let plan = &self.plan;
+                Some(plan.gate_name(*gate).to_string())
+            }
+            _ => None,
+        }
     }
 
     fn name(&self, id: ComponentId) -> &str {
@@ -121,6 +178,34 @@ impl Observer {
                 .with_limit(Some(*limit)),
             EventKind::Abandoned { .. } => Line::new("component.abandoned"),
             EventKind::Held { .. } => Line::new("component.held"),
+            EventKind::Awaiting { left, .. } => {
+                Line::new("orchestrator.awaiting").with_duration(*left)
+            }
+            EventKind::Lost { failure, .. } => Line::new(match failure {
+                Some(_) => "component.lost",
+                None => "component.completed",
+            })
+            .with_failure(failure.as_ref()),
+            EventKind::RestartRefused { .. } => Line::new("component.restart_refused"),
+            EventKind::DependencyLost { .. } => Line::new("component.dependency_lost"),
+            EventKind::DependencyBack { .. } => Line::new("component.dependency_back"),
+            EventKind::HealthChanged { .. } => Line::new("component.health_changed"),
+            EventKind::CheckFailed { failure, .. } => {
+                Line::new("component.check_failed").with_failure(Some(failure))
+            }
+            EventKind::Node {
+                cordoned, from, to, ..
+            } => Line::new(node_event(*cordoned, *from, *to)),
+            EventKind::Participant {
+                from, to, failure, ..
+            } => Line::new(participant_event(*from, *to)).with_failure(failure.as_ref()),
+            EventKind::Operation { operation, .. } => Line::new(operation_event(*operation)),
+            EventKind::Gate { open, .. } => {
+                Line::new(if *open { "gate.opened" } else { "gate.closed" })
+            }
+            EventKind::GateBroken { .. } => Line::new("component.gate_broken"),
+            EventKind::Added { .. } => Line::new("component.added"),
+            EventKind::Removed { .. } => Line::new("component.removed"),
             EventKind::Disposed { failure, .. } => Line::new(match failure {
                 None => "component.disposed",
                 Some(_) => "component.dispose_failed",
@@ -139,7 +224,87 @@ impl Observer {
             (Call::Stop, _) => "component.stop_failed",
             (Call::Dispose, FailureKind::Timeout) => "component.dispose_timed_out",
             (Call::Dispose, _) => "component.dispose_failed",
+            (Call::Drain, _) => "component.drain_failed",
+            (Call::Resume, _) => "component.resume_failed",
         }
+    }
+}
+
+/// At most so many are named in a line; the rest is counted.
+const NAMED: usize = 8;
+
+/// What a stop waits for, and how long it still will.
+fn awaited_text(awaited: &[AwaitedStop], left: Nanos) -> String {
+    let mut text = String::new();
+    for it in awaited.iter().take(NAMED) {
+        let what = it.call.map_or("tasks", Call::as_str);
+        let joint = if text.is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{joint}{} ({what} for {} ms",
+            it.component,
+            it.since.as_millis()
+        );
+        if let Some(progress) = &it.progress {
+            let _ = write!(text, ", {progress}");
+        }
+        text.push(')');
+    }
+    if awaited.len() > NAMED {
+        let _ = write!(text, " and {} more", awaited.len() - NAMED);
+    }
+    let _ = write!(text, "; {} ms left", left.as_millis());
+    text
+}
+
+fn verdict_text(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Restart { delay, restarts } => format!(
+            "started again {} ms after the loss; restart {restarts} within the window",
+            delay.as_millis()
+        ),
+        Verdict::Follow => "started again when its dependency runs".to_owned(),
+        Verdict::Final => "not started again".to_owned(),
+    }
+}
+
+fn intent_text(intent: &Intent) -> Option<String> {
+    match (&intent.by, &intent.reason) {
+        (Some(by), Some(reason)) => Some(format!("by {by}: {reason}")),
+        (Some(by), None) => Some(format!("by {by}")),
+        (None, Some(reason)) => Some(reason.to_string()),
+        (None, None) => None,
+    }
+}
+
+fn node_event(cordoned: bool, from: DrainState, to: DrainState) -> &'static str {
+    match (from == to, to) {
+        (true, _) if cordoned => "node.cordoned",
+        (true, _) => "node.uncordoned",
+        (false, DrainState::Active) => "node.resumed",
+        (false, DrainState::Draining) => "node.draining",
+        (false, DrainState::Drained) => "node.drained",
+        (false, DrainState::Failed) => "node.drain_failed",
+    }
+}
+
+fn participant_event(from: DrainState, to: DrainState) -> &'static str {
+    match (from, to) {
+        (_, DrainState::Active) => "component.resumed",
+        (_, DrainState::Draining) => "component.draining",
+        (_, DrainState::Drained) => "component.drained",
+        (_, DrainState::Failed) => "component.drain_state_failed",
+    }
+}
+
+fn operation_event(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Start => "component.start_ordered",
+        Operation::Stop => "component.stop_ordered",
+        Operation::Restart => "component.restart_ordered",
+        Operation::Add => "component.add_ordered",
+        Operation::Remove => "component.remove_ordered",
     }
 }
 
@@ -152,10 +317,25 @@ fn level(kind: &EventKind) -> Level {
         EventKind::Transition {
             from, to, failure, ..
         } => warn_if(failure.is_some(), transition_level(*from, *to)),
-        EventKind::AttemptFailed { .. } | EventKind::Aborted { .. } | EventKind::Held { .. } => {
-            Level::WARN
+        EventKind::AttemptFailed { .. }
+        | EventKind::Aborted { .. }
+        | EventKind::Held { .. }
+        | EventKind::RestartRefused { .. }
+        | EventKind::DependencyLost { .. }
+        | EventKind::CheckFailed { .. } => Level::WARN,
+        EventKind::Lost { failure, .. } => warn_if(failure.is_some(), Level::INFO),
+        EventKind::HealthChanged { to, .. } => warn_if(*to != Health::Healthy, Level::INFO),
+        EventKind::Node { to, .. } | EventKind::Participant { to, .. } => {
+            warn_if(*to == DrainState::Failed, Level::INFO)
         }
-        EventKind::RetryScheduled { .. } => Level::INFO,
+        EventKind::RetryScheduled { .. }
+        | EventKind::Awaiting { .. }
+        | EventKind::DependencyBack { .. }
+        | EventKind::Operation { .. }
+        | EventKind::Gate { .. }
+        | EventKind::Added { .. }
+        | EventKind::Removed { .. } => Level::INFO,
+        EventKind::GateBroken { .. } => Level::ERROR,
         EventKind::Cancelled { limit, .. } => warn_if(limit.is_some(), Level::INFO),
         EventKind::Abandoned { .. } => Level::ERROR,
         EventKind::Disposed { failure, .. } => warn_if(failure.is_some(), Level::DEBUG),
@@ -216,7 +396,8 @@ fn component_event(to: ComponentState) -> &'static str {
 struct Line<'a> {
     event: &'static str,
     run: u64,
-    subject: Option<(&'a str, AttemptKey)>,
+    subject: Option<(&'a str, Option<AttemptKey>)>,
+    detail: Option<&'a str>,
     call: Option<Call>,
     reason: Reason,
     cause: Option<&'a str>,
@@ -229,7 +410,7 @@ struct Line<'a> {
 macro_rules! write_line {
     ($macro:ident, $line:expr, $tasks:expr) => {{
         let line = $line;
-        let key = line.subject.map(|(_, key)| key);
+        let key = line.subject.and_then(|(_, key)| key);
         tracing::$macro!(
             target: "lifecycle",
             event = line.event,
@@ -243,6 +424,7 @@ macro_rules! write_line {
             limit = line.limit.map(Limit::as_str),
             duration_ms = line.duration.map(Nanos::as_millis),
             error = line.failure.map(tracing::field::display),
+            detail = line.detail,
             tasks = $tasks,
             "{}",
             Message(line),
@@ -256,6 +438,7 @@ impl<'a> Line<'a> {
             event,
             run: 0,
             subject: None,
+            detail: None,
             call: None,
             reason: Reason::Settled,
             cause: None,
@@ -310,8 +493,12 @@ impl fmt::Display for Message<'_> {
         let (kind, what) = self.0.event.split_once('.').unwrap_or(("", self.0.event));
         let what = Words(what);
         match self.0.subject {
-            Some((name, _)) => write!(f, "{name} {what}"),
-            None => write!(f, "{kind} {what}"),
+            Some((name, _)) => write!(f, "{name} {what}")?,
+            None => write!(f, "{kind} {what}")?,
+        }
+        match self.0.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
         }
     }
 }
@@ -412,7 +599,32 @@ impl Meters {
             EventKind::StopEnded { .. }
             | EventKind::Cancelled { .. }
             | EventKind::Aborted { .. }
-            | EventKind::Held { .. } => {}
+            | EventKind::Held { .. }
+            | EventKind::Awaiting { .. }
+            | EventKind::RestartRefused { .. }
+            | EventKind::DependencyLost { .. }
+            | EventKind::DependencyBack { .. }
+            | EventKind::HealthChanged { .. }
+            | EventKind::CheckFailed { .. }
+            | EventKind::Node { .. }
+            | EventKind::Operation { .. }
+            | EventKind::Gate { .. }
+            | EventKind::GateBroken { .. }
+            | EventKind::Added { .. }
+            | EventKind::Removed { .. } => {}
+            EventKind::Lost { verdict, .. } => {
+                if let Verdict::Restart { delay, .. } = verdict {
+                    self.backoff.record(delay.as_secs_f64());
+                }
+            }
+            EventKind::Participant { from, to, .. } => {
+                let call = match (from, to) {
+                    (_, DrainState::Drained) => Call::Drain,
+                    (_, DrainState::Active) => Call::Resume,
+                    (_, DrainState::Draining | DrainState::Failed) => return,
+                };
+                self.attempt(call, None, None);
+            }
         }
     }
 

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use lifecycle_core::Time;
-use lifecycle_core::engine::{self, Snapshot, StartReport, StopMode, StopReport};
+use lifecycle_core::engine::{
+    self, Cascade, Intent, NodeCommand, NodeError, NodeReport, OperationError, OperationReport,
+    Snapshot, StartReport, StopMode, StopReport,
+};
+use lifecycle_core::{BuildError, Registration, Time};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +16,70 @@ pub(crate) const REQUESTS: usize = 64;
 
 /// Where the result of a start goes.
 pub(crate) type StartReply = oneshot::Sender<Result<Arc<StartReport>, Arc<engine::StartError>>>;
+
+/// Where the result of an operation on one component goes.
+pub(crate) type OperationReply = oneshot::Sender<Result<Arc<OperationReport>, Arc<OperationError>>>;
+
+/// Where the result of a command to the node goes.
+pub(crate) type NodeReply = oneshot::Sender<Result<Arc<NodeReport>, Arc<NodeError>>>;
+
+/// What became of a registration that was to be added.
+#[derive(Debug)]
+pub(crate) enum Addition {
+    /// It makes no sense beside what is there.
+    Faulty(BuildError),
+    /// The engine has seen it.
+    Seen(Result<Arc<OperationReport>, Arc<OperationError>>),
+}
+
+/// What one component shall do, and who wants it.
+///
+/// ```
+/// use lifecycle_core::engine::{Intent, Operation};
+/// use lifecycle_runtime::Order;
+///
+/// let order = Order::new(Operation::Stop, "reports")
+///     .forced()
+///     .with_intent(Intent::because("ticket 4711").by("alice"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The component, by its name or an alias.
+    pub component: String,
+    /// What it shall do: start, stop or restart.
+    pub operation: engine::Operation,
+    /// Whether it shall stop although it, or something that goes down with it, is essential.
+    pub forced: bool,
+    /// Who wants it, and why.
+    pub intent: Intent,
+}
+
+impl Order {
+    /// An order of nobody in particular, not forced.
+    #[must_use]
+    pub fn new(operation: engine::Operation, component: impl Into<String>) -> Self {
+        Self {
+            component: component.into(),
+            operation,
+            forced: false,
+            intent: Intent::default(),
+        }
+    }
+
+    /// Stops also what is essential.
+    #[must_use]
+    pub fn forced(mut self) -> Self {
+        self.forced = true;
+        self
+    }
+
+    /// Says who wants it, and why.
+    #[must_use]
+    pub fn with_intent(mut self, intent: Intent) -> Self {
+        self.intent = intent;
+        self
+    }
+}
 
 /// Something that a handle asks; the sender is where the answer goes.
 #[derive(Debug)]
@@ -29,4 +96,44 @@ pub(crate) enum Request {
     Snapshot {
         reply: oneshot::Sender<Snapshot>,
     },
+    Operate {
+        order: Order,
+        reply: OperationReply,
+    },
+    Remove {
+        component: String,
+        cascade: Cascade,
+        intent: Intent,
+        reply: OperationReply,
+    },
+    Add {
+        registration: Box<Registration>,
+        reply: oneshot::Sender<Addition>,
+    },
+    Node {
+        command: NodeCommand,
+        intent: Intent,
+        reply: NodeReply,
+    },
+    /// Opens a gate, until a moment or for good, or closes it.
+    Gate {
+        name: String,
+        change: GateChange,
+        reply: oneshot::Sender<Result<(), UnknownGate>>,
+    },
+}
+
+/// What shall become of a gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GateChange {
+    Open { until: Option<Time> },
+    Close,
+}
+
+/// No component has a gate of this name; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no component is behind a gate called {name:?}")]
+pub struct UnknownGate {
+    /// The name that nobody has.
+    pub name: String,
 }

@@ -19,13 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lifecycle_core::engine::{AttemptKey, CallOutcome, Input};
+use lifecycle_core::engine::{AttemptKey, Call, CallOutcome, Input};
 use lifecycle_core::{
-    ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope, ScopeTask,
-    TaskRole, Time,
+    CheckContext, ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope,
+    ScopeTask, TaskRole, Time,
 };
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::executor::Executor;
 use crate::user_future::{UserFuture, Work, drop_quietly};
@@ -35,6 +36,7 @@ pub(crate) struct AttemptScope {
     /// Itself, for the tasks that it spawns through a plain reference.
     this: Weak<Self>,
     executor: Arc<Executor>,
+    name: ComponentName,
     key: AttemptKey,
     /// When the present call is given up on, in nanoseconds since the clock's origin; `u64::MAX` without a call.
     deadline: AtomicU64,
@@ -52,6 +54,27 @@ struct State {
     phase: Phase,
     /// Whether a task that is still on its way in must be dropped too.
     aborted: bool,
+    /// What the component has said and the driver has not heard; made when it first says something.
+    said: Option<Box<Said>>,
+    /// The task of the last health check.
+    check: Option<TaskId>,
+}
+
+/// The last report of each kind. A component may report in a tight loop; the driver is told once until it has listened.
+#[derive(Default)]
+struct Said {
+    progress: Option<Arc<str>>,
+    in_flight: Option<u64>,
+    degraded: Option<Option<Arc<str>>>,
+    told: bool,
+}
+
+/// What the end of a task is told as.
+#[derive(Clone, Copy)]
+enum Ending {
+    Task(TaskRole),
+    /// A health check, by its number.
+    Check(u32),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,10 +97,11 @@ pub(crate) enum Emptiness {
 }
 
 impl AttemptScope {
-    pub(crate) fn new(executor: Arc<Executor>, key: AttemptKey) -> Arc<Self> {
+    pub(crate) fn new(executor: Arc<Executor>, name: ComponentName, key: AttemptKey) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             executor,
+            name,
             key,
             deadline: AtomicU64::new(u64::MAX),
             state: Mutex::default(),
@@ -86,6 +110,68 @@ impl AttemptScope {
 
     pub(crate) fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    /// A span of one call of this generation.
+    pub(crate) fn call_span(&self, call: Call, key: AttemptKey) -> Span {
+        self.executor.call_span(call.as_str(), &self.name, key)
+    }
+
+    /// Takes what the component has said since this was last asked.
+    pub(crate) fn take_reports(&self) -> impl Iterator<Item = Report> + use<> {
+        let said = self.state().said.as_deref_mut().map(std::mem::take);
+        let said = said.unwrap_or_default();
+        let progress = said.progress.map(Report::Progress);
+        let in_flight = said.in_flight.map(Report::InFlight);
+        let degraded = said.degraded.map(Report::Degraded);
+        progress.into_iter().chain(in_flight).chain(degraded)
+    }
+
+    /// Asks `value` for its health, in a task that counts as any other.
+    pub(crate) fn check(self: &Arc<Self>, check: u32, value: Arc<dyn ErasedLifecycle>) {
+        let cx = CheckContext::new(Arc::clone(self) as _);
+        let admitted = self.admit("check".into());
+        let Some(id) = admitted else {
+            return self.tell_check(check, Err(Arc::new(Failure::lost())));
+        };
+        self.state().check = Some(id);
+        self.run(id, Ending::Check(check), "check", Work::Check(value, cx));
+    }
+
+    /// Drops the health check that was begun last.
+    pub(crate) fn abort_check(&self) {
+        let mut state = self.state();
+        let check = state.check.take();
+        let handle = check.and_then(|id| state.tasks.abort_handle(id));
+        drop(state);
+        if let Some(handle) = handle {
+            handle.abort();
+        }
+    }
+
+    fn tell_check(&self, check: u32, outcome: CallOutcome) {
+        self.executor.tell(Input::Checked {
+            key: self.key,
+            check,
+            outcome,
+        });
+    }
+
+    /// Runs `work` as the task `id`.
+    fn run(self: &Arc<Self>, id: TaskId, ending: Ending, name: &str, work: Work) {
+        let span = self.executor.task_span(name, &self.name, self.key);
+        let supervised = Supervised {
+            future: UserFuture::new(work, span),
+            guard: TaskGuard {
+                scope: Arc::clone(self),
+                id,
+                ending,
+                outcome: None,
+            },
+        };
+        // Without the lock: on a runtime that shuts down, the task ends here and now.
+        let spawned = self.executor.runtime.spawn(supervised);
+        self.hold(id, spawned.abort_handle());
     }
 
     /// Sets when the present call will be given up on.
@@ -162,13 +248,10 @@ impl AttemptScope {
         state.tasks.names()
     }
 
-    /// Counts a task in; gives it back when it comes too late.
-    fn admit(&self, task: ScopeTask) -> Result<(TaskId, ScopeTask), ScopeTask> {
+    /// Counts a task in, unless it comes too late.
+    fn admit(&self, name: Cow<'static, str>) -> Option<TaskId> {
         let mut state = self.state();
-        if state.phase != Phase::Open {
-            return Err(task);
-        }
-        Ok((state.tasks.insert(task.name.clone()), task))
+        (state.phase == Phase::Open).then(|| state.tasks.insert(name))
     }
 
     /// Notes how to abort the task `id`, and does so if it was asked for in the meantime.
@@ -184,7 +267,7 @@ impl AttemptScope {
     }
 
     /// Takes in the end of the task `id`, whose future is gone. Keeps invariant 1.
-    fn task_ended(&self, id: TaskId, role: TaskRole, outcome: CallOutcome) {
+    fn task_ended(&self, id: TaskId, ending: Ending, outcome: CallOutcome) {
         let mut state = self.state();
         // Kept beyond the lock: the last handle of a task frees it.
         let removed = state.tasks.remove(id);
@@ -193,11 +276,14 @@ impl AttemptScope {
         drop(state);
 
         let key = self.key;
-        if !unasked {
+        match ending {
+            Ending::Check(check) => self.tell_check(check, outcome),
             // The engine does not want to know any more, so nobody else would tell.
-            self.log_late(removed.as_ref(), &outcome);
-        } else if outcome.is_err() || role == TaskRole::Service {
-            self.executor.tell(Input::TaskEnded { key, outcome });
+            Ending::Task(_) if !unasked => self.log_late(removed.as_ref(), &outcome),
+            Ending::Task(role) if outcome.is_err() || role == TaskRole::Service => {
+                self.executor.tell(Input::TaskEnded { key, outcome });
+            }
+            Ending::Task(_) => {}
         }
         if emptiness == Emptiness::Empty {
             self.executor.tell(Input::ScopeClosed { key });
@@ -252,7 +338,7 @@ impl State {
 
 impl Scope for AttemptScope {
     fn component(&self) -> &ComponentName {
-        self.executor.plan.name(self.key.component)
+        &self.name
     }
 
     fn key(&self) -> AttemptKey {
@@ -284,34 +370,26 @@ impl Scope for AttemptScope {
         let Some(scope) = self.this.upgrade() else {
             return;
         };
-        let Ok((id, task)) = self.admit(task) else {
-            return;
-        };
-        let span = self.executor.task_span(&task.name, self.key);
-        let supervised = Supervised {
-            future: UserFuture::new(Work::Future(task.future), span),
-            guard: TaskGuard {
-                scope,
-                id,
-                role: task.role,
-                outcome: None,
-            },
-        };
-        // Without the lock: on a runtime that shuts down, the task ends here and now.
-        let spawned = self.executor.runtime.spawn(supervised);
-        self.hold(id, spawned.abort_handle());
+        if let Some(id) = self.admit(task.name.clone()) {
+            let work = Work::Future(task.future);
+            scope.run(id, Ending::Task(task.role), &task.name, work);
+        }
     }
 
     fn report(&self, report: Report) {
-        tracing::debug!(
-            target: "lifecycle",
-            event = "component.reported",
-            component = self.component().as_str(),
-            generation = self.key.generation,
-            report = ?report,
-            "{} reports",
-            self.component(),
-        );
+        let mut state = self.state();
+        let said = state.said.get_or_insert_default();
+        match report.clone() {
+            Report::Progress(label) => said.progress = Some(label),
+            Report::InFlight(count) => said.in_flight = Some(count),
+            Report::Degraded(reason) => said.degraded = Some(reason),
+        }
+        let told = std::mem::replace(&mut said.told, true);
+        drop(state);
+        if !told {
+            let key = self.key;
+            self.executor.tell(Input::Reported { key, report });
+        }
     }
 }
 
@@ -352,7 +430,7 @@ impl Future for Supervised {
 struct TaskGuard {
     scope: Arc<AttemptScope>,
     id: TaskId,
-    role: TaskRole,
+    ending: Ending,
     outcome: Option<CallOutcome>,
 }
 
@@ -360,7 +438,7 @@ impl Drop for TaskGuard {
     fn drop(&mut self) {
         let lost = || Err(Arc::new(Failure::lost()));
         let outcome = self.outcome.take().unwrap_or_else(lost);
-        self.scope.task_ended(self.id, self.role, outcome);
+        self.scope.task_ended(self.id, self.ending, outcome);
     }
 }
 
@@ -486,6 +564,14 @@ impl TaskTable {
         }
     }
 
+    /// How to abort the task `id`, if it is alive.
+    fn abort_handle(&self, id: TaskId) -> Option<AbortHandle> {
+        match self.places.get(id.index as usize)? {
+            Place::Taken(task) if task.serial == id.serial => task.abort.clone(),
+            Place::Taken(_) | Place::Free(_) => None,
+        }
+    }
+
     fn names(&self) -> Vec<Cow<'static, str>> {
         self.iter().map(|it| it.name.clone()).collect()
     }
@@ -532,9 +618,10 @@ mod tests {
             };
             let (sender, told) = mpsc::unbounded_channel();
             let runtime = runtime::Handle::current();
-            let executor = Executor::new(plan, Clock::starting_now(), runtime, sender);
+            let executor = Executor::new(Clock::starting_now(), runtime, sender);
+            let name = plan.name(key.component).clone();
             Self {
-                scope: AttemptScope::new(Arc::new(executor), key),
+                scope: AttemptScope::new(Arc::new(executor), name, key),
                 told,
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lifecycle_core::ComponentName;
-use lifecycle_core::engine::{ComponentState, OrchestratorState, StopReport};
+use lifecycle_core::engine::{ComponentState, DrainState, OrchestratorState, StopReport};
 use tokio::sync::watch;
 
 use crate::error::DriverGone;
@@ -20,8 +20,16 @@ pub struct Status {
     pub sequence: u64,
     /// The state of the orchestrator.
     pub state: OrchestratorState,
-    /// Whether the orchestrator and every essential component run.
+    /// Whether the host is ready: the orchestrator runs, the node is neither cordoned nor drained, and every essential
+    /// component without a closed gate runs and is not unhealthy.
     pub ready: bool,
+    /// Whether the node is cordoned.
+    pub cordoned: bool,
+    /// How far a drain has gone.
+    pub drain: DrainState,
+    /// What was behind a gate and still at work when the gate's close deadline came: the process must end
+    /// ([`Host`](crate::Host) does so; who drives without it must).
+    pub halted: Option<ComponentName>,
     /// Whether a start has ever settled.
     pub started_once: bool,
     /// How many stops have ended, rollbacks counted.

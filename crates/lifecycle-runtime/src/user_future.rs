@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use lifecycle_core::component::panic_message;
 use lifecycle_core::engine::CallOutcome;
 use lifecycle_core::{
-    BoxError, BoxFuture, Component, ErasedLifecycle, Failure, StartContext, StopContext,
+    BoxError, BoxFuture, CheckContext, Component, DrainContext, ErasedLifecycle, Failure,
+    StartContext, StopContext,
 };
 use tokio::runtime;
 use tracing::Span;
@@ -22,6 +23,12 @@ pub(crate) enum Work {
     Start(Component, Arc<AttemptScope>),
     /// A stop.
     Stop(Arc<dyn ErasedLifecycle>, StopContext),
+    /// A drain.
+    Drain(Arc<dyn ErasedLifecycle>, DrainContext),
+    /// A resume.
+    Resume(Arc<dyn ErasedLifecycle>, DrainContext),
+    /// A health check.
+    Check(Arc<dyn ErasedLifecycle>, CheckContext),
     /// A dispose, and for a factory the end of its value.
     Dispose(Arc<dyn ErasedLifecycle>),
     /// Something that is a future already.
@@ -40,6 +47,9 @@ impl Work {
                 Some(value.start(StartContext::new(scope)))
             }
             Self::Stop(value, cx) => Some(value.stop(cx)),
+            Self::Drain(value, cx) => Some(value.drain(cx)),
+            Self::Resume(value, cx) => Some(value.resume(cx)),
+            Self::Check(value, cx) => Some(value.check(cx)),
             Self::Dispose(value) => value.dispose(),
             Self::Future(future) => Some(future),
         }

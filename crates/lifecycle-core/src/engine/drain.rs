@@ -218,6 +218,12 @@ impl Engine {
         }
     }
 
+    /// Whether anything that is up takes part in drains.
+    pub(super) fn has_participants(&self) -> bool {
+        let mut order = self.plan.order().iter();
+        order.any(|id| self.plan.drains(*id) && self.slots[id.index()].phase.is_up())
+    }
+
     /// It is the turn of `id` in the drain: every dependent is drained.
     pub(super) fn take_drain_turn(&mut self, now: Time, id: ComponentId) {
         let draining = self

@@ -249,6 +249,10 @@ impl Engine {
     /// Drains before everything goes down, and leaves time for that: as much as the longest declared path of stops takes,
     /// and at most half of what is left.
     fn begin_last_drain(&mut self, now: Time) {
+        if !self.has_participants() {
+            self.begin_closing(now);
+            return;
+        }
         let left = self.time_left(now);
         let order = self.plan.order().iter();
         let longest = order.map(|it| self.plan.weight(*it).saturating_add(self.plan.tail(*it)));

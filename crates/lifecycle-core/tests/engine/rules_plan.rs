@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::support::{Run, State, ms, no_restarts, registration};
 use lifecycle_core::{
-    BoxError, Criticality, Defaults, Dependency, Lifecycle, Registration, Retry, StartContext,
-    StopContext,
+    BoxError, Criticality, Dependency, Lifecycle, Registration, Retry, StartContext, StopContext,
 };
 
 fn degradable(name: &str) -> Registration {

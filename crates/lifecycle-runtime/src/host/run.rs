@@ -10,6 +10,7 @@ use tokio::runtime::{self, Runtime};
 
 use super::HostConfig;
 use super::exit::ExitStatus;
+use super::halt;
 use super::notify::Notifier;
 use super::shutdown::Interrupts;
 use crate::builder::OrchestratorBuilder;
@@ -110,6 +111,7 @@ async fn supervise(orchestrator: Orchestrator, mut interrupts: Interrupts) -> Ex
         biased;
         status = pursue(&handle) => status,
         never = interrupts.obey(&handle) => match never {},
+        never = halt::obey(&handle) => match never {},
         () = notifier.follow(&handle) => ExitStatus::StopFailed,
     };
     notifier.conclude();

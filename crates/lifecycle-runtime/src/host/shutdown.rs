@@ -89,8 +89,8 @@ impl Interrupts {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the third signal ends the process at once: something may hold every thread"
+    reason = "what ends the process at once cannot wait for a thread that something may hold"
 )]
-fn end_process(code: i32) -> ! {
+pub(super) fn end_process(code: i32) -> ! {
     std::process::exit(code)
 }

@@ -303,3 +303,40 @@ impl Counter {
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 }
+
+/// A component with a loop that fails when it is told to; `Notify::notify_one` breaks it.
+pub(crate) fn frail(
+    name: &'static str,
+    journal: &Journal,
+    breaker: &Arc<tokio::sync::Notify>,
+) -> Registration {
+    let (starts, stops) = (journal.clone(), journal.clone());
+    let breaker = Arc::clone(breaker);
+    let component = lifecycle_core::component::from_fn(
+        move |cx: StartContext| {
+            starts.note(format!("start {name}"));
+            let (breaker, life) = (Arc::clone(&breaker), starts.life());
+            let stopped = cx.run_token();
+            cx.spawn("loop", async move {
+                let _life = life;
+                let broken = stopped.run_until_cancelled(breaker.notified()).await;
+                broken.map_or(Ok(()), |()| Err("the link is gone"))
+            });
+            future::ready(Ok(()))
+        },
+        move |_: StopContext| {
+            stops.note(format!("stop {name}"));
+            future::ready(Ok(()))
+        },
+    );
+    Registration::new(name, component)
+}
+
+/// A restart after a fixed delay.
+pub(crate) fn again_after(millis: u64) -> lifecycle_core::Restart {
+    lifecycle_core::Restart::on_failure()
+        .with_backoff(lifecycle_core::Backoff::Fixed(
+            lifecycle_core::Nanos::from_millis(millis),
+        ))
+        .with_jitter(lifecycle_core::Jitter::None)
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifecycle_core::engine::{ComponentState, OrchestratorState, Reason, StartError, StopOutcome};
-use lifecycle_core::{Backoff, Criticality, Defaults, Nanos, Retry};
+use lifecycle_core::{Backoff, Criticality, Defaults, Nanos, Restart, Retry};
 use lifecycle_runtime::StopError;
 use tokio::time::Instant;
 
@@ -348,6 +348,7 @@ async fn a_degradable_component_that_fails_to_start_is_reported_and_the_rest_run
     let journal = Journal::default();
     let handle = run([
         scripted(Scripted::new("cache", &journal).starts([Act::Fail]))
+            .restart(Restart::never())
             .criticality(Criticality::Degradable),
         plain("worker", &journal).wants(["cache"]),
     ]);
