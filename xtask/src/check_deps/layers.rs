@@ -81,7 +81,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "lifecycle-adapters",
         layer: Layer::Parts,
-        external: External::Only(&[]),
+        external: External::Only(&["tokio", "tokio-util", "tracing"]),
         silent_about: &[HOSTS, MESH],
     },
     Row {

@@ -1,0 +1,4 @@
+//! The components of this crate under an orchestrator.
+
+mod interval;
+mod support;
