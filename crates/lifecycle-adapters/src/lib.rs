@@ -1,12 +1,40 @@
 //! Ready-made components: what a service would otherwise write around `lifecycle-core` again.
 //!
+//! - [`HttpServer`] serves an axum router, or any other tower or hyper service, over HTTP/1.1 and HTTP/2.
 //! - [`Interval`] runs an async closure once a period.
 //!
-//! This crate knows no host, no configuration file, environment or signal, and no other component.
+//! The servers bind as they start, refuse new work while they are drained, and stop as soon as nothing is in flight. They
+//! listen on loopback and limit what a client may take ([`Limits`]) unless told otherwise.
+//!
+//! This crate knows no host, no configuration file, environment or signal, and no other component. TLS is not its
+//! business either: terminate it before, or serve the decrypted stream by other means.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use axum::{Router, routing::get};
+//! use lifecycle_adapters::HttpServer;
+//! use lifecycle_core::Registration;
+//!
+//! let router = Router::new()
+//!     .route("/healthz", get(async || "up"))
+//!     .route("/", get(async || "hello"));
+//! let server = Arc::new(HttpServer::new(router).answer_while_draining(["/healthz"]));
+//! let registration = Registration::new("http", Arc::clone(&server)).depends_on(["pool"]);
+//! assert_eq!(server.local_addr(), None, "nothing is open before the start");
+//! ```
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+mod error;
+mod http;
 mod interval;
+mod limits;
+mod server;
 mod worker;
 
+pub use error::BindError;
+pub use http::HttpServer;
 pub use interval::{First, Interval, Tick};
+pub use limits::Limits;
+pub use server::Peer;

@@ -35,6 +35,10 @@ impl Worker {
         worker
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Waits until the task has ended, which it does by itself. Cuts it off when the stop is forced, and shortly before its
     /// time is up: what is stopped late is still stopped, and not left behind.
     pub(crate) async fn stop(&self, cx: &StopContext) {

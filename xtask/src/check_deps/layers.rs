@@ -81,7 +81,17 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "lifecycle-adapters",
         layer: Layer::Parts,
-        external: External::Only(&["tokio", "tokio-util", "tracing"]),
+        external: External::Only(&[
+            "axum",
+            "hyper",
+            "hyper-util",
+            "pin-project-lite",
+            "thiserror",
+            "tokio",
+            "tokio-util",
+            "tower-service",
+            "tracing",
+        ]),
         silent_about: &[HOSTS, MESH],
     },
     Row {

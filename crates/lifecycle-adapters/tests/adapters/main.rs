@@ -1,4 +1,11 @@
-//! The components of this crate under an orchestrator.
+//! The components of this crate over real sockets, under an orchestrator.
 
+mod client;
+mod draining;
 mod interval;
+mod limits;
+mod losing;
+mod scope;
+mod starting;
+mod stopping;
 mod support;

@@ -1,0 +1,255 @@
+//! [`HttpServer`]: HTTP/1.1 and HTTP/2 as a component.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::body::{Body, Incoming};
+use hyper::service::Service as HyperService;
+use hyper::{Request, Response};
+use hyper_util::service::TowerToHyperService;
+use lifecycle_core::{BoxError, DrainContext, Lifecycle, StartContext, StopContext};
+use tokio::net::TcpListener;
+use tower_service::Service as TowerService;
+
+use crate::error::BindError;
+use crate::limits::Limits;
+use crate::server::{Exempt, Hyper, Intake, Serve, Server, Terms};
+use crate::worker::Worker;
+
+/// Where it listens unless told otherwise.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Serves an axum router, or any other tower or hyper service, over HTTP/1.1 and over HTTP/2 in clear text for clients that
+/// begin with it.
+///
+/// - `start` returns when the port is open, or fails with a [`BindError`] that names the address and what the system said.
+/// - `drain` refuses new requests and returns as soon as none is in flight. Whoever is refused gets 503 with
+///   `Retry-After: 1`, or for a gRPC call the status `Unavailable` with the same metadata, and the connection closes
+///   afterwards, so that its client comes back elsewhere. `resume` takes requests in again.
+/// - `stop` closes the port, lets requests in flight finish, and returns as soon as there are none. Connections without
+///   one are closed at once; one that is half-way through a head, or whose client does not react to the end of HTTP/2, in
+///   half a second. When the stop is forced, and shortly before its time is up, all that is left is cut off, and the log
+///   says how many connections that were.
+/// - Afterwards it can be started again.
+/// - The end of the loop that accepts connections is a loss of the component. When the system refuses connections for a
+///   time, as when files run out, the component is degraded until that is over.
+///
+/// A request is in flight until the body of its answer has ended. What became of an upgraded connection (WebSocket) is not
+/// known here: who upgraded it watches over it, and ends it by the run token.
+///
+/// Each request carries a [`Peer`](crate::Peer); with the feature `axum` handlers may ask for `ConnectInfo<SocketAddr>`.
+pub struct HttpServer {
+    address: SocketAddr,
+    limits: Limits,
+    exempt: Arc<Exempt>,
+    service: Arc<dyn Serve>,
+    /// The last generation, also when it has ended.
+    serving: Mutex<Option<Serving>>,
+}
+
+/// One generation.
+#[derive(Clone)]
+struct Serving {
+    address: SocketAddr,
+    intake: Arc<Intake>,
+    worker: Worker,
+}
+
+impl HttpServer {
+    /// Serves a tower service, such as an `axum::Router`, on `127.0.0.1:8080` unless [told otherwise](Self::bind).
+    ///
+    /// The service is cloned for each connection and each request.
+    #[must_use]
+    pub fn new<S, B>(service: S) -> Self
+    where
+        S: TowerService<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self::from_hyper(TowerToHyperService::new(service))
+    }
+
+    /// As [`new`](Self::new), for a hyper service. It is cloned for each connection.
+    #[must_use]
+    pub fn from_hyper<S, B>(service: S) -> Self
+    where
+        S: HyperService<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self {
+            address: DEFAULT_ADDRESS,
+            limits: Limits::default(),
+            exempt: Arc::new(|_| false),
+            service: Arc::new(Hyper(service)),
+            serving: Mutex::new(None),
+        }
+    }
+
+    /// Listens on `address`; port 0 takes any free one, another at each start.
+    #[must_use]
+    pub fn bind(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Sets what a client may take.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Answers requests for exactly one of `paths` while it is drained too: probes. They are never counted as in flight, so
+    /// that they hold up neither a drain nor a stop.
+    ///
+    /// Replaces what was said before.
+    #[must_use]
+    pub fn answer_while_draining(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let paths: Vec<String> = paths.into_iter().map(Into::into).collect();
+        self.answer_while_draining_if(move |it| paths.iter().any(|path| path == it.uri().path()))
+    }
+
+    /// As [`answer_while_draining`](Self::answer_while_draining), for requests that meet `condition`. It is asked for each
+    /// request.
+    #[must_use]
+    pub fn answer_while_draining_if(
+        mut self,
+        condition: impl Fn(&Request<Incoming>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.exempt = Arc::new(condition);
+        self
+    }
+
+    /// Where it listens, with the port that was taken; `None` while it does not.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        let serving = self.serving()?;
+        (!serving.worker.has_ended()).then_some(serving.address)
+    }
+
+    async fn open(&self) -> Result<(TcpListener, SocketAddr), BindError> {
+        let address = self.address;
+        let wrap = |source| BindError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(wrap)?;
+        let address = listener.local_addr().map_err(wrap)?;
+        Ok((listener, address))
+    }
+
+    fn serving(&self) -> Option<Serving> {
+        self.slot().clone()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Serving>> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lifecycle for HttpServer {
+    const DRAINS: bool = true;
+
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        if let Some(last) = self.serving() {
+            last.worker.make_way(cx).await?;
+        }
+        let (listener, address) = self.open().await?;
+        let intake = Intake::new();
+        let terms = Terms {
+            limits: self.limits,
+            intake: Arc::clone(&intake),
+            exempt: Arc::clone(&self.exempt),
+        };
+        let worker = Worker::spawn(cx, "accept", |cut| {
+            let server = Server {
+                listener,
+                service: Arc::clone(&self.service),
+                terms: Arc::new(terms),
+                reporter: cx.reporter(),
+                run: cx.run_token(),
+                cut,
+            };
+            server.serve()
+        });
+        *self.slot() = Some(Serving {
+            address,
+            intake,
+            worker,
+        });
+        tracing::info!(component = cx.component().as_str(), %address, "listening");
+        Ok(())
+    }
+
+    async fn drain(&self, cx: &DrainContext) -> Result<(), BoxError> {
+        let Some(serving) = self.serving() else {
+            return Ok(());
+        };
+        serving.intake.close();
+        let emptied = serving.intake.emptied(|in_flight| {
+            cx.in_flight(in_flight);
+            cx.progress(label(in_flight));
+        });
+        tokio::select! {
+            biased;
+            () = emptied => Ok(()),
+            () = cx.cancelled() => {
+                let left = label(serving.intake.in_flight());
+                Err(format!("the drain was given up: {left}").into())
+            }
+        }
+    }
+
+    async fn resume(&self, _cx: &DrainContext) -> Result<(), BoxError> {
+        if let Some(serving) = self.serving() {
+            serving.intake.open();
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, cx: &StopContext) -> Result<(), BoxError> {
+        let Some(serving) = self.serving() else {
+            return Ok(());
+        };
+        let telling = async {
+            let tell = |in_flight| cx.progress(label(in_flight));
+            serving.intake.emptied(tell).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = serving.worker.stop(cx) => {}
+            () = telling => {}
+        }
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        if let Some(serving) = self.serving() {
+            serving.worker.cut_off().await;
+        }
+        Ok(())
+    }
+}
+
+fn label(in_flight: u64) -> String {
+    match in_flight {
+        1 => "1 request in flight".to_owned(),
+        _ => format!("{in_flight} requests in flight"),
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("address", &self.address)
+            .field("limits", &self.limits)
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
