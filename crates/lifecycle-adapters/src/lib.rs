@@ -1,6 +1,7 @@
 //! Ready-made components: what a service would otherwise write around `lifecycle-core` again.
 //!
 //! - [`HttpServer`] serves an axum router, or any other tower or hyper service, over HTTP/1.1 and HTTP/2.
+//! - `GrpcServer` (feature `tonic`) does the same for tonic's routes.
 //! - [`Interval`] runs an async closure once a period.
 //!
 //! The servers bind as they start, refuse new work while they are drained, and stop as soon as nothing is in flight. They
@@ -27,6 +28,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod error;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod http;
 mod interval;
 mod limits;
@@ -34,6 +37,8 @@ mod server;
 mod worker;
 
 pub use error::BindError;
+#[cfg(feature = "tonic")]
+pub use grpc::GrpcServer;
 pub use http::HttpServer;
 pub use interval::{First, Interval, Tick};
 pub use limits::Limits;

@@ -89,6 +89,7 @@ pub(crate) const TABLE: &[Row] = &[
             "thiserror",
             "tokio",
             "tokio-util",
+            "tonic",
             "tower-service",
             "tracing",
         ]),

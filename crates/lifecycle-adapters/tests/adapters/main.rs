@@ -2,6 +2,8 @@
 
 mod client;
 mod draining;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod interval;
 mod limits;
 mod losing;
