@@ -14,9 +14,6 @@ use crate::orchestrator::Orchestrator;
 use crate::request::{REQUESTS, Request};
 use crate::status::Status;
 
-/// How many events a subscriber may be behind before it misses some, unless set.
-const EVENT_CAPACITY: usize = 1_024;
-
 /// Collects what an orchestrator shall run.
 ///
 /// ```
@@ -48,7 +45,7 @@ impl OrchestratorBuilder {
         let (status, readers) = watch::channel(Status::default());
         let link = Arc::new(Link {
             clock: Clock::starting_now(),
-            events: Events::new(EVENT_CAPACITY),
+            events: Events::new(),
             plan: OnceLock::new(),
         });
         Self {
@@ -93,6 +90,12 @@ impl OrchestratorBuilder {
     /// Sets how many events a subscriber may be behind before it misses the oldest (1 024; at least 1).
     pub fn event_capacity(&mut self, events: usize) -> &mut Self {
         self.link.events.set_capacity(events);
+        self
+    }
+
+    /// Sets how many of the last events [`Handle::history`] gives (1 024; 0 for none).
+    pub fn history(&mut self, events: usize) -> &mut Self {
+        self.link.events.keep(events);
         self
     }
 

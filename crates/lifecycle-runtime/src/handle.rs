@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use lifecycle_core::Plan;
-use lifecycle_core::engine::{Snapshot, StartReport, StopMode, StopReport};
+use lifecycle_core::engine::{Event, Snapshot, StartReport, StopMode, StopReport};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -184,6 +184,15 @@ impl Handle {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.link.events.subscribe()
+    }
+
+    /// The last events (1 024 unless [set](crate::OrchestratorBuilder::history)), the oldest first.
+    ///
+    /// Who also subscribes, and does so *before* asking for the history, misses nothing: what the history does not have
+    /// yet comes by the subscription. What both have is told by its sequence number.
+    #[must_use]
+    pub fn history(&self) -> Vec<Event> {
+        self.link.events.history()
     }
 
     /// The status and its changes. It is renewed at most once per turn of the driver, and before any answer is given:

@@ -2,6 +2,7 @@
 
 mod calls;
 mod handles;
+mod history;
 mod kit;
 mod observing;
 mod scopes;
