@@ -13,6 +13,7 @@ use lifecycle_core::engine::{AttemptKey, Call, CallOutcome, Input};
 use lifecycle_core::{Component, ErasedLifecycle, Failure, StopContext};
 use tokio::task::AbortHandle;
 
+use crate::blocked::{Mark, What};
 use crate::scope::AttemptScope;
 use crate::user_future::{UserFuture, Work};
 
@@ -22,7 +23,10 @@ pub(crate) fn start(
     key: AttemptKey,
     component: Component,
 ) -> AbortHandle {
-    let work = Work::Start(component, Arc::clone(&scope));
+    let work = match scope.refusal() {
+        None => Work::Start(component, Arc::clone(&scope)),
+        Some(error) => Work::Future(Box::pin(std::future::ready(Err(error)))),
+    };
     spawn(scope, Call::Start, key, work)
 }
 
@@ -42,7 +46,7 @@ pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> 
 }
 
 fn spawn(scope: Arc<AttemptScope>, call: Call, key: AttemptKey, work: Work) -> AbortHandle {
-    let runtime = scope.executor().runtime.clone();
+    let runtime = scope.runtime().clone();
     let span = scope.executor().call_span(call.as_str(), key);
     let attempt = Attempt {
         future: UserFuture::new(work, span),
@@ -66,8 +70,20 @@ impl Future for Attempt {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mark = self.guard.mark();
         let polled = self.future.poll(cx);
+        drop(mark);
         polled.map(|outcome| self.guard.outcome = Some(outcome))
+    }
+}
+
+impl Drop for Attempt {
+    /// A call that is dropped before it has ended may hold the thread too.
+    fn drop(&mut self) {
+        if !self.future.is_gone() {
+            let _mark = self.guard.mark();
+            self.future.let_go();
+        }
     }
 }
 
@@ -77,6 +93,12 @@ struct AnswerGuard {
     call: Call,
     key: AttemptKey,
     outcome: Option<CallOutcome>,
+}
+
+impl AnswerGuard {
+    fn mark(&self) -> Mark {
+        self.scope.mark(What::call(self.call))
+    }
 }
 
 impl Drop for AnswerGuard {

@@ -119,7 +119,7 @@ impl Driver {
         let (sender, completions) = mpsc::unbounded_channel();
         let executor = Executor::new(
             Arc::clone(&parts.plan),
-            parts.link.clock,
+            &parts.link,
             parts.components,
             sender,
         );
@@ -301,7 +301,8 @@ impl Driver {
 
     fn call_start(&mut self, key: AttemptKey, deadline: Time) -> AbortHandle {
         let index = key.component.index();
-        let scope = AttemptScope::new(Arc::clone(&self.executor), key);
+        let before = self.slots[index].scope.as_ref();
+        let scope = AttemptScope::new(Arc::clone(&self.executor), key, before);
         scope.set_deadline(deadline);
         self.slots[index].scope = Some(Arc::clone(&scope));
         attempt::start(scope, key, self.values[index].clone())
@@ -594,9 +595,17 @@ impl Drop for Driver {
             }
         }
         // Values are the user's, and so is their `Drop`.
-        let runtime = &self.executor.runtime;
-        drop_in_tasks(runtime, self.slots.drain(..).filter_map(|it| it.scope));
-        drop_in_tasks(runtime, self.values.drain(..));
+        for scope in self.slots.drain(..).filter_map(|it| it.scope) {
+            let runtime = scope.runtime().clone();
+            drop_in_tasks(&runtime, [scope]);
+        }
+        let plan = self.engine.plan();
+        let exit = self.executor.exit();
+        for (index, value) in self.values.drain(..).enumerate() {
+            if let Some(id) = plan.at(index) {
+                exit.let_go(plan.name(id), plan.is_isolated(id), value);
+            }
+        }
     }
 }
 

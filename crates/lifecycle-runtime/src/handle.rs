@@ -8,9 +8,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocked::{Blocked, Watch};
 use crate::clock::Clock;
 use crate::error::{DriverGone, StartError, StopError, WaitReadyError};
 use crate::events::{Events, Subscription};
+use crate::isolated::Threads;
 use crate::request::Request;
 use crate::status::{Status, StatusWatch};
 
@@ -34,6 +36,21 @@ pub(crate) struct Link {
     pub(crate) clock: Clock,
     pub(crate) events: Events,
     pub(crate) plan: OnceLock<Arc<Plan>>,
+    /// Who watches for blocked threads; unset where nobody does.
+    pub(crate) watch: OnceLock<Arc<Watch>>,
+    pub(crate) threads: Threads,
+}
+
+impl Link {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            events: Events::new(),
+            plan: OnceLock::new(),
+            watch: OnceLock::new(),
+            threads: Threads::default(),
+        }
+    }
 }
 
 impl Handle {
@@ -193,6 +210,16 @@ impl Handle {
     #[must_use]
     pub fn history(&self) -> Vec<Event> {
         self.link.events.history()
+    }
+
+    /// What holds a thread at this moment without returning (semantics 30). Empty also where nobody
+    /// [watches](crate::OrchestratorBuilder::watch_blocked).
+    ///
+    /// Asks nobody, so that it answers even when every thread is blocked, the driver's as well.
+    #[must_use]
+    pub fn blocked(&self) -> Vec<Blocked> {
+        let watch = self.link.watch.get();
+        watch.map(|it| it.blocked()).unwrap_or_default()
     }
 
     /// The status and its changes. It is renewed at most once per turn of the driver, and before any answer is given:

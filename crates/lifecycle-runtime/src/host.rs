@@ -1,6 +1,7 @@
 //! [`Host`]: what a service's `main` calls. It owns runtimes, signals, log output and exit code.
 
 mod exit;
+mod leftovers;
 mod log;
 mod notify;
 mod run;
@@ -28,6 +29,9 @@ pub struct HostConfig {
     /// How long the host waits, after everything has stopped, for threads that are still at work and values that are
     /// being dropped (1 s); then it ends without them.
     pub leftover_timeout: Duration,
+    /// For how long a call or a task may hold its thread before it is named in the log, in
+    /// [`Handle::blocked`](crate::Handle::blocked) and in a metric (1 s); `None`: nobody looks.
+    pub blocked_after: Option<Duration>,
 }
 
 impl Default for HostConfig {
@@ -36,6 +40,7 @@ impl Default for HostConfig {
             log: LogConfig::default(),
             worker_threads: None,
             leftover_timeout: Duration::from_secs(1),
+            blocked_after: Some(Duration::from_secs(1)),
         }
     }
 }
@@ -45,7 +50,8 @@ impl Default for HostConfig {
 /// It drives on a thread of its own, and runs components on a multi-threaded runtime beside it. So a component that
 /// blocks its thread holds up neither a deadline nor another component, as long as a worker is free; and it holds up the
 /// end of the process by no more than its own limits and [`HostConfig::leftover_timeout`]. The same goes for values that
-/// block when they are dropped.
+/// block when they are dropped. Whoever blocks is named while they do ([`HostConfig::blocked_after`]), and what has to be
+/// left behind once more at the end.
 ///
 /// Not covered is what runs before anything is driven: `build` is called on the calling thread, and may take its time.
 #[derive(Clone, Copy, Debug)]

@@ -21,14 +21,17 @@ use std::time::Duration;
 
 use lifecycle_core::engine::{AttemptKey, CallOutcome, Input};
 use lifecycle_core::{
-    ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope, ScopeTask,
-    TaskRole, Time,
+    BoxError, ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope,
+    ScopeTask, TaskRole, Time,
 };
+use tokio::runtime;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocked::{self, Described, Mark, What, Who};
 use crate::executor::Executor;
-use crate::user_future::{UserFuture, Work, drop_quietly};
+use crate::isolated::Isolated;
+use crate::user_future::{UserFuture, Work, drop_in_tasks, drop_quietly};
 
 /// The tasks, tokens and value of one attempt.
 pub(crate) struct AttemptScope {
@@ -36,6 +39,10 @@ pub(crate) struct AttemptScope {
     this: Weak<Self>,
     executor: Arc<Executor>,
     key: AttemptKey,
+    /// The thread of the component, if it has one of its own.
+    isolated: Option<Arc<Isolated>>,
+    /// Where those who watch for blocked threads find it.
+    place: blocked::Place,
     /// When the present call is given up on, in nanoseconds since the clock's origin; `u64::MAX` without a call.
     deadline: AtomicU64,
     state: Mutex<State>,
@@ -49,6 +56,8 @@ struct State {
     run: LazyToken,
     force: LazyToken,
     tasks: TaskTable,
+    /// What the component last said that it was doing.
+    progress: Option<Arc<str>>,
     phase: Phase,
     /// Whether a task that is still on its way in must be dropped too.
     aborted: bool,
@@ -74,13 +83,70 @@ pub(crate) enum Emptiness {
 }
 
 impl AttemptScope {
-    pub(crate) fn new(executor: Arc<Executor>, key: AttemptKey) -> Arc<Self> {
+    /// The scope of one attempt; `before` is that of the attempt before it, whose thread is used on if the component has
+    /// one of its own.
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        key: AttemptKey,
+        before: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
+        let before = before.filter(|it| it.key.generation == key.generation);
+        let isolated = executor.isolated(key.component, before.map(|it| &it.isolated));
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
+            place: executor.place_of(key.component, || Who::Scope(Weak::clone(this))),
             executor,
             key,
+            isolated,
             deadline: AtomicU64::new(u64::MAX),
             state: Mutex::default(),
+        })
+    }
+
+    /// Where calls and tasks of this scope run.
+    pub(crate) fn runtime(&self) -> &runtime::Handle {
+        let isolated = self.isolated.as_ref().and_then(|it| it.runtime());
+        isolated.unwrap_or(&self.executor.runtime)
+    }
+
+    /// Why the component has no thread of its own although it wants one.
+    pub(crate) fn refusal(&self) -> Option<BoxError> {
+        self.isolated.as_ref()?.refusal()
+    }
+
+    /// Says that this thread runs `what`, until the mark is dropped.
+    pub(crate) fn mark(&self, what: What) -> Mark {
+        match &self.executor.watch {
+            Some(watch) => watch.mark(self.place, what),
+            None => Mark::NONE,
+        }
+    }
+
+    /// What is known of the task at the given index, or of the call of the given name.
+    pub(crate) fn describe(
+        this: &Weak<Self>,
+        what: Result<u32, &'static str>,
+    ) -> Option<Described> {
+        let scope = this.upgrade()?;
+        let described = scope.described(what);
+        let executor = Arc::clone(&scope.executor);
+        // Whoever looks must not be the one on whose thread a value ends.
+        drop_in_tasks(&executor.runtime, Arc::into_inner(scope));
+        described
+    }
+
+    fn described(&self, what: Result<u32, &'static str>) -> Option<Described> {
+        let state = self.state();
+        let what = match what {
+            Ok(task) => state.tasks.name(task)?,
+            Err(call) => call.into(),
+        };
+        Some(Described {
+            component: self.component().clone(),
+            generation: Some(self.key.generation),
+            what,
+            progress: state.progress.clone(),
+            isolated: self.isolated.is_some(),
         })
     }
 
@@ -153,10 +219,11 @@ impl AttemptScope {
         emptiness
     }
 
-    /// The names of the tasks that are alive although they were aborted: they hold a thread.
+    /// The names of the tasks that are alive although they were aborted: they hold a thread. What is asked about an
+    /// isolated component is asked because its thread is held, and then none of its tasks can be dropped.
     pub(crate) fn survivors(&self) -> Vec<Cow<'static, str>> {
         let state = self.state();
-        if !state.aborted {
+        if !state.aborted && self.isolated.is_none() {
             return Vec::new();
         }
         state.tasks.names()
@@ -298,11 +365,14 @@ impl Scope for AttemptScope {
             },
         };
         // Without the lock: on a runtime that shuts down, the task ends here and now.
-        let spawned = self.executor.runtime.spawn(supervised);
+        let spawned = self.runtime().spawn(supervised);
         self.hold(id, spawned.abort_handle());
     }
 
     fn report(&self, report: Report) {
+        if let Report::Progress(label) = &report {
+            self.state().progress = Some(Arc::clone(label));
+        }
         tracing::debug!(
             target: "lifecycle",
             event = "component.reported",
@@ -318,6 +388,9 @@ impl Scope for AttemptScope {
 impl Drop for AttemptScope {
     /// A value that was never disposed ends with the last task that knows the scope, and ends quietly.
     fn drop(&mut self) {
+        if let Some(watch) = &self.executor.watch {
+            watch.directory().leave(self.place);
+        }
         let state = self.state.get_mut();
         drop_quietly(state.unwrap_or_else(PoisonError::into_inner).value.take());
     }
@@ -343,8 +416,20 @@ impl Future for Supervised {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mark = self.guard.mark();
         let polled = self.future.poll(cx);
+        drop(mark);
         polled.map(|outcome| self.guard.outcome = Some(outcome))
+    }
+}
+
+impl Drop for Supervised {
+    /// A future that is dropped before it has ended may hold the thread too.
+    fn drop(&mut self) {
+        if !self.future.is_gone() {
+            let _mark = self.guard.mark();
+            self.future.let_go();
+        }
     }
 }
 
@@ -354,6 +439,12 @@ struct TaskGuard {
     id: TaskId,
     role: TaskRole,
     outcome: Option<CallOutcome>,
+}
+
+impl TaskGuard {
+    fn mark(&self) -> Mark {
+        self.scope.mark(What::task(self.id.index))
+    }
 }
 
 impl Drop for TaskGuard {
@@ -486,6 +577,13 @@ impl TaskTable {
         }
     }
 
+    fn name(&self, index: u32) -> Option<Cow<'static, str>> {
+        match self.places.get(index as usize)? {
+            Place::Taken(task) => Some(task.name.clone()),
+            Place::Free(_) => None,
+        }
+    }
+
     fn names(&self) -> Vec<Cow<'static, str>> {
         self.iter().map(|it| it.name.clone()).collect()
     }
@@ -512,6 +610,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::handle::Link;
 
     struct Bench {
         scope: Arc<AttemptScope>,
@@ -532,9 +631,10 @@ mod tests {
             };
             let (sender, told) = mpsc::unbounded_channel();
             let runtime = runtime::Handle::current();
-            let executor = Executor::new(plan, Clock::starting_now(), runtime, sender);
+            let link = Link::new(Clock::starting_now());
+            let executor = Executor::new(plan, &link, runtime, sender);
             Self {
-                scope: AttemptScope::new(Arc::new(executor), key),
+                scope: AttemptScope::new(Arc::new(executor), key, None),
                 told,
             }
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Once, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A running example. Killed when dropped, so that no failed test leaves one behind.
 struct Process {
@@ -261,6 +261,93 @@ fn the_service_manager_is_told_ready_and_stopping() {
     told_until("STOPPING=1");
     assert_eq!(process.end().0, Some(0));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Runs a host in trouble, asks it once to stop, and checks that it is gone within its deadline (3 s), what it waits for
+/// leftovers (1 s), and a second.
+#[track_caller]
+fn stops_in_time(trouble: &str) -> (Option<i32>, Vec<String>) {
+    let mut process = Process::of("trouble", &[trouble]);
+    process.reaches("orchestrator.started").signal("TERM");
+    let asked = Instant::now();
+    let (code, lines) = process.end();
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}: {lines:#?}");
+    (code, lines)
+}
+
+/// Checks that a line with all of `parts` comes before the stop has ended.
+#[track_caller]
+fn names_before_the_end(lines: &[String], parts: &[&str]) {
+    let named = lines
+        .iter()
+        .position(|line| parts.iter().all(|part| line.contains(part)));
+    let ended = lines
+        .iter()
+        .position(|line| line.contains("orchestrator.stopped"));
+    assert!(
+        named.is_some() && named < ended,
+        "{parts:?} at {named:?}, the end at {ended:?}: {lines:#?}"
+    );
+}
+
+#[test]
+fn semantics_30_a_stop_that_blocks_its_thread_is_named_before_the_host_ends_without_it() {
+    let (code, lines) = stops_in_time("blocks-in-stop");
+    assert_eq!(code, Some(71), "{lines:#?}");
+    let parts = [
+        "WARN",
+        "event=\"component.blocked\"",
+        "component=\"worker\"",
+        "what=\"stop\"",
+        "thread=\"component-",
+        "progress=\"flushing 7/9\"",
+    ];
+    names_before_the_end(&lines, &parts);
+    names_before_the_end(&lines, &["component.abandoned", "tasks=\"stop\""]);
+    let left = lines.iter().find(|it| it.contains("host.left_behind"));
+    assert!(left.is_some_and(|it| it.contains("component=\"worker\"")));
+}
+
+#[test]
+fn semantics_30_a_task_that_blocks_its_thread_is_named_and_left_behind() {
+    let (code, lines) = stops_in_time("blocks-in-task");
+    assert_eq!(code, Some(71), "{lines:#?}");
+    names_before_the_end(
+        &lines,
+        &["component.blocked", "component=\"worker\"", "what=\"spin\""],
+    );
+    names_before_the_end(&lines, &["component.abandoned", "tasks=\"spin\""]);
+}
+
+#[test]
+fn semantics_30_an_isolated_component_that_blocks_is_named_and_left_behind() {
+    let (code, lines) = stops_in_time("blocks-isolated");
+    assert_eq!(code, Some(71), "{lines:#?}");
+    names_before_the_end(
+        &lines,
+        &["component.blocked", "thread=\"worker\"", "isolated=true"],
+    );
+    names_before_the_end(&lines, &["component.abandoned", "tasks=\"stop\""]);
+    assert!(story(&lines).contains(&"pool stopped".to_owned()));
+}
+
+#[test]
+fn a_value_that_blocks_when_dropped_is_named_and_left_behind_by_a_clean_end() {
+    let (code, lines) = stops_in_time("blocks-in-drop");
+    assert_eq!(code, Some(0), "{lines:#?}");
+    for event in ["component.blocked", "host.left_behind"] {
+        let named = lines.iter().find(|it| it.contains(event));
+        let named = named.unwrap_or_else(|| panic!("no {event} in {lines:#?}"));
+        assert!(named.contains("component=\"worker\"") && named.contains("what=\"drop\""));
+    }
+}
+
+#[test]
+fn a_blocking_call_of_the_users_own_does_not_hold_up_the_process() {
+    let (code, lines) = stops_in_time("blocking-call");
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(lines.iter().any(|it| it.contains("host.left_behind")));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use lifecycle_core::BoxError;
@@ -10,13 +11,14 @@ use tokio::runtime::{self, Runtime};
 
 use super::HostConfig;
 use super::exit::ExitStatus;
+use super::leftovers::Leftovers;
 use super::notify::Notifier;
 use super::shutdown::Interrupts;
+use crate::blocked::Watchdog;
 use crate::builder::OrchestratorBuilder;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::orchestrator::Orchestrator;
-use crate::user_future::drop_in_tasks;
 
 /// Runs a host from its build to its exit status.
 pub(super) fn run(
@@ -41,16 +43,26 @@ pub(super) fn run(
         }
     };
     let mut builder = Orchestrator::builder();
+    if let Some(after) = config.blocked_after {
+        builder.watch_blocked(after);
+    }
     let collected = collect(&components, &mut builder, build);
-    // Kept to the end: neither this thread nor the driver's may be the one on which a value of the user's is dropped.
-    let kept = builder.components();
-    let status = match assemble(builder, collected) {
-        Ok(orchestrator) => drive(driver, orchestrator, interrupts),
-        Err(error) => refuse("configuration", &*error),
+    let leftovers = Leftovers::of(&builder, config.leftover_timeout);
+    let (status, watchdog) = match assemble(builder, collected) {
+        Ok(orchestrator) => watch_and_drive(driver, orchestrator, interrupts),
+        Err(error) => (refuse("configuration", &*error), None),
     };
-    drop_in_tasks(components.handle(), kept);
-    components.shutdown_timeout(config.leftover_timeout);
+    leftovers.end(components, watchdog);
     status
+}
+
+fn watch_and_drive(
+    driver: Runtime,
+    orchestrator: Orchestrator,
+    interrupts: Interrupts,
+) -> (ExitStatus, Option<Watchdog>) {
+    let watchdog = orchestrator.link.watch.get().and_then(Watchdog::begin);
+    (drive(driver, orchestrator, interrupts), watchdog)
 }
 
 fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
@@ -61,7 +73,12 @@ fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
     if let Some(threads) = config.worker_threads {
         components.worker_threads(threads.get());
     }
-    components.enable_all().thread_name("component");
+    let made = AtomicUsize::new(0);
+    // Numbered, so that a log line about one of them says which.
+    components.enable_all().thread_name_fn(move || {
+        let number = made.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("component-{number}")
+    });
     Ok((driver, components.build()?))
 }
 
@@ -85,7 +102,12 @@ fn assemble(
 
 /// Drives on a thread of its own, which no component can block.
 fn drive(driver: Runtime, orchestrator: Orchestrator, interrupts: Interrupts) -> ExitStatus {
-    let driving = move || driver.block_on(supervise(orchestrator, interrupts));
+    let driving = move || {
+        let status = driver.block_on(supervise(orchestrator, interrupts));
+        // Nobody waits for blocking calls that a shutdown future of the caller's may have left.
+        driver.shutdown_background();
+        status
+    };
     let thread = thread::Builder::new().name("lifecycle-driver".to_owned());
     let ended = thread.spawn(driving).map(thread::JoinHandle::join);
     match ended {

@@ -1,8 +1,10 @@
 //! The runtime around the real engine, in paused time unless a file says otherwise.
 
+mod blocked;
 mod calls;
 mod handles;
 mod history;
+mod isolated;
 mod kit;
 mod observing;
 mod scopes;
