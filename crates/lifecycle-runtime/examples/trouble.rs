@@ -17,7 +17,7 @@ use lifecycle_core::{
 };
 use lifecycle_runtime::{ExitStatus, Host, HostConfig, OrchestratorBuilder};
 
-const USAGE: &str = "usage: trouble none|refuses|lost|deaf|panics|misspelt|slow-build|blocks\
+const USAGE: &str = "usage: trouble none|refuses|lost|deaf|panics|misspelt|slow-build|slow|blocks\
 |blocks-in-stop|blocks-in-task|blocks-in-drop|blocks-isolated|blocking-call";
 
 fn main() -> ExitCode {
@@ -66,6 +66,10 @@ fn worker(trouble: &str) -> Option<Component> {
             spin(Duration::from_secs(1));
             idle()
         }
+        "slow" => from_fn(
+            async |_| take_a_while().await,
+            async |_| take_a_while().await,
+        ),
         "refuses" => from_fn(async |_| Err("no port left".into()), async |_| Ok(())),
         "lost" => service(async |cx: ServiceContext| {
             cx.ready();
@@ -112,6 +116,11 @@ impl Drop for BlocksWhenDropped {
     fn drop(&mut self) {
         spin(Duration::MAX);
     }
+}
+
+async fn take_a_while() -> Result<(), BoxError> {
+    tokio::time::sleep(Duration::from_millis(2_300)).await;
+    Ok(())
 }
 
 fn idle() -> Component {

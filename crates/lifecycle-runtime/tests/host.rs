@@ -1,6 +1,7 @@
 //! Hosts as real processes: signals, exit codes, and what is written.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Once, mpsc};
@@ -234,33 +235,108 @@ fn museum_23_the_exit_code_says_how_it_went() {
     assert_eq!(code, Some(64));
 }
 
-#[test]
-fn the_service_manager_is_told_ready_and_stopping() {
-    use std::os::unix::net::UnixDatagram;
+/// What a service manager hears.
+struct Listener {
+    folder: PathBuf,
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
 
-    let folder = std::env::temp_dir().join(format!("lifecycle-notify-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join("notify");
-    let _ = std::fs::remove_file(&path);
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut command = Command::new(path_of("trouble"));
-    let mut process = Process::spawn(command.arg("none").env("NOTIFY_SOCKET", &path));
-
-    let mut buffer = [0; 1_024];
-    let mut told_until = |text: &str| {
-        let mut told = String::new();
-        while !told.contains(text) {
-            let length = socket.recv(&mut buffer).unwrap();
-            told.push_str(&String::from_utf8_lossy(&buffer[..length]));
+impl Listener {
+    fn new(name: &str) -> Self {
+        let folder = format!("lifecycle-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("notify");
+        let _ = std::fs::remove_file(&path);
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            folder,
+            socket,
+            heard: Vec::new(),
         }
-        told
-    };
-    assert!(told_until("READY=1").contains("STATUS=starting"));
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("notify")
+    }
+
+    /// Waits until `text` has been said.
+    #[track_caller]
+    fn hears(&mut self, text: &str) -> &mut Self {
+        let mut buffer = [0; 1_024];
+        while !self.heard.iter().any(|it| it == text) {
+            let Ok(length) = self.socket.recv(&mut buffer) else {
+                panic!("no {text:?} in {:#?}", self.heard);
+            };
+            let said = String::from_utf8_lossy(&buffer[..length]);
+            self.heard.extend(said.lines().map(str::to_owned));
+        }
+        self
+    }
+
+    fn statuses(&self) -> Vec<&str> {
+        let statuses = self.heard.iter();
+        statuses
+            .filter_map(|it| it.strip_prefix("STATUS="))
+            .collect()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_ready_and_stopping_and_how_far_it_is() {
+    let mut manager = Listener::new("notify");
+    let mut command = Command::new(path_of("trouble"));
+    let mut process = Process::spawn(command.arg("slow").env("NOTIFY_SOCKET", manager.path()));
+    manager.hears("READY=1");
     process.signal("TERM");
-    told_until("STOPPING=1");
+    manager.hears("STOPPING=1").hears("STATUS=stopped");
     assert_eq!(process.end().0, Some(0));
-    std::fs::remove_dir_all(&folder).unwrap();
+    let statuses = manager.statuses();
+    let position = |text: &str| {
+        let found = statuses.iter().position(|it| *it == text);
+        found.unwrap_or_else(|| panic!("no {text:?} in {statuses:?}"))
+    };
+    let told = [
+        "starting",
+        "starting: 1 of 2 running",
+        "running",
+        "stopping: 2 left",
+        "stopped",
+    ]
+    .map(position);
+    assert!(told.is_sorted(), "{statuses:?}");
+    // Five states, and what came between them within two stretches of two seconds each.
+    assert!(statuses.len() <= 9, "{statuses:?}");
+}
+
+#[test]
+fn the_watchdog_of_the_service_manager_is_fed_while_the_driver_turns() {
+    let mut manager = Listener::new("watchdog");
+    let mut command = Command::new(path_of("trouble"));
+    // Whose watchdog it is, is left out: that would be the number of a process that is not there yet.
+    let command = command
+        .arg("none")
+        .env("NOTIFY_SOCKET", manager.path())
+        .env("WATCHDOG_USEC", "100000")
+        .env_remove("WATCHDOG_PID");
+    let mut process = Process::spawn(command);
+    process.reaches("orchestrator.started");
+    manager.hears("READY=1");
+    for _ in 0..3 {
+        manager.heard.clear();
+        manager.hears("WATCHDOG=1");
+    }
+    process.signal("TERM");
+    manager.hears("STOPPING=1");
+    assert_eq!(process.end().0, Some(0));
 }
 
 /// Runs a host in trouble, asks it once to stop, and checks that it is gone within its deadline (3 s), what it waits for
