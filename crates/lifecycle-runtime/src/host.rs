@@ -6,6 +6,7 @@ mod log;
 mod notify;
 mod run;
 mod shutdown;
+mod stderr;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -64,7 +65,8 @@ impl Host {
     /// - SIGTERM and SIGINT stop gracefully; a second one stops by force; a third ends the process at once, with 128 and
     ///   its number as the code. A signal that comes before the start prevents it.
     /// - Faults of the build and failures of start and stop are written to standard error in full.
-    /// - Log output is installed unless there is some, and panics are logged.
+    /// - Log output is installed unless there is some, and panics are logged. It never waits for who reads it; what nobody
+    ///   reads in time is lost, and counted.
     /// - The service manager is told what happens, where `NOTIFY_SOCKET` is set.
     ///
     /// `build` is called on this thread, within the context of the components' runtime.
@@ -85,7 +87,9 @@ impl Host {
                 "built with panic = \"abort\": a panic in any component ends the process without a stop",
             );
         }
-        run::run(&config, build, Interrupts::of_process).into()
+        let status = run::run(&config, build, Interrupts::of_process);
+        stderr::flush(log::LAST_LINES);
+        status.into()
     }
 
     /// As [`main`](Self::main), but stops when `shutdown` completes: no signal is listened to, and neither log output nor
@@ -101,6 +105,8 @@ impl Host {
         build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> ExitStatus {
-        run::run(&config, build, || Ok(Interrupts::once(shutdown)))
+        let status = run::run(&config, build, || Ok(Interrupts::once(shutdown)));
+        stderr::flush(log::LAST_LINES);
+        status
     }
 }

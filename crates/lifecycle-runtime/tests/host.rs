@@ -1,6 +1,6 @@
 //! Hosts as real processes: signals, exit codes, and what is written.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -424,6 +424,36 @@ fn a_blocking_call_of_the_users_own_does_not_hold_up_the_process() {
     let (code, lines) = stops_in_time("blocking-call");
     assert_eq!(code, Some(0), "{lines:#?}");
     assert!(lines.iter().any(|it| it.contains("host.left_behind")));
+}
+
+#[test]
+fn a_host_whose_log_nobody_reads_stops_all_the_same() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut full = writer.try_clone().unwrap();
+    // Filled to the brim by a thread that blocks from then on.
+    thread::spawn(move || while full.write_all(&[b'.'; 1_024]).is_ok() {});
+    thread::park_timeout(Duration::from_millis(300));
+    let mut manager = Listener::new("unread");
+    let mut command = Command::new(path_of("trouble"));
+    let command = command
+        .arg("none")
+        .env("NOTIFY_SOCKET", manager.path())
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::null())
+        .stderr(writer);
+    let child = command.spawn().unwrap();
+    let mut process = Process {
+        child,
+        lines: mpsc::channel().1,
+        seen: Vec::new(),
+    };
+    manager.hears("READY=1");
+    process.signal("TERM");
+    let asked = Instant::now();
+    manager.hears("STATUS=stopped");
+    assert_eq!(process.end().0, Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(3));
+    drop(reader);
 }
 
 #[test]

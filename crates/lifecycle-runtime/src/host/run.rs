@@ -1,7 +1,7 @@
 //! The course of a host: runtimes, build, start, wait, exit.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -14,6 +14,7 @@ use super::exit::ExitStatus;
 use super::leftovers::Leftovers;
 use super::notify::Notifier;
 use super::shutdown::Interrupts;
+use super::stderr;
 use crate::blocked::Watchdog;
 use crate::builder::OrchestratorBuilder;
 use crate::error::StartError;
@@ -187,9 +188,9 @@ fn refuse_as(status: ExitStatus, what: &str, error: &dyn fmt::Display) -> ExitSt
     status
 }
 
-/// Tells whoever looks at the process; a closed standard error is no reason to panic.
+/// Tells whoever looks at the process, and does not wait for them to look.
 fn complain(what: &str, error: &dyn fmt::Display) {
-    let _ = writeln!(io::stderr(), "error: {what}: {error}");
+    stderr::write_line(format!("error: {what}: {error}\n").into_bytes());
 }
 
 #[cfg(test)]
