@@ -17,7 +17,7 @@ use lifecycle_core::{
 };
 use lifecycle_runtime::{ExitStatus, Host, HostConfig, OrchestratorBuilder};
 
-const USAGE: &str = "usage: trouble none|refuses|lost|deaf|panics|misspelt|slow-build|slow|blocks\
+const USAGE: &str = "usage: trouble none|refuses|lost|deaf|panics|misspelt|slow-build|slow|long-stop|kill-timeout|blocks\
 |blocks-in-stop|blocks-in-task|blocks-in-drop|blocks-isolated|blocking-call";
 
 fn main() -> ExitCode {
@@ -25,12 +25,18 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitStatus::Usage.into();
     };
-    Host::main(config(), |host| build(&trouble, host))
+    Host::main(config(&trouble), |host| build(&trouble, host))
 }
 
 /// Hosts of this kind have little patience with who blocks.
-fn config() -> HostConfig {
+fn config(trouble: &str) -> HostConfig {
+    let kill_timeout = match trouble {
+        "kill-timeout" => Some(Duration::from_secs(30)),
+        "long-stop" => Some(Duration::from_secs(50)),
+        _ => None,
+    };
     HostConfig {
+        kill_timeout,
         blocked_after: Some(Duration::from_millis(300)),
         worker_threads: NonZeroUsize::new(2),
         ..HostConfig::default()
@@ -61,7 +67,7 @@ fn build(trouble: &str, host: &mut OrchestratorBuilder) -> Result<(), BoxError> 
 
 fn worker(trouble: &str) -> Option<Component> {
     let worker = match trouble {
-        "none" | "misspelt" => idle(),
+        "none" | "misspelt" | "kill-timeout" | "long-stop" => idle(),
         "slow-build" => {
             spin(Duration::from_secs(1));
             idle()

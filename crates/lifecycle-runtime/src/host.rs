@@ -1,5 +1,6 @@
 //! [`Host`]: what a service's `main` calls. It owns runtimes, signals, log output and exit code.
 
+mod budget;
 mod exit;
 mod leftovers;
 mod log;
@@ -30,6 +31,11 @@ pub struct HostConfig {
     /// How long the host waits, after everything has stopped, for threads that are still at work and values that are
     /// being dropped (1 s); then it ends without them.
     pub leftover_timeout: Duration,
+    /// How long the service manager waits after it has asked for a stop, before it kills; `None` when that is not known.
+    /// In Kubernetes `terminationGracePeriodSeconds`, less what a `preStop` hook takes; in systemd `TimeoutStopSec`.
+    ///
+    /// A stop that may take longer is refused before anything is started ([`ExitStatus::Configuration`]).
+    pub kill_timeout: Option<Duration>,
     /// For how long a call or a task may hold its thread before it is named in the log, in
     /// [`Handle::blocked`](crate::Handle::blocked) and in a metric (1 s); `None`: nobody looks.
     pub blocked_after: Option<Duration>,
@@ -41,6 +47,7 @@ impl Default for HostConfig {
             log: LogConfig::default(),
             worker_threads: None,
             leftover_timeout: Duration::from_secs(1),
+            kill_timeout: None,
             blocked_after: Some(Duration::from_secs(1)),
         }
     }

@@ -339,6 +339,33 @@ fn the_watchdog_of_the_service_manager_is_fed_while_the_driver_turns() {
     assert_eq!(process.end().0, Some(0));
 }
 
+#[test]
+fn a_host_that_would_be_killed_in_its_stop_does_not_start() {
+    let (code, lines) = Process::of("trouble", &["kill-timeout"]).end();
+    assert_eq!(code, Some(78), "{lines:#?}");
+    let said =
+        "error: configuration: the service manager kills after 30s, but a stop may take 47032ms";
+    assert!(lines.iter().any(|it| it.starts_with(said)), "{lines:#?}");
+    assert_eq!(story(&lines), [""; 0]);
+}
+
+#[test]
+fn a_host_whose_components_declare_more_than_a_stop_may_take_says_which() {
+    let mut process = Process::of("trouble", &["long-stop"]);
+    process.reaches("orchestrator.started").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    let line = lines.iter().find(|it| it.contains("plan.worst_stop"));
+    let line = line.unwrap_or_else(|| panic!("{lines:#?}"));
+    for part in [
+        "WARN",
+        "a stop may take 60s: 60s to stop (worker 45s, pool 15s)",
+        "cuts it short after 45s, and the service manager kills after 50s",
+    ] {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+}
+
 /// Runs a host in trouble, asks it once to stop, and checks that it is gone within its deadline (3 s), what it waits for
 /// leftovers (1 s), and a second.
 #[track_caller]

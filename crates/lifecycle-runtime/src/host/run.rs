@@ -10,6 +10,7 @@ use lifecycle_core::engine;
 use tokio::runtime::{self, Runtime};
 
 use super::HostConfig;
+use super::budget;
 use super::exit::ExitStatus;
 use super::leftovers::Leftovers;
 use super::notify::Notifier;
@@ -49,7 +50,7 @@ pub(super) fn run(
     }
     let collected = collect(&components, &mut builder, build);
     let leftovers = Leftovers::of(&builder, config.leftover_timeout);
-    let (status, watchdog) = match assemble(builder, collected) {
+    let (status, watchdog) = match assemble(config, builder, collected) {
         Ok(orchestrator) => watch_and_drive(driver, orchestrator, interrupts),
         Err(error) => (refuse("configuration", &*error), None),
     };
@@ -94,11 +95,14 @@ fn collect(
 }
 
 fn assemble(
+    config: &HostConfig,
     builder: OrchestratorBuilder,
     collected: Result<(), BoxError>,
 ) -> Result<Orchestrator, BoxError> {
     collected?;
-    Ok(builder.build()?)
+    let orchestrator = builder.build()?;
+    budget::check(config, orchestrator.plan())?;
+    Ok(orchestrator)
 }
 
 /// Drives on a thread of its own, which no component can block.
