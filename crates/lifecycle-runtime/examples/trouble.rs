@@ -18,7 +18,7 @@ use lifecycle_core::{
 use lifecycle_runtime::{ExitStatus, Host, HostConfig, OrchestratorBuilder};
 
 const USAGE: &str = "usage: trouble none|refuses|lost|deaf|panics|misspelt|slow-build|slow|long-stop|kill-timeout|blocks\
-|blocks-in-stop|blocks-in-task|blocks-in-drop|blocks-isolated|blocking-call";
+|blocks-in-stop|blocks-in-task|blocks-for-a-while|blocks-in-drop|blocks-isolated|blocking-call";
 
 fn main() -> ExitCode {
     let Some(trouble) = std::env::args().nth(1) else {
@@ -92,6 +92,9 @@ fn worker(trouble: &str) -> Option<Component> {
             },
         ),
         "blocks-in-task" => starting(|cx| cx.spawn("spin", async { spin(Duration::MAX) })),
+        "blocks-for-a-while" => {
+            starting(|cx| cx.spawn("sort", async { spin(Duration::from_millis(900)) }))
+        }
         "blocks-in-drop" => keeping(BlocksWhenDropped),
         "blocking-call" => starting(|_| drop(tokio::task::spawn_blocking(|| spin(Duration::MAX)))),
         "panics" => from_fn(async |_| panic!("out of luck"), async |_| Ok(())),

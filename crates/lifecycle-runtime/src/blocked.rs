@@ -1,7 +1,7 @@
 //! [`Blocked`]: a poll of user code that holds its thread, named while it lasts (semantics 30).
 //!
 //! A poll that does not return cannot say so itself, and it may hold the very thread that would look for it. So every poll
-//! marks the [`seat`] of its thread, which costs three stores, and a [`watchdog`] on a thread of its own looks at all seats
+//! marks the [`seat`] of its thread, which costs four stores, and a [`watchdog`] on a thread of its own looks at all seats
 //! from time to time. Whom a mark means is in the [`directory`], which is asked only about polls that last.
 //!
 //! A clock read a poll would be simpler, and cost more than the rest of a poll; a timer a poll would need a free worker.

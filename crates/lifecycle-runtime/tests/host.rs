@@ -424,6 +424,39 @@ fn semantics_30_a_task_that_blocks_its_thread_is_named_and_left_behind() {
 }
 
 #[test]
+fn a_task_that_blocks_its_thread_for_a_while_is_named_at_doubling_intervals_and_when_it_is_over() {
+    let mut process = Process::of("trouble", &["blocks-for-a-while"]);
+    process.reaches("component.unblocked").signal("TERM");
+    let (code, lines) = process.end();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    let told = |event: &str| {
+        let event = format!("event=\"component.{event}\"");
+        let lines = lines.iter().filter(|it| it.contains(&event));
+        lines.collect::<Vec<_>>()
+    };
+    let lasted = |line: &str| -> u64 {
+        let rest = line.split_once("duration_ms=").unwrap().1;
+        rest.split_once(' ').unwrap().0.parse().unwrap()
+    };
+    // A busy machine may look late, and so less often; never early, and never more often.
+    let blocked: Vec<_> = told("blocked").into_iter().map(|it| lasted(it)).collect();
+    assert!(matches!(blocked.len(), 1 | 2), "{lines:#?}");
+    let least = [300, 600];
+    assert!(
+        blocked.iter().zip(least).all(|(it, least)| *it >= least),
+        "{blocked:?}"
+    );
+    let [over] = told("unblocked")[..] else {
+        panic!("{lines:#?}");
+    };
+    assert!(
+        over.contains("INFO") && over.contains("what=\"sort\""),
+        "{over}"
+    );
+    assert!(lasted(over) >= 700, "{over}");
+}
+
+#[test]
 fn semantics_30_an_isolated_component_that_blocks_is_named_and_left_behind() {
     let (code, lines) = stops_in_time("blocks-isolated");
     assert_eq!(code, Some(71), "{lines:#?}");
