@@ -5,13 +5,14 @@
 //! ```
 //!
 //! *raw* is what one would write without any of this: a task a component, dependencies through `watch`, a token for stop.
-//! *ours* is driven on the same runtime of two threads, *apart* beside it on a thread of its own, as a host does it. They run
-//! in turn; each figure is the median of seven rounds after a warm-up.
-//! Absolute times differ between machines, the ratios hardly do. Events and metrics are on, logs are filtered off.
+//! *ours* is driven on the same runtime of two threads, *apart* beside it on a thread of its own and watched for blocked
+//! threads, as a host does it. They run in turn; each figure is the median of seven rounds after a warm-up.
+//! The last row is a poll of a task that yields over and over, on one thread, not watched and watched: the best of as many
+//! rounds. Absolute times differ between machines, the ratios hardly do. Events and metrics are on, logs are filtered off.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ fn main() {
         }
     }
     plan(100_000);
+    polls(2_000_000);
 }
 
 /// The counts that were asked for; numbers among the arguments, since the bench runner adds flags of its own.
@@ -230,6 +232,7 @@ async fn our_round(shape: Shape, count: usize, components: Option<runtime::Handl
     }));
     if let Some(components) = components {
         builder.components_on(components);
+        builder.watch_blocked(Duration::from_secs(1));
     }
     let handle = builder
         .build()
@@ -246,6 +249,71 @@ async fn our_round(shape: Shape, count: usize, components: Option<runtime::Handl
     Times {
         start,
         stop: began.elapsed(),
+    }
+}
+
+/// What it costs to watch, poll by poll.
+fn polls(count: u32) {
+    let best = |watched: bool| {
+        let rounds = (0..=ROUNDS).map(|_| poll_round(count, watched));
+        rounds.min().map_or(0.0, |it| it.as_secs_f64() * 1e9) / f64::from(count)
+    };
+    let (unwatched, watched) = (best(false), best(true));
+    println_row(&format!(
+        "Polls  unwatched {unwatched:.1} ns  watched {watched:.1} ns = {:.2} unwatched",
+        watched / unwatched,
+    ));
+}
+
+fn poll_round(count: u32, watched: bool) -> Duration {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        let mut builder = Orchestrator::builder();
+        let (done, told) = oneshot::channel();
+        builder.register(Registration::new("yielding", Yielding::new(count, done)));
+        if watched {
+            builder.watch_blocked(Duration::from_secs(1));
+        }
+        let handle = builder.build().expect("it is sound").spawn();
+        handle.start().await.expect("it starts");
+        let took = told.await.expect("the task ends by itself");
+        handle.stop().await.expect("it stops");
+        took
+    })
+}
+
+/// Yields so many times in a task, and tells how long that took.
+struct Yielding(Mutex<Option<(u32, oneshot::Sender<Duration>)>>);
+
+impl Yielding {
+    fn new(count: u32, done: oneshot::Sender<Duration>) -> Self {
+        Self(Mutex::new(Some((count, done))))
+    }
+}
+
+impl Lifecycle for Yielding {
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        let (count, done) = self
+            .0
+            .lock()
+            .expect("nobody panics")
+            .take()
+            .ok_or("again")?;
+        cx.spawn("yield", async move {
+            let began = Instant::now();
+            for _ in 0..count {
+                tokio::task::yield_now().await;
+            }
+            let _ = done.send(began.elapsed());
+        });
+        Ok(())
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use lifecycle_core::{Component, DrainContext, ErasedLifecycle, Failure, StopCont
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocked::{Mark, What};
 use crate::scope::AttemptScope;
 use crate::user_future::{UserFuture, Work};
 
@@ -23,7 +24,10 @@ pub(crate) fn start(
     key: AttemptKey,
     component: Component,
 ) -> AbortHandle {
-    let work = Work::Start(component, Arc::clone(&scope));
+    let work = match scope.refusal() {
+        None => Work::Start(component, Arc::clone(&scope)),
+        Some(error) => Work::Future(Box::pin(std::future::ready(Err(error)))),
+    };
     spawn(scope, Call::Start, key, work)
 }
 
@@ -59,7 +63,7 @@ pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> 
 }
 
 fn spawn(scope: Arc<AttemptScope>, call: Call, key: AttemptKey, work: Work) -> AbortHandle {
-    let runtime = scope.executor().runtime.clone();
+    let runtime = scope.runtime().clone();
     let span = scope.call_span(call, key);
     let attempt = Attempt {
         future: UserFuture::new(work, span),
@@ -83,8 +87,20 @@ impl Future for Attempt {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mark = self.guard.mark();
         let polled = self.future.poll(cx);
+        drop(mark);
         polled.map(|outcome| self.guard.outcome = Some(outcome))
+    }
+}
+
+impl Drop for Attempt {
+    /// A call that is dropped before it has ended may hold the thread too.
+    fn drop(&mut self) {
+        if !self.future.is_gone() {
+            let _mark = self.guard.mark();
+            self.future.let_go();
+        }
     }
 }
 
@@ -94,6 +110,12 @@ struct AnswerGuard {
     call: Call,
     key: AttemptKey,
     outcome: Option<CallOutcome>,
+}
+
+impl AnswerGuard {
+    fn mark(&self) -> Mark {
+        self.scope.mark(What::call(self.call))
+    }
 }
 
 impl Drop for AnswerGuard {

@@ -1,21 +1,19 @@
 //! [`OrchestratorBuilder`]: collects registrations, then checks everything at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle_core::engine::ComponentState;
-use lifecycle_core::{BuildError, Compiled, Component, Defaults, Plan, Registration};
+use lifecycle_core::{BuildError, Compiled, Defaults, Plan, Registration};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
+use crate::blocked::Watch;
 use crate::clock::Clock;
-use crate::events::Events;
 use crate::handle::{Handle, Link};
 use crate::orchestrator::Orchestrator;
 use crate::request::{REQUESTS, Request};
 use crate::status::Status;
-
-/// How many events a subscriber may be behind before it misses some, unless set.
-const EVENT_CAPACITY: usize = 1_024;
 
 /// Collects what an orchestrator shall run.
 ///
@@ -36,6 +34,7 @@ pub struct OrchestratorBuilder {
     registrations: Vec<Registration>,
     defaults: Defaults,
     components: Option<runtime::Handle>,
+    blocked_after: Option<Duration>,
     handle: Handle,
     link: Arc<Link>,
     inbox: mpsc::Receiver<Request>,
@@ -46,14 +45,12 @@ impl OrchestratorBuilder {
     pub(crate) fn new() -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (status, readers) = watch::channel(Status::default());
-        let link = Arc::new(Link::new(
-            Clock::starting_now(),
-            Events::new(EVENT_CAPACITY),
-        ));
+        let link = Arc::new(Link::new(Clock::starting_now()));
         Self {
             registrations: Vec::new(),
             defaults: Defaults::default(),
             components: None,
+            blocked_after: None,
             handle: Handle::new(requests, readers, Arc::clone(&link)),
             link,
             inbox,
@@ -95,6 +92,22 @@ impl OrchestratorBuilder {
         self
     }
 
+    /// Sets how many of the last events [`Handle::history`] gives (1 024; 0 for none).
+    pub fn history(&mut self, events: usize) -> &mut Self {
+        self.link.events.keep(events);
+        self
+    }
+
+    /// Names every call and every task that holds its thread for longer than `after`: with a log line when that has
+    /// passed, and again at doubling intervals; in [`Handle::blocked`]; and in the metric `lifecycle_blocked_polls`.
+    ///
+    /// A thread of its own looks for them, for as long as the orchestrator is driven. Unset, nobody does; a
+    /// [`Host`](crate::Host) sets it from its configuration.
+    pub fn watch_blocked(&mut self, after: Duration) -> &mut Self {
+        self.blocked_after = Some(after);
+        self
+    }
+
     /// A handle of the orchestrator to be, for components that watch or stop the whole. Its requests wait until the
     /// orchestrator is driven.
     ///
@@ -106,10 +119,14 @@ impl OrchestratorBuilder {
         self.handle.clone()
     }
 
-    /// The components so far, for who must see to it where the last of each ends.
-    pub(crate) fn components(&self) -> Vec<Component> {
-        let registrations = self.registrations.iter();
-        registrations.map(|it| it.component.clone()).collect()
+    /// What was registered so far.
+    pub(crate) fn registered(&self) -> &[Registration] {
+        &self.registrations
+    }
+
+    /// What the handles and the driver will share.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
     }
 
     /// Checks all registrations and compiles them.
@@ -121,6 +138,9 @@ impl OrchestratorBuilder {
     pub fn build(self) -> Result<Orchestrator, BuildError> {
         let Compiled { plan, components } = Plan::compile(self.registrations, self.defaults)?;
         self.link.set_plan(&plan);
+        if let Some(after) = self.blocked_after {
+            let _ = self.link.watch.set(Watch::new(after, self.link.clock));
+        }
         self.status.send_modify(|status| {
             status.counts[ComponentState::Created as usize] = plan.len();
         });

@@ -36,7 +36,7 @@ use crate::request::{
     Addition, GateChange, NodeReply, OperationReply, Order, REQUESTS, Request, StartReply,
     UnknownGate,
 };
-use crate::scope::{AttemptScope, Emptiness};
+use crate::scope::{AttemptScope, Emptiness, Subject};
 use crate::status::{Abandoned, Status};
 use crate::user_future::{Work, drop_in_tasks};
 
@@ -129,7 +129,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         // Bounded by what is at work: see `Executor::tell`.
         let (sender, completions) = mpsc::unbounded_channel();
-        let executor = Executor::new(parts.link.clock, parts.components, sender);
+        let executor = Executor::new(&parts.link, parts.components, sender);
         let status = parts.status.borrow().clone();
         Self {
             engine: Engine::new(parts.plan),
@@ -385,10 +385,16 @@ impl Driver {
     /// Lets go of a component that was removed. Its value is the user's, and so is its `Drop`.
     fn forget(&mut self, component: ComponentId) {
         let index = component.index();
-        let scope = self.slots[index].scope.take();
-        let runtime = &self.executor.runtime;
-        drop_in_tasks(runtime, scope);
-        drop_in_tasks(runtime, self.values[index].take());
+        let plan = self.engine.plan();
+        let exit = self.executor.exit();
+        if let Some(value) = self.values[index].take() {
+            // Its row is kept until the place is used again.
+            exit.let_go(plan.name(component), plan.is_isolated(component), value);
+        }
+        if let Some(scope) = self.slots[index].scope.take() {
+            let runtime = scope.runtime().clone();
+            drop_in_tasks(&runtime, [scope]);
+        }
     }
 
     /// The promise of a gate is broken: whoever owns the process must end it.
@@ -403,8 +409,14 @@ impl Driver {
         let Some(component) = self.values[index].clone() else {
             return self.answer(Call::Start, key, Err(Arc::new(Failure::lost())));
         };
-        let name = self.engine.plan().name(key.component).clone();
-        let scope = AttemptScope::new(Arc::clone(&self.executor), name, key);
+        let plan = self.engine.plan();
+        let subject = Subject {
+            name: plan.name(key.component).clone(),
+            key,
+            is_isolated: plan.is_isolated(key.component),
+        };
+        let before = self.slots[index].scope.as_ref();
+        let scope = AttemptScope::new(Arc::clone(&self.executor), subject, before);
         scope.set_deadline(deadline);
         self.slots[index].scope = Some(Arc::clone(&scope));
         Some(attempt::start(scope, key, component))
@@ -646,9 +658,10 @@ impl Driver {
             plan: extended.plan,
             component: extended.id,
         });
-        if !self.engine.plan().contains(extended.id) {
-            let refused = self.values[index].take();
-            drop_in_tasks(&self.executor.runtime, refused);
+        let refused = !self.engine.plan().contains(extended.id);
+        if refused && let Some(value) = self.values[index].take() {
+            // It was never called, so that it is nobody's yet.
+            drop_in_tasks(&self.executor.runtime, [value]);
         }
     }
 
@@ -865,9 +878,17 @@ impl Drop for Driver {
             }
         }
         // Values are the user's, and so is their `Drop`.
-        let runtime = &self.executor.runtime;
-        drop_in_tasks(runtime, self.slots.drain(..).filter_map(|it| it.scope));
-        drop_in_tasks(runtime, self.values.drain(..).flatten());
+        for scope in self.slots.drain(..).filter_map(|it| it.scope) {
+            let runtime = scope.runtime().clone();
+            drop_in_tasks(&runtime, [scope]);
+        }
+        let plan = self.engine.plan();
+        let exit = self.executor.exit();
+        for (index, value) in self.values.drain(..).enumerate() {
+            if let (Some(id), Some(value)) = (plan.at(index), value) {
+                exit.let_go(plan.name(id), plan.is_isolated(id), value);
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Subscription`]: the event stream for whoever wants it, at no cost to the driver.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,12 +39,37 @@ impl Subscription {
     }
 }
 
-/// Where events leave for subscribers. The buffer is made when the first of them comes.
+/// How many events a subscriber may be behind before it misses some, unless set.
+const CAPACITY: usize = 1_024;
+
+/// How many of the last events are kept, unless set.
+const HISTORY: usize = 1_024;
+
+/// Where events leave for subscribers, and where the last of them are kept. The buffer of the subscribers is made when the
+/// first of them comes; that of the history grows to its size and is then used over and over.
 pub(crate) struct Events {
+    history: Mutex<History>,
     capacity: AtomicUsize,
     /// Whether anybody ever subscribed; spares the driver the lock.
     wanted: AtomicBool,
     outlet: Mutex<Outlet>,
+}
+
+/// The last events.
+struct History {
+    events: VecDeque<Event>,
+    limit: usize,
+}
+
+impl History {
+    fn push(&mut self, event: &Event) {
+        if self.events.len() >= self.limit {
+            self.events.pop_front();
+        }
+        if self.limit > 0 {
+            self.events.push_back(event.clone());
+        }
+    }
 }
 
 enum Outlet {
@@ -53,15 +79,32 @@ enum Outlet {
 }
 
 impl Events {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            capacity: AtomicUsize::new(capacity),
+            history: Mutex::new(History {
+                events: VecDeque::new(),
+                limit: HISTORY,
+            }),
+            capacity: AtomicUsize::new(CAPACITY),
             wanted: AtomicBool::new(false),
             outlet: Mutex::new(Outlet::Unasked),
         }
     }
 
-    /// Sets how many events are kept; means nothing once somebody has subscribed.
+    /// Sets how many events are kept for whoever asks later.
+    pub(crate) fn keep(&self, events: usize) {
+        let mut history = self.kept();
+        history.limit = events;
+        let superfluous = history.events.len().saturating_sub(events);
+        history.events.drain(..superfluous);
+    }
+
+    /// The last events, the oldest first.
+    pub(crate) fn history(&self) -> Vec<Event> {
+        self.kept().events.iter().cloned().collect()
+    }
+
+    /// Sets how many events wait for a subscriber; means nothing once somebody has subscribed.
     pub(crate) fn set_capacity(&self, capacity: usize) {
         self.capacity.store(capacity, Ordering::Relaxed);
     }
@@ -81,8 +124,10 @@ impl Events {
         }
     }
 
-    /// Hands `event` to all subscribers there are.
+    /// Keeps `event`, and hands it to all subscribers there are. In this order, so that who subscribes and then looks at the
+    /// history finds it in one of the two.
     pub(crate) fn send(&self, event: &Event) {
+        self.kept().push(event);
         if !self.wanted.load(Ordering::Acquire) {
             return;
         }
@@ -112,6 +157,10 @@ impl Events {
     /// Ends all subscriptions.
     pub(crate) fn close(&self) {
         *self.outlet() = Outlet::Closed;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outlet(&self) -> MutexGuard<'_, Outlet> {

@@ -1,22 +1,24 @@
 //! [`Handle`]: asks an orchestrator from outside.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lifecycle_core::engine::{
-    Cascade, Intent, NodeCommand, NodeReport, Operation, OperationReport, Snapshot, StartReport,
-    StopMode, StopReport,
+    Cascade, Event, Intent, NodeCommand, NodeReport, Operation, OperationReport, Snapshot,
+    StartReport, StopMode, StopReport,
 };
 use lifecycle_core::{Plan, Registration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocked::{Blocked, Watch};
 use crate::clock::Clock;
 use crate::error::{
     AddError, DriverGone, GateError, NodeError, OperationError, StartError, StopError,
     WaitReadyError,
 };
 use crate::events::{Events, Subscription};
+use crate::isolated::Threads;
 use crate::request::{Addition, GateChange, Order, Request};
 use crate::status::{Status, StatusWatch};
 
@@ -41,6 +43,9 @@ pub(crate) struct Link {
     pub(crate) events: Events,
     /// Changed when the plan is, and read by who asks: never on a hot path.
     plan: Mutex<Option<Arc<Plan>>>,
+    /// Who watches for blocked threads; unset where nobody does.
+    pub(crate) watch: OnceLock<Arc<Watch>>,
+    pub(crate) threads: Threads,
 }
 
 impl Handle {
@@ -192,6 +197,25 @@ impl Handle {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.link.events.subscribe()
+    }
+
+    /// The last events (1 024 unless [set](crate::OrchestratorBuilder::history)), the oldest first.
+    ///
+    /// Who also subscribes, and does so *before* asking for the history, misses nothing: what the history does not have
+    /// yet comes by the subscription. What both have is told by its sequence number.
+    #[must_use]
+    pub fn history(&self) -> Vec<Event> {
+        self.link.events.history()
+    }
+
+    /// What holds a thread at this moment without returning (semantics 30). Empty also where nobody
+    /// [watches](crate::OrchestratorBuilder::watch_blocked).
+    ///
+    /// Asks nobody, so that it answers even when every thread is blocked, the driver's as well.
+    #[must_use]
+    pub fn blocked(&self) -> Vec<Blocked> {
+        let watch = self.link.watch.get();
+        watch.map(|it| it.blocked()).unwrap_or_default()
     }
 
     /// The status and its changes. It is renewed at most once per turn of the driver, and before any answer is given:
@@ -572,11 +596,13 @@ impl Handle {
 }
 
 impl Link {
-    pub(crate) fn new(clock: Clock, events: Events) -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            events,
+            events: Events::new(),
             plan: Mutex::new(None),
+            watch: OnceLock::new(),
+            threads: Threads::default(),
         }
     }
 

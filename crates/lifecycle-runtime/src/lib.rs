@@ -24,6 +24,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod attempt;
+mod blocked;
 mod builder;
 mod clock;
 mod driver;
@@ -32,6 +33,8 @@ mod events;
 mod executor;
 mod handle;
 pub mod host;
+mod isolated;
+mod leaving;
 mod observe;
 mod orchestrator;
 mod request;
@@ -39,6 +42,7 @@ mod scope;
 mod status;
 mod user_future;
 
+pub use blocked::Blocked;
 pub use builder::OrchestratorBuilder;
 pub use clock::Clock;
 pub use error::{

@@ -6,6 +6,7 @@ use lifecycle_core::{Component, Plan};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
+use crate::blocked::Watchdog;
 use crate::builder::OrchestratorBuilder;
 use crate::driver::{Driver, Parts};
 use crate::handle::{Handle, Link};
@@ -85,6 +86,8 @@ impl Orchestrator {
     /// (semantics 20).
     pub fn run(self) -> impl Future<Output = ()> + Send + 'static {
         let components = self.components.unwrap_or_else(runtime::Handle::current);
+        // A host has begun before, and goes on for longer.
+        let watchdog = self.link.watch.get().and_then(Watchdog::begin);
         let driver = Driver::new(Parts {
             observer: Observer::new(Arc::clone(&self.plan)),
             plan: self.plan,
@@ -94,6 +97,9 @@ impl Orchestrator {
             inbox: self.inbox,
             status: self.status,
         });
-        driver.run()
+        async move {
+            let _watchdog = watchdog;
+            driver.run().await;
+        }
     }
 }

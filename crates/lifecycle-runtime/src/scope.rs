@@ -21,15 +21,18 @@ use std::time::Duration;
 
 use lifecycle_core::engine::{AttemptKey, Call, CallOutcome, Input};
 use lifecycle_core::{
-    CheckContext, ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report, Scope,
-    ScopeTask, TaskRole, Time,
+    BoxError, CheckContext, ComponentName, ErasedLifecycle, Failure, FailureKind, Nanos, Report,
+    Scope, ScopeTask, TaskRole, Time,
 };
+use tokio::runtime;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::blocked::{self, Described, Mark, What, Who};
 use crate::executor::Executor;
-use crate::user_future::{UserFuture, Work, drop_quietly};
+use crate::isolated::Isolated;
+use crate::user_future::{UserFuture, Work, drop_in_tasks, drop_quietly};
 
 /// The tasks, tokens and value of one attempt.
 pub(crate) struct AttemptScope {
@@ -38,9 +41,21 @@ pub(crate) struct AttemptScope {
     executor: Arc<Executor>,
     name: ComponentName,
     key: AttemptKey,
+    /// The thread of the component, if it has one of its own.
+    isolated: Option<Arc<Isolated>>,
+    /// Where those who watch for blocked threads find it.
+    place: blocked::Place,
     /// When the present call is given up on, in nanoseconds since the clock's origin; `u64::MAX` without a call.
     deadline: AtomicU64,
     state: Mutex<State>,
+}
+
+/// Whose scope it is.
+pub(crate) struct Subject {
+    pub(crate) name: ComponentName,
+    pub(crate) key: AttemptKey,
+    /// Whether it has a thread of its own.
+    pub(crate) is_isolated: bool,
 }
 
 #[derive(Default)]
@@ -51,6 +66,8 @@ struct State {
     run: LazyToken,
     force: LazyToken,
     tasks: TaskTable,
+    /// What the component last said that it was doing.
+    progress: Option<Arc<str>>,
     phase: Phase,
     /// Whether a task that is still on its way in must be dropped too.
     aborted: bool,
@@ -97,14 +114,77 @@ pub(crate) enum Emptiness {
 }
 
 impl AttemptScope {
-    pub(crate) fn new(executor: Arc<Executor>, name: ComponentName, key: AttemptKey) -> Arc<Self> {
+    /// The scope of one attempt; `before` is that of the attempt before it, whose thread is used on if the component has
+    /// one of its own.
+    pub(crate) fn new(
+        executor: Arc<Executor>,
+        subject: Subject,
+        before: Option<&Arc<Self>>,
+    ) -> Arc<Self> {
+        let Subject {
+            name,
+            key,
+            is_isolated,
+        } = subject;
+        let before = before.filter(|it| it.key.generation == key.generation);
+        let isolated = is_isolated
+            .then(|| executor.isolated(&name, before.and_then(|it| it.isolated.as_ref())));
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
+            place: executor.place_of(key.component, || Who::Scope(Weak::clone(this))),
             executor,
             name,
             key,
+            isolated,
             deadline: AtomicU64::new(u64::MAX),
             state: Mutex::default(),
+        })
+    }
+
+    /// Where calls and tasks of this scope run.
+    pub(crate) fn runtime(&self) -> &runtime::Handle {
+        let isolated = self.isolated.as_ref().and_then(|it| it.runtime());
+        isolated.unwrap_or(&self.executor.runtime)
+    }
+
+    /// Why the component has no thread of its own although it wants one.
+    pub(crate) fn refusal(&self) -> Option<BoxError> {
+        self.isolated.as_ref()?.refusal()
+    }
+
+    /// Says that this thread runs `what`, until the mark is dropped.
+    pub(crate) fn mark(&self, what: What) -> Mark {
+        match &self.executor.watch {
+            Some(watch) => watch.mark(self.place, what),
+            None => Mark::NONE,
+        }
+    }
+
+    /// What is known of the task at the given index, or of the call of the given name.
+    pub(crate) fn describe(
+        this: &Weak<Self>,
+        what: Result<u32, &'static str>,
+    ) -> Option<Described> {
+        let scope = this.upgrade()?;
+        let described = scope.described(what);
+        let executor = Arc::clone(&scope.executor);
+        // Whoever looks must not be the one on whose thread a value ends.
+        drop_in_tasks(&executor.runtime, Arc::into_inner(scope));
+        described
+    }
+
+    fn described(&self, what: Result<u32, &'static str>) -> Option<Described> {
+        let state = self.state();
+        let what = match what {
+            Ok(task) => state.tasks.name(task)?,
+            Err(call) => call.into(),
+        };
+        Some(Described {
+            component: self.component().clone(),
+            generation: Some(self.key.generation),
+            what,
+            progress: state.progress.clone(),
+            isolated: self.isolated.is_some(),
         })
     }
 
@@ -170,7 +250,7 @@ impl AttemptScope {
             },
         };
         // Without the lock: on a runtime that shuts down, the task ends here and now.
-        let spawned = self.executor.runtime.spawn(supervised);
+        let spawned = self.runtime().spawn(supervised);
         self.hold(id, spawned.abort_handle());
     }
 
@@ -239,10 +319,11 @@ impl AttemptScope {
         emptiness
     }
 
-    /// The names of the tasks that are alive although they were aborted: they hold a thread.
+    /// The names of the tasks that are alive although they were aborted: they hold a thread. What is asked about an
+    /// isolated component is asked because its thread is held, and then none of its tasks can be dropped.
     pub(crate) fn survivors(&self) -> Vec<Cow<'static, str>> {
         let state = self.state();
-        if !state.aborted {
+        if !state.aborted && self.isolated.is_none() {
             return Vec::new();
         }
         state.tasks.names()
@@ -378,6 +459,9 @@ impl Scope for AttemptScope {
 
     fn report(&self, report: Report) {
         let mut state = self.state();
+        if let Report::Progress(label) = &report {
+            state.progress = Some(Arc::clone(label));
+        }
         let said = state.said.get_or_insert_default();
         match report.clone() {
             Report::Progress(label) => said.progress = Some(label),
@@ -396,6 +480,9 @@ impl Scope for AttemptScope {
 impl Drop for AttemptScope {
     /// A value that was never disposed ends with the last task that knows the scope, and ends quietly.
     fn drop(&mut self) {
+        if let Some(watch) = &self.executor.watch {
+            watch.directory().leave(self.place);
+        }
         let state = self.state.get_mut();
         drop_quietly(state.unwrap_or_else(PoisonError::into_inner).value.take());
     }
@@ -421,8 +508,20 @@ impl Future for Supervised {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mark = self.guard.mark();
         let polled = self.future.poll(cx);
+        drop(mark);
         polled.map(|outcome| self.guard.outcome = Some(outcome))
+    }
+}
+
+impl Drop for Supervised {
+    /// A future that is dropped before it has ended may hold the thread too.
+    fn drop(&mut self) {
+        if !self.future.is_gone() {
+            let _mark = self.guard.mark();
+            self.future.let_go();
+        }
     }
 }
 
@@ -432,6 +531,12 @@ struct TaskGuard {
     id: TaskId,
     ending: Ending,
     outcome: Option<CallOutcome>,
+}
+
+impl TaskGuard {
+    fn mark(&self) -> Mark {
+        self.scope.mark(What::task(self.id.index))
+    }
 }
 
 impl Drop for TaskGuard {
@@ -572,6 +677,13 @@ impl TaskTable {
         }
     }
 
+    fn name(&self, index: u32) -> Option<Cow<'static, str>> {
+        match self.places.get(index as usize)? {
+            Place::Taken(task) => Some(task.name.clone()),
+            Place::Free(_) => None,
+        }
+    }
+
     fn names(&self) -> Vec<Cow<'static, str>> {
         self.iter().map(|it| it.name.clone()).collect()
     }
@@ -598,6 +710,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::handle::Link;
 
     struct Bench {
         scope: Arc<AttemptScope>,
@@ -618,10 +731,15 @@ mod tests {
             };
             let (sender, told) = mpsc::unbounded_channel();
             let runtime = runtime::Handle::current();
-            let executor = Executor::new(Clock::starting_now(), runtime, sender);
-            let name = plan.name(key.component).clone();
+            let link = Link::new(Clock::starting_now());
+            let executor = Executor::new(&link, runtime, sender);
+            let subject = Subject {
+                name: plan.name(key.component).clone(),
+                key,
+                is_isolated: false,
+            };
             Self {
-                scope: AttemptScope::new(Arc::new(executor), name, key),
+                scope: AttemptScope::new(Arc::new(executor), subject, None),
                 told,
             }
         }
@@ -722,7 +840,7 @@ mod tests {
     #[test]
     fn a_scope_is_small() {
         assert!(
-            size_of::<AttemptScope>() <= 208,
+            size_of::<AttemptScope>() <= 224,
             "{}",
             size_of::<AttemptScope>()
         );

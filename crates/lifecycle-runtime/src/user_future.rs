@@ -90,13 +90,24 @@ impl UserFuture {
     }
 }
 
-impl Drop for UserFuture {
-    fn drop(&mut self) {
-        if matches!(self.state, State::Gone) {
-            return;
-        }
+impl UserFuture {
+    /// Whether nothing of the user's is left.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    /// Drops what is left of the user's.
+    pub(crate) fn let_go(&mut self) {
         let _entered = self.span.enter();
         drop_quietly(std::mem::replace(&mut self.state, State::Gone));
+    }
+}
+
+impl Drop for UserFuture {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            self.let_go();
+        }
     }
 }
 

@@ -159,7 +159,7 @@ impl Engine {
         self.offer(now, id);
         self.answer_operations(now, id);
         if completed {
-            self.lose(now, id, Loss::Completed);
+            self.lose(now, id, &Loss::Completed);
             return;
         }
         self.show_degraded(now, id);
@@ -362,7 +362,7 @@ impl Engine {
             (Phase::Starting, Ok(())) => slot.completed_early = true,
             (phase, outcome) if phase.is_up() && slot.state == ComponentState::Running => {
                 let loss = outcome.map_or_else(Loss::Failed, |()| Loss::Completed);
-                self.lose(now, id, loss);
+                self.lose(now, id, &loss);
             }
             // Whatever ends while its component goes down was asked to.
             _ => {}

@@ -129,7 +129,7 @@ impl Engine {
     fn restart_unhealthy(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
         let verdict = self.charge(now, id, &failure);
         if verdict != Verdict::Final {
-            self.lose(now, id, Loss::Unhealthy(failure, verdict));
+            self.lose(now, id, &Loss::Unhealthy(failure, verdict));
             return;
         }
         let budget = self.plan.policies(id).restart.budget;

@@ -44,18 +44,18 @@ impl Loss {
 
 impl Engine {
     /// A running component is lost: it goes down with its followers, and its policy says whether it comes back.
-    pub(super) fn lose(&mut self, now: Time, id: ComponentId, loss: Loss) {
+    pub(super) fn lose(&mut self, now: Time, id: ComponentId, loss: &Loss) {
         if self.slot(id).leaving || self.shutdown.is_some() {
-            self.lose_in_descent(now, id, &loss);
+            self.lose_in_descent(now, id, loss);
             return;
         }
-        let verdict = match &loss {
+        let verdict = match loss {
             Loss::Unhealthy(_, verdict) => *verdict,
             Loss::Failed(failure) => self.verdict(now, id, Some(failure)),
             Loss::Completed => self.verdict(now, id, None),
         };
         let reason = loss.reason();
-        self.tell_loss(now, id, &loss, verdict);
+        self.tell_loss(now, id, loss, verdict);
         self.plan_restart(now, id, reason, verdict);
         self.enter(now, id, ComponentState::Stopping, reason);
         let falling = self.bring_down(now, id, reason);

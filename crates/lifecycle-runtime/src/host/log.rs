@@ -2,8 +2,11 @@
 
 use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+
+use super::stderr::{self, Lines};
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,11 +52,14 @@ impl LogConfig {
     }
 }
 
+/// How long the end of the process waits for what is still to be written.
+pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
+
 /// Installs log output, unless there is some.
 pub(super) fn install(config: &LogConfig) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(config.filter())
-        .with_writer(io::stderr)
+        .with_writer(Lines)
         .with_ansi(io::stderr().is_terminal());
     // An error says that somebody was here before: theirs is used.
     let _ = match config.format {
@@ -71,6 +77,10 @@ pub(super) fn install_panic_hook() {
             return;
         }
         log_panic(info);
+        if cfg!(panic = "abort") {
+            // There is nobody afterwards.
+            stderr::flush(LAST_LINES);
+        }
     }));
 }
 

@@ -3,10 +3,15 @@
 use std::future;
 use std::time::Duration;
 
-use lifecycle_core::engine::OrchestratorState;
+use lifecycle_core::engine::{ComponentState, OrchestratorState};
 use sd_notify::NotifyState;
+use tokio::time::{Instant, sleep_until};
 
 use crate::handle::Handle;
+use crate::status::Status;
+
+/// The least time between two texts about the same state.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells the service manager what becomes of the orchestrator; nothing where nobody listens.
 ///
@@ -14,6 +19,10 @@ use crate::handle::Handle;
 #[derive(Debug)]
 pub(super) struct Notifier {
     told: OrchestratorState,
+    /// The last status text.
+    said: String,
+    /// When that was.
+    spoke: Instant,
     listened_to: bool,
 }
 
@@ -22,6 +31,8 @@ impl Notifier {
     pub(super) fn begin() -> Self {
         let mut notifier = Self {
             told: OrchestratorState::Created,
+            said: String::new(),
+            spoke: Instant::now(),
             listened_to: std::env::var_os("NOTIFY_SOCKET").is_some(),
         };
         notifier.tell(OrchestratorState::Starting);
@@ -41,23 +52,52 @@ impl Notifier {
         self.tell(OrchestratorState::Stopped);
     }
 
+    /// Tells every state as it comes, and between them how far a start or a stop is, once a second at most.
     async fn tell_states(&mut self, handle: &Handle) {
+        let components = handle.plan().map_or(0, |it| it.len());
         let mut watch = handle.status();
+        // That it is starting was said before anybody was asked to start.
+        let begun = watch.wait_for(|it| it.state != OrchestratorState::Created);
+        if begun.await.is_err() {
+            return;
+        }
         loop {
-            let seen = self.told;
-            let Ok(status) = watch.wait_for(|it| it.state != seen).await else {
-                return;
-            };
-            self.tell(status.state);
+            let status = watch.get();
+            let text = progress(&status, components);
+            if status.state != self.told {
+                self.tell_with(status.state, &text);
+            } else if text != self.said && self.spoke.elapsed() >= PAUSE {
+                self.say(&text);
+            }
+            let is_behind = text != self.said;
+            tokio::select! {
+                changed = watch.changed() => if changed.is_err() { return },
+                () = sleep_until(self.spoke + PAUSE), if is_behind => {}
+            }
         }
     }
 
+    fn say(&mut self, text: &str) {
+        send(&[NotifyState::Status(text)]);
+        self.has_said(text);
+    }
+
+    fn has_said(&mut self, text: &str) {
+        text.clone_into(&mut self.said);
+        self.spoke = Instant::now();
+    }
+
     fn tell(&mut self, state: OrchestratorState) {
+        self.tell_with(state, state.as_str());
+    }
+
+    fn tell_with(&mut self, state: OrchestratorState, text: &str) {
         let before = std::mem::replace(&mut self.told, state);
         if !self.listened_to || before == state {
             return;
         }
-        let status = NotifyState::Status(state.as_str());
+        self.has_said(text);
+        let status = NotifyState::Status(text);
         match state {
             OrchestratorState::Running => send(&[NotifyState::Ready, status]),
             OrchestratorState::Stopping => send(&[NotifyState::Stopping, status]),
@@ -69,6 +109,35 @@ impl Notifier {
             | OrchestratorState::Stopped => send(&[status]),
         }
     }
+}
+
+/// How far it is, for people.
+fn progress(status: &Status, components: usize) -> String {
+    match status.state {
+        OrchestratorState::Starting => {
+            let running = status.count(ComponentState::Running);
+            format!("starting: {running} of {components} running")
+        }
+        OrchestratorState::Stopping => format!("stopping: {} left", up(status)),
+        state @ (OrchestratorState::Created
+        | OrchestratorState::Running
+        | OrchestratorState::Stopped) => state.as_str().to_owned(),
+    }
+}
+
+/// How many components are up, or on their way up or down.
+fn up(status: &Status) -> usize {
+    let states = ComponentState::ALL.into_iter().filter(|it| match it {
+        ComponentState::Starting
+        | ComponentState::Running
+        | ComponentState::Stopping
+        | ComponentState::BackingOff => true,
+        ComponentState::Created
+        | ComponentState::Stopped
+        | ComponentState::Faulted
+        | ComponentState::Waiting => false,
+    });
+    states.map(|it| status.count(it)).sum()
 }
 
 /// Twice in the time that the service manager allows.

@@ -1,7 +1,8 @@
 //! The course of a host: runtimes, build, start, wait, exit.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use lifecycle_core::BoxError;
@@ -9,15 +10,18 @@ use lifecycle_core::engine;
 use tokio::runtime::{self, Runtime};
 
 use super::HostConfig;
+use super::budget;
 use super::exit::ExitStatus;
 use super::halt;
+use super::leftovers::Leftovers;
 use super::notify::Notifier;
 use super::shutdown::Interrupts;
+use super::stderr;
+use crate::blocked::Watchdog;
 use crate::builder::OrchestratorBuilder;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::orchestrator::Orchestrator;
-use crate::user_future::drop_in_tasks;
 
 /// Runs a host from its build to its exit status.
 pub(super) fn run(
@@ -42,16 +46,26 @@ pub(super) fn run(
         }
     };
     let mut builder = Orchestrator::builder();
+    if let Some(after) = config.blocked_after {
+        builder.watch_blocked(after);
+    }
     let collected = collect(&components, &mut builder, build);
-    // Kept to the end: neither this thread nor the driver's may be the one on which a value of the user's is dropped.
-    let kept = builder.components();
-    let status = match assemble(builder, collected) {
-        Ok(orchestrator) => drive(driver, orchestrator, interrupts),
-        Err(error) => refuse("configuration", &*error),
+    let leftovers = Leftovers::of(&builder, config.leftover_timeout);
+    let (status, watchdog) = match assemble(config, builder, collected) {
+        Ok(orchestrator) => watch_and_drive(driver, orchestrator, interrupts),
+        Err(error) => (refuse("configuration", &*error), None),
     };
-    drop_in_tasks(components.handle(), kept);
-    components.shutdown_timeout(config.leftover_timeout);
+    leftovers.end(components, watchdog);
     status
+}
+
+fn watch_and_drive(
+    driver: Runtime,
+    orchestrator: Orchestrator,
+    interrupts: Interrupts,
+) -> (ExitStatus, Option<Watchdog>) {
+    let watchdog = orchestrator.link.watch.get().and_then(Watchdog::begin);
+    (drive(driver, orchestrator, interrupts), watchdog)
 }
 
 fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
@@ -62,7 +76,12 @@ fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
     if let Some(threads) = config.worker_threads {
         components.worker_threads(threads.get());
     }
-    components.enable_all().thread_name("component");
+    let made = AtomicUsize::new(0);
+    // Numbered, so that a log line about one of them says which.
+    components.enable_all().thread_name_fn(move || {
+        let number = made.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("component-{number}")
+    });
     Ok((driver, components.build()?))
 }
 
@@ -77,16 +96,24 @@ fn collect(
 }
 
 fn assemble(
+    config: &HostConfig,
     builder: OrchestratorBuilder,
     collected: Result<(), BoxError>,
 ) -> Result<Orchestrator, BoxError> {
     collected?;
-    Ok(builder.build()?)
+    let orchestrator = builder.build()?;
+    budget::check(config, orchestrator.plan())?;
+    Ok(orchestrator)
 }
 
 /// Drives on a thread of its own, which no component can block.
 fn drive(driver: Runtime, orchestrator: Orchestrator, interrupts: Interrupts) -> ExitStatus {
-    let driving = move || driver.block_on(supervise(orchestrator, interrupts));
+    let driving = move || {
+        let status = driver.block_on(supervise(orchestrator, interrupts));
+        // Nobody waits for blocking calls that a shutdown future of the caller's may have left.
+        driver.shutdown_background();
+        status
+    };
     let thread = thread::Builder::new().name("lifecycle-driver".to_owned());
     let ended = thread.spawn(driving).map(thread::JoinHandle::join);
     match ended {
@@ -167,9 +194,9 @@ fn refuse_as(status: ExitStatus, what: &str, error: &dyn fmt::Display) -> ExitSt
     status
 }
 
-/// Tells whoever looks at the process; a closed standard error is no reason to panic.
+/// Tells whoever looks at the process, and does not wait for them to look.
 fn complain(what: &str, error: &dyn fmt::Display) {
-    let _ = writeln!(io::stderr(), "error: {what}: {error}");
+    stderr::write_line(format!("error: {what}: {error}\n").into_bytes());
 }
 
 #[cfg(test)]

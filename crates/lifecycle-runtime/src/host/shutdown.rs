@@ -7,6 +7,8 @@ use std::pin::Pin;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::log::LAST_LINES;
+use super::stderr;
 use crate::handle::Handle;
 
 /// The signals of the process, or in tests a future in their place.
@@ -92,5 +94,6 @@ impl Interrupts {
     reason = "what ends the process at once cannot wait for a thread that something may hold"
 )]
 pub(super) fn end_process(code: i32) -> ! {
+    stderr::flush(LAST_LINES);
     std::process::exit(code)
 }

@@ -1,8 +1,11 @@
 //! The runtime around the real engine, in paused time unless a file says otherwise.
 
+mod blocked;
 mod calls;
 mod draining;
 mod handles;
+mod history;
+mod isolated;
 mod kit;
 mod observing;
 mod scopes;
