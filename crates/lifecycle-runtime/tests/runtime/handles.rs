@@ -7,7 +7,7 @@ use std::task::Poll;
 use lifecycle_core::component::service;
 use lifecycle_core::engine::{ComponentState, EventKind, OrchestratorState, Reason, StartError};
 use lifecycle_core::{
-    BoxError, Criticality, Lifecycle, Registration, ServiceContext, StartContext, StopContext,
+    BoxError, Lifecycle, Registration, ServiceContext, StartContext, StopContext,
 };
 use lifecycle_runtime::{DriverGone, Handle, Notice, Orchestrator, WaitReadyError};
 use tokio_util::sync::CancellationToken;
@@ -229,71 +229,6 @@ async fn semantics_20_dropping_the_last_handle_changes_nothing_while_something_r
     tokio::time::sleep(ms(250)).await;
     assert_eq!(journal.take(), "tick, tick");
     assert_eq!(journal.alive(), 1);
-}
-
-/// A pool and a service, neither of which is quick to start or stop.
-fn slow_service(journal: &Journal) -> [Registration; 2] {
-    let pool = Scripted::new("pool", journal)
-        .starts([Act::Take(ms(5))])
-        .stops([Act::Take(ms(5))])
-        .disposes(Act::Take(ms(5)));
-    let serving = service({
-        let journal = journal.clone();
-        move |cx: ServiceContext| {
-            let life = journal.life();
-            async move {
-                tokio::time::sleep(ms(5)).await;
-                cx.ready();
-                cx.cancelled().await;
-                tokio::time::sleep(ms(5)).await;
-                drop(life);
-            }
-        }
-    });
-    [
-        scripted(pool).criticality(Criticality::Degradable),
-        Registration::new("serving", serving).depends_on(["pool"]),
-    ]
-}
-
-#[tokio::test(start_paused = true)]
-async fn museum_14_a_driver_that_is_dropped_after_any_poll_leaves_no_task_behind() {
-    for polls in 0.. {
-        let journal = Journal::default();
-        let mut builder = Orchestrator::builder();
-        builder.registrations(slow_service(&journal));
-        let orchestrator = builder.build().unwrap();
-        let handle = orchestrator.handle();
-        let course = tokio::spawn(async move {
-            handle.start().await.ok()?;
-            handle.stop().await.ok()
-        });
-        let ended = {
-            let mut drive = pin!(orchestrator.run());
-            let mut left = polls;
-            future::poll_fn(|cx| {
-                if left == 0 {
-                    return Poll::Ready(false);
-                }
-                left -= 1;
-                drive.as_mut().poll(cx).map(|()| true)
-            })
-            .await
-        };
-        // Aborted tasks are dropped by their runtime, in its next turn.
-        for _ in 0..4 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(journal.alive(), 0, "dropped after {polls} polls");
-        // Whoever has asked is answered or told that the driver is gone; nobody waits for ever.
-        let completed = course.await.unwrap().is_some();
-        if ended {
-            assert!(completed);
-            journal.assert_no_leak();
-            assert!(polls > 5, "the course took {polls} polls");
-            return;
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod blocked;
 mod calls;
 mod draining;
+mod dropped;
 mod handles;
 mod history;
 mod isolated;
