@@ -1,11 +1,19 @@
 //! Ways to make a component: a [`Lifecycle`] value, two closures, a loop, or a factory of any of them.
 
+mod readiness;
+
+/// What [`readiness`] is made of.
+mod sync {
+    pub(super) use std::sync::Mutex;
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
+    pub(super) use tokio_util::sync::CancellationToken as Signal;
+}
+
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio_util::sync::CancellationToken;
@@ -13,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Reporter, StartContext, StopContext, TaskOutput, TaskRole};
 use crate::failure::BoxError;
 use crate::lifecycle::{ErasedLifecycle, Lifecycle};
+use readiness::Readiness;
 
 /// A component as it is registered: one shared value, or a factory that makes a fresh one for each attempt.
 #[derive(Clone)]
@@ -189,7 +198,7 @@ where
             readiness: Arc::clone(&readiness),
         };
         cx.spawn_as(TaskRole::Service, "service".into(), service);
-        let settled = readiness.settled.cancelled();
+        let settled = readiness.settled().cancelled();
         if cx.token().run_until_cancelled(settled).await.is_none() {
             return Err("the start was given up before the service was ready".into());
         }
@@ -212,8 +221,7 @@ pub struct ServiceContext {
 impl ServiceContext {
     /// Says that the component is ready: its start has succeeded. Further calls do nothing.
     pub fn ready(&self) {
-        self.readiness.ready.store(true, Ordering::SeqCst);
-        self.readiness.settled.cancel();
+        self.readiness.say_ready();
     }
 
     /// Completes when the component shall end: its stop begins, or its start is given up.
@@ -246,48 +254,7 @@ impl ServiceContext {
 
 impl Drop for ServiceContext {
     fn drop(&mut self) {
-        self.readiness.dropped.store(true, Ordering::SeqCst);
-        // Inside a poll of the service the result may follow in a moment; `Watched` looks again after the poll.
-        if !self.readiness.polling.load(Ordering::SeqCst) {
-            self.readiness.settle_if_dropped();
-        }
-    }
-}
-
-/// What a service and its start share.
-#[derive(Debug, Default)]
-struct Readiness {
-    /// Cancelled once it is known whether the start has succeeded.
-    settled: CancellationToken,
-    ready: AtomicBool,
-    dropped: AtomicBool,
-    polling: AtomicBool,
-    /// How the service ended, if it ended before it was ready.
-    error: Mutex<Option<BoxError>>,
-}
-
-impl Readiness {
-    fn settle_if_dropped(&self) {
-        if self.dropped.load(Ordering::SeqCst) && !self.ready.load(Ordering::SeqCst) {
-            self.settle_with("the service dropped its context before it was ready".into());
-        }
-    }
-
-    fn settle_with(&self, error: BoxError) {
-        let mut slot = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert(error);
-        drop(slot);
-        self.settled.cancel();
-    }
-
-    fn outcome(&self) -> Result<(), BoxError> {
-        if self.ready.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(error
-            .take()
-            .unwrap_or_else(|| "the service ended before it was ready".into()))
+        self.readiness.drop_context();
     }
 }
 
@@ -302,9 +269,9 @@ impl Future for Watched {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.readiness.polling.store(true, Ordering::SeqCst);
+        this.readiness.begin_poll();
         let polled = catch_unwind(AssertUnwindSafe(|| this.run.as_mut().poll(cx)));
-        this.readiness.polling.store(false, Ordering::SeqCst);
+        this.readiness.end_poll();
         match polled {
             Ok(Poll::Pending) => {
                 this.readiness.settle_if_dropped();
@@ -326,7 +293,7 @@ impl Future for Watched {
 impl Watched {
     /// Passes the result on; an error from before readiness belongs to the start that waits for it.
     fn ended(&self, result: Result<(), BoxError>) -> Result<(), BoxError> {
-        if self.readiness.ready.load(Ordering::SeqCst) {
+        if self.readiness.is_ready() {
             return result;
         }
         let early = || "the service returned before it was ready".into();
@@ -338,7 +305,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.readiness.ready.load(Ordering::SeqCst) {
+        if !self.readiness.is_ready() {
             self.readiness
                 .settle_with("the service was aborted before it was ready".into());
         }

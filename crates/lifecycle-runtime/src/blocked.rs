@@ -10,6 +10,11 @@ mod directory;
 mod seat;
 mod watchdog;
 
+/// What [`seat`] is made of.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
@@ -203,7 +208,44 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
+    use super::seat::Marked;
     use super::*;
+
+    #[test]
+    fn a_poll_within_a_poll_leaves_the_mark_of_the_outer_one() {
+        let seat = Seat::of_this_thread();
+        assert!(seat.begin(1, 2));
+        assert!(!seat.begin(3, 4));
+        assert_eq!(
+            seat.marked(seat.polls()),
+            Some(Marked { place: 1, what: 2 })
+        );
+        seat.end();
+        assert_eq!(seat.marked(seat.polls()), None);
+    }
+
+    #[test]
+    fn a_reader_never_sees_the_words_of_two_polls_as_one() {
+        let seat = Seat::of_this_thread();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..200_000 {
+                    seat.begin(number, number.wrapping_mul(7));
+                    seat.end();
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                if let Some(marked) = seat.marked(seat.polls()) {
+                    assert_eq!(marked.what, marked.place.wrapping_mul(7));
+                }
+            }
+        });
+    }
 
     #[test]
     fn what_a_thread_runs_survives_its_number() {

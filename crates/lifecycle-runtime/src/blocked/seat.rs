@@ -1,7 +1,10 @@
 //! [`Seat`]: what one thread is polling, told by three atomics that only that thread writes.
+//!
+//! The atomics come from the module above, so that a test can put others in their place and explore every interleaving.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::sync::{AtomicU64, Ordering};
 
 /// The place of one thread.
 ///
@@ -69,45 +72,4 @@ impl Seat {
 
 pub(super) const fn is_under_way(polls: u64) -> bool {
     polls % 2 == 1
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn a_poll_within_a_poll_leaves_the_mark_of_the_outer_one() {
-        let seat = Seat::of_this_thread();
-        assert!(seat.begin(1, 2));
-        assert!(!seat.begin(3, 4));
-        assert_eq!(
-            seat.marked(seat.polls()),
-            Some(Marked { place: 1, what: 2 })
-        );
-        seat.end();
-        assert_eq!(seat.marked(seat.polls()), None);
-    }
-
-    #[test]
-    fn a_reader_never_sees_the_words_of_two_polls_as_one() {
-        let seat = Seat::of_this_thread();
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                for number in 0..200_000 {
-                    seat.begin(number, number.wrapping_mul(7));
-                    seat.end();
-                }
-                done.store(true, Ordering::Release);
-            });
-            while !done.load(Ordering::Acquire) {
-                if let Some(marked) = seat.marked(seat.polls()) {
-                    assert_eq!(marked.what, marked.place.wrapping_mul(7));
-                }
-            }
-        });
-    }
 }
