@@ -147,7 +147,7 @@ impl Engine {
             for edge in plan.dependencies(id) {
                 let dependency = self.slot(edge.component);
                 dependency.blockers -= 1;
-                if dependency.blockers == 0 && dependency.leaving {
+                if dependency.blockers == 0 && dependency.leaving && !dependency.has_turn {
                     self.stoppable.insert(plan.rank(edge.component));
                 }
             }

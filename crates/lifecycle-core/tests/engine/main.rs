@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contract;
+mod found;
 mod main_paths;
 mod museum;
 mod properties;
