@@ -29,7 +29,10 @@ impl Engine {
         }
         let first = phase == Phase::Waiting;
         if self.slot(id).unmet > 0 || self.is_gate_closed(id) {
-            if !first {
+            // What kept it came up after its turn did, in the same step.
+            if first {
+                self.await_start(now, id);
+            } else {
                 self.wait_anew(now, id);
             }
             return;

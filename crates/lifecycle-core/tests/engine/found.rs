@@ -1,14 +1,15 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
 use lifecycle_core::engine::Operation;
-use lifecycle_core::{Backoff, Criticality, Defaults, Restart, Retry};
+use lifecycle_core::{Backoff, Criticality, Defaults, HealthCheck, Jitter, Restart, Retry};
 
-use crate::support::{Run, ms, registration};
+use crate::support::{Run, State, ms, registration};
 
 /// Restarts at once, often enough for any story.
 fn at_once() -> Restart {
     Restart::on_failure()
         .with_backoff(Backoff::Fixed(ms(0)))
+        .with_jitter(Jitter::None)
         .with_budget(100, ms(1_000_000))
 }
 
@@ -37,4 +38,27 @@ fn a_back_off_of_a_stop_is_not_cut_short_by_a_dependent_that_goes_down_in_the_me
     run.operate(Operation::Restart, "api");
     assert!(!run.ok("stop api").contains("stop db"));
     assert_eq!(run.pass(1_000), "stop db");
+}
+
+#[test]
+fn what_was_due_to_start_when_its_dependency_was_lost_says_that_it_waits() {
+    let check = HealthCheck::every(ms(600))
+        .with_timeout(ms(400))
+        .with_misses(1);
+    let mut run = of(vec![
+        registration("api")
+            .tolerates(["db"])
+            .restart(at_once().with_backoff(Backoff::Fixed(ms(100))))
+            .criticality(Criticality::Optional),
+        registration("db")
+            .health_check(check.restarting())
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.pass(900);
+    run.loses("api");
+    run.ok("stop api");
+    run.pass(100);
+    assert_eq!(run.state("db"), State::Stopping);
+    assert_eq!(run.state("api"), State::Waiting);
 }
