@@ -231,6 +231,17 @@ impl Engine {
         }
         self.enter(now, id, ComponentState::Waiting, reason);
         self.settle_while_waiting(id);
+        self.wait_outside(now, id);
+    }
+
+    /// Nobody waits for what waits for a gate: no start, no edge that is not hard, and no operation (semantics 26).
+    pub(super) fn wait_outside(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        if slot.phase == Phase::Waiting && slot.gates_closed > 0 {
+            self.settle(id);
+            self.release_soft(id);
+            self.answer_operations(now, id);
+        }
     }
 
     /// Whether nothing keeps `id`, which waits, from starting.

@@ -87,7 +87,7 @@ impl Engine {
     fn gate_changed(&mut self, now: Time, gate: GateId) {
         let plan = Arc::clone(&self.plan);
         for (id, _) in plan.gated(gate) {
-            self.recount_gates(id);
+            self.recount_gates(now, id);
             if self.gates[gate.index()].open {
                 let slot = self.slot(id);
                 if slot.phase == Phase::Waiting {
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// Counts the gates in front of `id` anew, and of everything that needs it if that changed.
-    fn recount_gates(&mut self, id: ComponentId) {
+    fn recount_gates(&mut self, now: Time, id: ComponentId) {
         let plan = Arc::clone(&self.plan);
         let mut open = vec![id];
         while let Some(id) = open.pop() {
@@ -113,6 +113,7 @@ impl Engine {
             if before == (self.slot(id).gates_closed > 0) {
                 continue;
             }
+            self.wait_outside(now, id);
             let hard = plan.dependents(id).iter();
             open.extend(
                 hard.filter(|it| it.kind == EdgeKind::Hard)

@@ -1,7 +1,7 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
 use lifecycle_core::engine::Operation;
-use lifecycle_core::{Backoff, Criticality, Defaults, HealthCheck, Jitter, Restart, Retry};
+use lifecycle_core::{Backoff, Criticality, Defaults, Gate, HealthCheck, Jitter, Restart, Retry};
 
 use crate::support::{Run, State, ms, registration};
 
@@ -61,4 +61,67 @@ fn what_was_due_to_start_when_its_dependency_was_lost_says_that_it_waits() {
     run.pass(100);
     assert_eq!(run.state("db"), State::Stopping);
     assert_eq!(run.state("api"), State::Waiting);
+}
+
+#[test]
+fn an_operation_is_answered_when_a_gate_closes_before_what_waits() {
+    let mut run = of(vec![
+        registration("lease")
+            .gated_by(Gate::new("leader", ms(60_000)))
+            .restart(at_once().with_backoff(Backoff::Fixed(ms(1_000))))
+            .criticality(Criticality::Optional),
+        registration("job")
+            .depends_on(["lease"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.open_gate("leader", None);
+    run.up();
+    run.loses("lease");
+    run.ok("stop job");
+    run.ok("stop lease");
+    run.operate(Operation::Start, "job");
+    assert!(run.close_gate("leader").contains("done: start"));
+}
+
+#[test]
+fn an_operation_is_answered_when_a_delay_ends_before_a_closed_gate() {
+    let mut run = of(vec![
+        registration("lease")
+            .gated_by(Gate::new("leader", ms(60_000)))
+            .start_retry(Retry::attempts(1))
+            .restart(at_once().with_backoff(Backoff::Fixed(ms(1_000))))
+            .criticality(Criticality::Optional),
+    ]);
+    run.open_gate("leader", None);
+    run.up();
+    run.operate(Operation::Restart, "lease");
+    run.ok("stop lease");
+    run.fails("start lease");
+    run.close_gate("leader");
+    assert!(run.pass(1_000).contains("done: restart"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_a_gate_closes_before() {
+    let mut run = of(vec![
+        registration("a"),
+        registration("b")
+            .depends_on(["a"])
+            .gated_by(Gate::new("leader", ms(60_000))),
+    ]);
+    run.open_gate("leader", None);
+    run.start();
+    run.close_gate("leader");
+    assert!(run.ok("start a").contains("started"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_one_in_flight_that_a_gate_closes_before() {
+    let mut run = of(vec![
+        registration("b").gated_by(Gate::new("leader", ms(60_000))),
+    ]);
+    run.open_gate("leader", None);
+    run.start();
+    run.close_gate("leader");
+    assert!(run.fails("start b").contains("started"));
 }
