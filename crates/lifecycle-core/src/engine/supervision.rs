@@ -351,7 +351,14 @@ impl Engine {
         self.settle_those_behind(id);
     }
 
-    /// Whoever is not essential and waits for `id`, which did not come up at its first try, holds a start up no longer.
+    /// Whether a start of the whole goes on without `id`, which waits for what has settled without running: an essential
+    /// one it waits for, unless somebody wants it so that what is behind it stays down.
+    fn may_settle_waiting(&self, id: ComponentId) -> bool {
+        let essential = self.plan.criticality(id) == Criticality::Essential;
+        !essential || self.unwanted_dependency(id).is_some()
+    }
+
+    /// Whoever may and waits for `id`, which did not come up at its first try, holds a start up no longer.
     fn settle_those_behind(&mut self, id: ComponentId) {
         let mut open = vec![id];
         let plan = Arc::clone(&self.plan);
@@ -363,9 +370,8 @@ impl Engine {
             for edge in hard {
                 let dependent = edge.component;
                 let slot = self.slot(dependent);
-                let waits = slot.phase == Phase::Waiting && !slot.has_run;
-                let counts = plan.criticality(dependent) == Criticality::Essential;
-                if waits && !counts && !slot.released {
+                let waits = slot.phase == Phase::Waiting && !slot.has_run && !slot.released;
+                if waits && self.may_settle_waiting(dependent) {
                     self.settle(dependent);
                     self.release_soft(dependent);
                     open.push(dependent);
@@ -374,7 +380,7 @@ impl Engine {
         }
     }
 
-    /// `id` waits: if what it waits for has settled without running, and `id` is not essential, so has `id`.
+    /// `id` waits: if what it waits for has settled without running, and the start may go on without `id`, so has `id`.
     pub(super) fn settle_while_waiting(&mut self, id: ComponentId) {
         let plan = Arc::clone(&self.plan);
         let hard = plan.dependencies(id).iter();
@@ -382,7 +388,7 @@ impl Engine {
             let slot = &self.slots[it.component.index()];
             slot.released && !slot.available
         });
-        if behind && plan.criticality(id) != Criticality::Essential {
+        if behind && self.may_settle_waiting(id) {
             self.settle_without(id);
         }
     }

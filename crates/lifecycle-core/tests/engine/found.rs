@@ -1,7 +1,9 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
 use lifecycle_core::engine::Operation;
-use lifecycle_core::{Backoff, Criticality, Defaults, Gate, HealthCheck, Jitter, Restart, Retry};
+use lifecycle_core::{
+    Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
+};
 
 use crate::support::{Run, State, ms, registration};
 
@@ -124,4 +126,60 @@ fn a_start_does_not_wait_for_one_in_flight_that_a_gate_closes_before() {
     run.start();
     run.close_gate("leader");
     assert!(run.fails("start b").contains("started"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_an_operator_stops_while_it_starts() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.start();
+    run.operate(Operation::Stop, "a");
+    assert!(run.fails("start a").contains("started"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_an_essential_one_that_an_operator_stops_by_force() {
+    let mut run = of(vec![registration("a"), registration("b")]);
+    run.start();
+    run.ok("start a");
+    run.operate_with(Operation::Stop, "a", true);
+    run.ok("stop a");
+    assert!(run.ok("start b").contains("started"));
+}
+
+#[test]
+fn who_wants_what_an_operator_stops_while_it_starts_need_not_wait_for_it() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b").wants(["a"]),
+    ]);
+    run.start();
+    run.operate(Operation::Stop, "a");
+    assert!(run.fails("start a").contains("start b"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_an_edge_stops_for_good() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").stops()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.start();
+    run.ok("start a");
+    run.loses("a");
+    assert!(run.fails("start b").contains("started"));
+}
+
+#[test]
+fn a_start_does_not_wait_for_an_essential_one_behind_what_an_operator_has_stopped() {
+    let mut run = of(vec![
+        registration("a"),
+        registration("b").depends_on(["a"]),
+        registration("c"),
+    ]);
+    run.start();
+    run.operate_with(Operation::Stop, "a", true);
+    run.fails("start a");
+    assert!(run.ok("start c").contains("started"));
 }
