@@ -74,14 +74,10 @@ impl Engine {
         id: ComponentId,
         operation: Operation,
     ) -> Result<(), OperationError> {
-        let runs = matches!(
-            self.state,
-            OrchestratorState::Starting | OrchestratorState::Running
-        );
         if !self.plan.contains(id) || self.slots[id.index()].wanted == Wanted::Removed {
             return Err(OperationError::NotFound);
         }
-        if !runs {
+        if !self.is_running() {
             return Err(OperationError::FailedPrecondition {
                 operation,
                 state: self.state,
