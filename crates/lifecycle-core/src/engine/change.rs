@@ -212,11 +212,26 @@ impl Engine {
     }
 
     fn drop_rows(&mut self, removed: &[ComponentId]) {
+        self.forget_edges(removed);
         let plan = self.plan.without(removed);
         for id in removed {
             self.timers.disarm(*id);
             self.slots[id.index()] = Slot::default();
         }
         self.adopt(plan);
+    }
+
+    /// What had failed with one that is taken out no longer waits for it. Only an addition that fails leaves such behind.
+    fn forget_edges(&mut self, removed: &[ComponentId]) {
+        if !self.is_running() {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let edges = removed.iter().flat_map(|id| plan.dependents(*id));
+        for edge in edges.filter(|it| it.kind == EdgeKind::Hard) {
+            if !removed.contains(&edge.component) {
+                self.slot(edge.component).unmet -= 1;
+            }
+        }
     }
 }

@@ -11,7 +11,6 @@ use super::Engine;
 use super::message::{EventKind, Reason, RequestId, Response};
 use super::operation::{Intent, Operation, OperationError, OperationReport};
 use super::slot::{OpenOperation, Phase, Wanted};
-use super::state::OrchestratorState;
 
 impl Engine {
     pub(super) fn request_operation(

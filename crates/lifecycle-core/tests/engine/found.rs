@@ -199,3 +199,20 @@ fn a_start_does_not_wait_for_what_is_removed_while_it_starts() {
     assert!(run.fails("start a").contains("start b"));
     assert!(run.ok("start b").contains("started"));
 }
+
+#[test]
+fn what_needs_an_addition_that_fails_fails_with_it_and_waits_for_nothing_that_is_gone() {
+    let mut run = of(vec![registration("db")]);
+    run.up();
+    run.add(registration("cache"));
+    run.add(
+        registration("api")
+            .depends_on(["db", "cache"])
+            .criticality(Criticality::Optional),
+    );
+    let said = run.fails("start cache");
+    assert!(said.contains("\"cache\" failed"), "{said}");
+    assert!(said.contains("\"api\" failed"), "{said}");
+    let plan = run.engine.plan();
+    assert!(plan.find("cache").is_none() && plan.find("api").is_none());
+}
