@@ -1,0 +1,53 @@
+//! For tests of component lifecycles: of your components, and of what you build from them.
+//!
+//! - [`Scripted`] components do, call by call, what they are told ([`Act`]), and keep a [`Record`] of it.
+//! - [`simulate`] runs a test on paused time with a deadline in virtual time, and says what was pending when it passes.
+//! - A [`FaultPlan`] makes faults from a seed, so that a run that failed can be replayed.
+//! - A [`LeakGuard`] counts tasks, and what was acquired and not disposed.
+//!
+//! It is for tests alone: it switches tokio's `test-util` on, and it panics where a test should fail. It knows no
+//! transport.
+//!
+//! ```
+//! use lifecycle_core::engine::ComponentState;
+//! use lifecycle_testkit::{Act, Scripted, launch, simulate, story, until_state};
+//!
+//! simulate(async {
+//!     let db = Scripted::new("db").starts([Act::fail(), Act::succeed()]).attempts(2);
+//!     let api = Scripted::new("api");
+//!     let records = [db.record(), api.record()];
+//!     let handle = launch([db.registration(), api.registration().depends_on(["db"])]);
+//!
+//!     handle.start().await.expect("the second attempt succeeds");
+//!     until_state(&handle, "api", ComponentState::Running).await;
+//!     handle.stop().await.expect("everything stops");
+//!
+//!     assert_eq!(
+//!         story(&records),
+//!         "start db, start db failed, start db, started db, start api, started api, \
+//!          stop api, stopped api, dispose api, disposed api, stop db, stopped db, dispose db, disposed db"
+//!     );
+//!     records.iter().for_each(|it| it.assert_no_leak());
+//! });
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod act;
+mod fault;
+mod hook;
+mod leak;
+mod player;
+mod record;
+mod scripted;
+mod simulation;
+mod trace;
+
+pub use act::{Act, TaskAct};
+pub use fault::{Fault, FaultPlan, FaultProfile, ReplayNote};
+pub use hook::Hook;
+pub use leak::{LeakGuard, Leaks, assert_no_leaks};
+pub use record::{Moment, Note, Record, story};
+pub use scripted::Scripted;
+pub use simulation::{Simulation, advance, launch, simulate, until_event, until_state, watch};
+pub use trace::Trace;
