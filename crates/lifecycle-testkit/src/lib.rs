@@ -3,6 +3,7 @@
 //! - [`Scripted`] components do, call by call, what they are told ([`Act`]), and keep a [`Record`] of it.
 //! - [`simulate`] runs a test on paused time with a deadline in virtual time, and says what was pending when it passes.
 //! - A [`FaultPlan`] makes faults from a seed, so that a run that failed can be replayed.
+//! - An [`Oracle`] follows the events of an orchestrator and names every promise that was broken.
 //! - A [`LeakGuard`] counts tasks, and what was acquired and not disposed.
 //!
 //! It is for tests alone: it switches tokio's `test-util` on, and it panics where a test should fail. It knows no
@@ -10,13 +11,14 @@
 //!
 //! ```
 //! use lifecycle_core::engine::ComponentState;
-//! use lifecycle_testkit::{Act, Scripted, launch, simulate, story, until_state};
+//! use lifecycle_testkit::{Act, Oracle, Scripted, launch, simulate, story, until_state};
 //!
 //! simulate(async {
 //!     let db = Scripted::new("db").starts([Act::fail(), Act::succeed()]).attempts(2);
 //!     let api = Scripted::new("api");
 //!     let records = [db.record(), api.record()];
 //!     let handle = launch([db.registration(), api.registration().depends_on(["db"])]);
+//!     let oracle = Oracle::watch(&handle);
 //!
 //!     handle.start().await.expect("the second attempt succeeds");
 //!     until_state(&handle, "api", ComponentState::Running).await;
@@ -28,6 +30,7 @@
 //!          stop api, stopped api, dispose api, disposed api, stop db, stopped db, dispose db, disposed db"
 //!     );
 //!     records.iter().for_each(|it| it.assert_no_leak());
+//!     oracle.assert_ok().await;
 //! });
 //! ```
 
@@ -37,6 +40,7 @@ mod act;
 mod fault;
 mod hook;
 mod leak;
+mod oracle;
 mod player;
 mod record;
 mod scripted;
@@ -47,6 +51,7 @@ pub use act::{Act, TaskAct};
 pub use fault::{Fault, FaultPlan, FaultProfile, ReplayNote};
 pub use hook::Hook;
 pub use leak::{LeakGuard, Leaks, assert_no_leaks};
+pub use oracle::{LiveOracle, Oracle, Rule, Violation};
 pub use record::{Moment, Note, Record, story};
 pub use scripted::Scripted;
 pub use simulation::{Simulation, advance, launch, simulate, until_event, until_state, watch};

@@ -2,8 +2,10 @@
 
 mod faults;
 mod leaks;
+mod oracle;
 mod scripted;
 mod simulation;
+mod storms;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
