@@ -4,6 +4,7 @@
 //! - [`simulate`] runs a test on paused time with a deadline in virtual time, and says what was pending when it passes.
 //! - A [`FaultPlan`] makes faults from a seed, so that a run that failed can be replayed.
 //! - An [`Oracle`] follows the events of an orchestrator and names every promise that was broken.
+//! - [`conformance`] tries your component on what the [`Lifecycle`](lifecycle_core::Lifecycle) contract asks of it.
 //! - A [`LeakGuard`] counts tasks, and what was acquired and not disposed.
 //!
 //! It is for tests alone: it switches tokio's `test-util` on, and it panics where a test should fail. It knows no
@@ -37,6 +38,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod act;
+pub mod conformance;
 mod fault;
 mod hook;
 mod leak;

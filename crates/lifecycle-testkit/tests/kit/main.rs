@@ -1,5 +1,6 @@
 //! The kit, tried on itself: each part must be able to fail.
 
+mod conformance;
 mod faults;
 mod leaks;
 mod oracle;
