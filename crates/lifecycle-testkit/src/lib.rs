@@ -2,7 +2,8 @@
 //!
 //! - [`Scripted`] components do, call by call, what they are told ([`Act`]), and keep a [`Record`] of it.
 //! - [`simulate`] runs a test on paused time with a deadline in virtual time, and says what was pending when it passes.
-//! - A [`FaultPlan`] makes faults from a seed, so that a run that failed can be replayed.
+//! - A [`FaultPlan`] makes faults from a seed, for scripted components and for yours ([`Faulty`]), so that a run that failed
+//!   can be replayed.
 //! - An [`Oracle`] follows the events of an orchestrator and names every promise that was broken.
 //! - [`conformance`] tries your component on what the [`Lifecycle`](lifecycle_core::Lifecycle) contract asks of it.
 //! - A [`LeakGuard`] counts tasks, and what was acquired and not disposed.
@@ -40,6 +41,7 @@
 mod act;
 pub mod conformance;
 mod fault;
+mod faulty;
 mod hook;
 mod leak;
 mod oracle;
@@ -51,6 +53,7 @@ mod trace;
 
 pub use act::{Act, TaskAct};
 pub use fault::{Fault, FaultPlan, FaultProfile, ReplayNote};
+pub use faulty::Faulty;
 pub use hook::Hook;
 pub use leak::{LeakGuard, Leaks, assert_no_leaks};
 pub use oracle::{LiveOracle, Oracle, Rule, Violation};

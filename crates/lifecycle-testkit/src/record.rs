@@ -178,7 +178,8 @@ impl Record {
 
     /// What is held or alive, in words.
     pub(crate) fn leak(&self) -> Option<String> {
-        let held = self.acquired() - self.disposed();
+        // Read in this order, one after the other: what is disposed in between must not make it negative.
+        let held = self.acquired().saturating_sub(self.disposed());
         let (calls, tasks) = (self.live_calls(), self.live_tasks());
         if held + calls + tasks == 0 {
             return None;

@@ -1,8 +1,15 @@
 //! A plan of faults can be replayed.
 
-use lifecycle_core::{Criticality, Retry};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lifecycle_core::engine::StopOutcome;
+use lifecycle_core::{
+    BoxError, Criticality, Lifecycle, Registration, Restart, Retry, StartContext, StopContext,
+};
+use lifecycle_testkit::conformance::{self, Check};
 use lifecycle_testkit::{
-    Act, FaultPlan, FaultProfile, Hook, Moment, Record, Scripted, Trace, launch, simulate,
+    Act, FaultPlan, FaultProfile, Faulty, Hook, Moment, Record, Scripted, Trace, launch, simulate,
 };
 
 use crate::{panic_of, secs};
@@ -98,4 +105,82 @@ fn a_plan_says_how_to_replay_it() {
     assert!(text.contains("replay with seed 42"), "{text}");
     assert!(text.contains("LIFECYCLE_SEED=42"), "{text}");
     assert_eq!(plan.seed(), 42);
+}
+
+/// Holds one thing from start to dispose.
+#[derive(Clone, Default)]
+struct Pool(Arc<AtomicI64>);
+
+impl Lifecycle for Pool {
+    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
+        self.0.store(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        self.0.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn faulty(pool: &Pool, set: fn(&mut FaultProfile)) -> Faulty<Pool> {
+    let mut profile = FaultProfile::calm();
+    set(&mut profile);
+    Faulty::new(pool.clone(), &FaultPlan::seeded(1, profile))
+}
+
+#[test]
+fn a_component_of_the_users_without_a_fault_is_what_it_was() {
+    let report = simulate(conformance::check(|| faulty(&Pool::default(), |_| {})));
+    report.assert_ok();
+    assert_eq!(report.passed, Check::ALL);
+}
+
+#[test]
+fn a_component_of_the_users_gets_the_faults_of_the_plan() {
+    simulate(async {
+        let pool = Pool::default();
+        let launched = |set| {
+            let registration = Registration::new("pool", faulty(&pool, set));
+            launch([registration.restart(Restart::never())])
+        };
+        for set in [
+            (|it| it.fail = 1.0) as fn(&mut FaultProfile),
+            |it| it.fail_permanently = 1.0,
+            |it| it.panic = 1.0,
+            |it| it.hang = 1.0,
+            |it| it.hang_until_cancelled = 1.0,
+        ] {
+            launched(set).start().await.unwrap_err();
+        }
+        let flapping = launched(|it| it.flap = 1.0);
+        flapping.start().await.unwrap();
+        let report = flapping.wait().await.unwrap();
+        assert_eq!(report.cause.as_ref().unwrap().as_str(), "pool");
+        assert_eq!(pool.0.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn what_the_users_component_holds_is_released_although_its_stop_and_dispose_have_faults() {
+    simulate(async {
+        let pool = Pool::default();
+        let failing = faulty(&pool, |it| {
+            it.fail = 1.0;
+            it.hooks = vec![Hook::Stop, Hook::Dispose];
+        });
+        let handle = launch([Registration::new("pool", failing)]);
+        handle.start().await.unwrap();
+        assert_eq!(pool.0.load(Ordering::SeqCst), 1);
+        handle.stop().await.unwrap_err();
+        let error = handle.force().await.unwrap_err();
+        let trouble = &error.report().unwrap().troubles[0];
+        assert_eq!(trouble.outcome, StopOutcome::Failed);
+        assert!(trouble.dispose_failure.is_some());
+        assert_eq!(pool.0.load(Ordering::SeqCst), 0);
+    });
 }

@@ -190,6 +190,13 @@ fn a_dependent_whose_stop_failed_or_that_is_left_behind_counts_as_down() {
         .steps("db", &DOWN[..2]);
     assert_eq!(kept.rules(), []);
 
+    let mut held = Forger::running();
+    let key = held.key("api", 1);
+    held.whole(Whole::Running, Whole::Stopping)
+        .emit(Reason::Held, EventKind::Held { key })
+        .steps("db", &DOWN[..2]);
+    assert_eq!(held.rules(), []);
+
     let mut abandoned = Forger::running();
     let key = abandoned.key("api", 1);
     abandoned
