@@ -75,7 +75,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "lifecycle-testkit",
         layer: Layer::TestKit,
-        external: External::Only(&[]),
+        external: External::Only(&["tokio", "tokio-util"]),
         silent_about: &[HOSTS, MESH, TRANSPORTS],
     },
     Row {

@@ -225,6 +225,7 @@ impl Engine {
             return;
         }
         if self.may_start(id) {
+            self.leave_starting(now, id);
             self.startable.insert(self.plan.rank(id));
             return;
         }
@@ -240,6 +241,15 @@ impl Engine {
         self.enter(now, id, ComponentState::Waiting, reason);
         self.settle_while_waiting(id);
         self.wait_outside(now, id);
+    }
+
+    /// Between two generations of which neither has run lies a step too, for whoever counts them.
+    fn leave_starting(&mut self, now: Time, id: ComponentId) {
+        let slot = self.slot(id);
+        if slot.state == ComponentState::Starting {
+            let motive = slot.motive;
+            self.enter(now, id, ComponentState::BackingOff, motive);
+        }
     }
 
     /// Nobody waits for what waits for a gate: no start, no edge that is not hard, and no operation (semantics 26).

@@ -57,7 +57,7 @@ impl Engine {
         let reason = loss.reason();
         self.tell_loss(now, id, loss, verdict);
         self.plan_restart(now, id, reason, verdict);
-        self.enter(now, id, ComponentState::Stopping, reason);
+        self.enter_lost(now, id, loss);
         let falling = self.bring_down(now, id, reason);
         match verdict {
             Verdict::Restart { .. } | Verdict::Follow => {}
@@ -87,10 +87,23 @@ impl Engine {
         if self.slot(id).state != ComponentState::Running {
             return;
         }
-        self.tell_loss(now, id, loss, Verdict::Final);
+        let comes_back = self.shutdown.is_none() && self.slot(id).wanted == Wanted::Up;
+        let verdict = if comes_back {
+            Verdict::Follow
+        } else {
+            Verdict::Final
+        };
+        self.tell_loss(now, id, loss, verdict);
+        self.enter_lost(now, id, loss);
+    }
+
+    /// A component that is lost is shown so until its stop is called, which may have to wait for its followers. One that
+    /// is unhealthy goes on until then.
+    fn enter_lost(&mut self, now: Time, id: ComponentId, loss: &Loss) {
         let state = match loss {
             Loss::Completed => ComponentState::Stopped,
-            Loss::Failed(_) | Loss::Unhealthy(..) => ComponentState::Faulted,
+            Loss::Failed(_) => ComponentState::Faulted,
+            Loss::Unhealthy(..) => return,
         };
         self.enter(now, id, state, loss.reason());
     }

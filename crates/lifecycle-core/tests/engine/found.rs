@@ -216,3 +216,12 @@ fn what_needs_an_addition_that_fails_fails_with_it_and_waits_for_nothing_that_is
     let plan = run.engine.plan();
     assert!(plan.find("cache").is_none() && plan.find("api").is_none());
 }
+
+#[test]
+fn a_generation_that_follows_at_once_on_one_that_never_ran_is_told_as_a_step_of_its_own() {
+    let mut run = of(vec![registration("db").criticality(Criticality::Optional)]);
+    run.start();
+    run.fails("start db");
+    assert_eq!(run.history("db"), "starting backing-off starting");
+    assert_eq!(run.row("db").generation, 2);
+}

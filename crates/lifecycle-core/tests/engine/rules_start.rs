@@ -342,7 +342,10 @@ fn rule_08_a_loop_that_completes_before_start_returns_releases_nobody_who_needs_
     run.task_ends("job", Ok(()));
     assert_eq!(run.ok("start job"), "stop job, start soft");
     run.ok("stop job");
-    assert_eq!(run.history("job"), "starting running stopping stopped");
+    assert_eq!(
+        run.history("job"),
+        "starting running stopped stopping stopped"
+    );
     assert_eq!(run.state("hard"), State::Faulted);
 }
 
