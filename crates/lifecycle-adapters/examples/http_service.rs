@@ -1,7 +1,7 @@
 //! A web service with a pool and a worker. Ctrl-C stops it: requests in flight are answered first.
 //!
 //! ```sh
-//! cargo run -p lifecycle-adapters --example http_service   # then: curl http://ADDRESS/
+//! cargo run -q -p lifecycle-adapters --example http_service   # then: curl http://ADDRESS/
 //! ```
 
 use std::io::Write as _;

@@ -1,7 +1,7 @@
 //! A service of three components.
 //!
 //! ```sh
-//! cargo run -p lifecycle-runtime --example three_components   # then press Ctrl-C
+//! cargo run -q -p lifecycle-runtime --example three_components   # then press Ctrl-C
 //! ```
 
 use std::process::ExitCode;
