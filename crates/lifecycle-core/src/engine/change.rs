@@ -41,11 +41,7 @@ impl Engine {
             operation: Operation::Add,
             began: now,
         });
-        let runs = matches!(
-            self.state,
-            OrchestratorState::Starting | OrchestratorState::Running
-        );
-        if runs {
+        if self.is_running() {
             self.start_added(now, id);
         } else {
             self.answer_added(now, id);
@@ -183,7 +179,6 @@ impl Engine {
             Phase::Idle | Phase::Waiting | Phase::Restarting => {
                 slot.phase = Phase::Idle;
                 self.timers.disarm(id);
-                self.settle_without(id);
                 self.rest(now, id);
             }
             // Its stop has failed or it was held: nobody will ask it again.

@@ -185,9 +185,12 @@ impl Engine {
             }
             Wanted::Removed => {
                 self.removed.push(id);
-                self.release_soft(id);
                 self.pass(id);
                 self.enter(now, id, ComponentState::Stopped, Reason::Removed);
+                // Before a start nobody waits for anything.
+                if self.is_running() {
+                    self.settle_without(id);
+                }
             }
         }
         self.answer_operations(now, id);

@@ -265,6 +265,14 @@ impl Engine {
         self.state
     }
 
+    /// Whether a run is under way and no stop of it has begun.
+    fn is_running(&self) -> bool {
+        matches!(
+            self.state,
+            OrchestratorState::Starting | OrchestratorState::Running
+        )
+    }
+
     /// Whether the host is ready: the orchestrator runs, the node is neither cordoned nor drained, and every essential
     /// component without a closed gate runs and is not unhealthy (semantics 28). Takes O(1).
     #[must_use]

@@ -11,7 +11,6 @@ use super::Engine;
 use super::message::{EventKind, Reason, RequestId, Response};
 use super::operation::{Intent, Operation, OperationError, OperationReport};
 use super::slot::{OpenOperation, Phase, Wanted};
-use super::state::OrchestratorState;
 
 impl Engine {
     pub(super) fn request_operation(
@@ -74,14 +73,10 @@ impl Engine {
         id: ComponentId,
         operation: Operation,
     ) -> Result<(), OperationError> {
-        let runs = matches!(
-            self.state,
-            OrchestratorState::Starting | OrchestratorState::Running
-        );
         if !self.plan.contains(id) || self.slots[id.index()].wanted == Wanted::Removed {
             return Err(OperationError::NotFound);
         }
-        if !runs {
+        if !self.is_running() {
             return Err(OperationError::FailedPrecondition {
                 operation,
                 state: self.state,

@@ -1,6 +1,6 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
-use lifecycle_core::engine::Operation;
+use lifecycle_core::engine::{Cascade, Operation};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
@@ -182,4 +182,20 @@ fn a_start_does_not_wait_for_an_essential_one_behind_what_an_operator_has_stoppe
     run.operate_with(Operation::Stop, "a", true);
     run.fails("start a");
     assert!(run.ok("start c").contains("started"));
+}
+
+#[test]
+fn what_others_want_can_be_removed_before_the_first_start() {
+    let mut run = of(vec![registration("a"), registration("b").wants(["a"])]);
+    run.remove("a", Cascade::Refuse);
+    assert_eq!(run.start(), "start b");
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_is_removed_while_it_starts() {
+    let mut run = of(vec![registration("a"), registration("b").wants(["a"])]);
+    run.start();
+    run.remove("a", Cascade::Refuse);
+    assert!(run.fails("start a").contains("start b"));
+    assert!(run.ok("start b").contains("started"));
 }
