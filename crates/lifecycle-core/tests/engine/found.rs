@@ -199,3 +199,20 @@ fn a_start_does_not_wait_for_what_is_removed_while_it_starts() {
     assert!(run.fails("start a").contains("start b"));
     assert!(run.ok("start b").contains("started"));
 }
+
+#[test]
+fn an_edge_that_stops_means_it_whoever_its_dependency_goes_down_with() {
+    let mut run = of(vec![
+        registration("root").criticality(Criticality::Optional),
+        registration("middle")
+            .depends_on(["root"])
+            .criticality(Criticality::Optional),
+        registration("leaf")
+            .dependencies([Dependency::hard("middle").stops()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("root");
+    run.ok("stop leaf");
+    assert_eq!(run.state("leaf"), State::Stopped);
+}
