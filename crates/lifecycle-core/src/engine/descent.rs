@@ -12,6 +12,7 @@ use crate::time::Time;
 
 use super::Engine;
 use super::message::{EventKind, Reason};
+use super::operation::Operation;
 use super::slot::{Phase, Wanted};
 use super::state::ComponentState;
 
@@ -86,6 +87,7 @@ impl Engine {
         }
         if stops {
             slot.wanted = Wanted::StoppedByEdge;
+            self.supersede(id, Operation::Stop);
         } else {
             slot.extra().restarts.dependency += 1;
         }

@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// Whoever waited for something else of `id` is told that it will not come.
-    fn supersede(&mut self, id: ComponentId, operation: Operation) {
+    pub(super) fn supersede(&mut self, id: ComponentId, operation: Operation) {
         let Some(extra) = &mut self.slot(id).extra else {
             return;
         };

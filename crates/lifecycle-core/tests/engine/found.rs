@@ -216,3 +216,17 @@ fn an_edge_that_stops_means_it_whoever_its_dependency_goes_down_with() {
     run.ok("stop leaf");
     assert_eq!(run.state("leaf"), State::Stopped);
 }
+
+#[test]
+fn an_operation_is_answered_when_an_edge_stops_its_component_for_good() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").stops()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Restart, "b");
+    run.ok("stop b");
+    assert!(run.loses("a").contains("refused"));
+}
