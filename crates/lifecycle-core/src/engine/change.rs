@@ -119,14 +119,15 @@ impl Engine {
             intent,
         };
         self.emit(now, Reason::Removed, None, kind);
+        for &id in &removal {
+            self.slot(id).wanted = Wanted::Removed;
+            self.supersede(id, Operation::Remove);
+        }
         self.slot(id).extra().operations.push(OpenOperation {
             request,
             operation: Operation::Remove,
             began: now,
         });
-        for &id in &removal {
-            self.slot(id).wanted = Wanted::Removed;
-        }
         for &id in removal.iter().rev() {
             self.take_out(now, id);
         }

@@ -230,3 +230,11 @@ fn an_operation_is_answered_when_an_edge_stops_its_component_for_good() {
     run.ok("stop b");
     assert!(run.loses("a").contains("refused"));
 }
+
+#[test]
+fn a_stop_is_answered_when_its_component_is_removed_before_it_is_down() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    assert!(run.remove("a", Cascade::Refuse).contains("refused"));
+}
