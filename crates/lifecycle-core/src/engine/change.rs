@@ -197,6 +197,7 @@ impl Engine {
         }
         let removed = std::mem::take(&mut self.removed);
         for &id in &removed {
+            self.forget_edges(id);
             let slot = &mut self.slots[id.index()];
             if std::mem::replace(&mut slot.unready, false) {
                 self.unready -= 1;
@@ -210,6 +211,18 @@ impl Engine {
             self.commands.push_back(Command::Forget { component: id });
         }
         self.drop_rows(&removed);
+    }
+
+    /// Whoever was added to `id` before that failed, and is wanted again later, does not wait for what is not there.
+    fn forget_edges(&mut self, id: ComponentId) {
+        if !self.is_running() {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let hard = plan.dependents(id).iter();
+        for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
+            self.meet_edge(edge.component);
+        }
     }
 
     fn drop_rows(&mut self, removed: &[ComponentId]) {

@@ -192,6 +192,7 @@ impl Engine {
                 // Before a start nobody waits for anything.
                 if self.is_running() {
                     self.settle_without(id);
+                    self.fail_dependents(now, id);
                 }
             }
         }

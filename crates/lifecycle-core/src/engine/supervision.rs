@@ -333,11 +333,15 @@ impl Engine {
         }
     }
 
-    /// A hard dependency of `id` that has failed or completed for good.
+    /// A hard dependency of `id` that has failed or completed for good, or is being taken out.
     pub(super) fn dead_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let hard = self.plan.dependencies(id).iter();
         let dead = |slot: &Slot| {
-            !slot.available && matches!(slot.wanted, Wanted::Failed | Wanted::Completed)
+            let gone = matches!(
+                slot.wanted,
+                Wanted::Failed | Wanted::Completed | Wanted::Removed
+            );
+            gone && !slot.available
         };
         hard.filter(|it| it.kind == EdgeKind::Hard)
             .map(|it| it.component)

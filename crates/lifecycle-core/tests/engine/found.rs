@@ -238,3 +238,41 @@ fn a_stop_is_answered_when_its_component_is_removed_before_it_is_down() {
     run.operate(Operation::Stop, "a");
     assert!(run.remove("a", Cascade::Refuse).contains("refused"));
 }
+
+#[test]
+fn what_is_added_to_an_addition_that_fails_fails_with_it() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(registration("b"));
+    run.add(registration("c").depends_on(["b"]));
+    let said = run.fails("start b");
+    assert_eq!(said.matches("refused").count(), 2, "{said}");
+    assert_eq!(said.matches("forget").count(), 2, "{said}");
+}
+
+#[test]
+fn what_is_added_to_what_is_being_removed_fails() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.remove("a", Cascade::Refuse);
+    assert!(
+        run.add(registration("b").depends_on(["a"]))
+            .contains("refused")
+    );
+    assert!(run.ok("stop a").contains("forget"));
+}
+
+#[test]
+fn what_waited_for_an_addition_that_failed_can_be_started_without_it() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    let gated = registration("c")
+        .depends_on(["b"])
+        .gated_by(Gate::new("g", ms(60_000)));
+    run.add(registration("b"));
+    run.add(gated.criticality(Criticality::Optional));
+    run.fails("start b");
+    run.open_gate("g", None);
+    assert_eq!(run.state("c"), State::Faulted);
+    assert_eq!(run.operate(Operation::Start, "c"), "start c");
+}
