@@ -276,3 +276,51 @@ fn what_waited_for_an_addition_that_failed_can_be_started_without_it() {
     assert_eq!(run.state("c"), State::Faulted);
     assert_eq!(run.operate(Operation::Start, "c"), "start c");
 }
+
+#[test]
+fn a_stop_is_answered_when_its_component_is_held_up() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.pass(10_000);
+    assert!(run.vanishes("stop b").contains("refused"));
+}
+
+#[test]
+fn a_removal_is_answered_when_its_component_is_held_up() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::soft("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "b");
+    run.pass(10_000);
+    run.vanishes("stop b");
+    let said = run.remove("a", Cascade::Refuse);
+    assert!(
+        said.contains("refused") || said.contains("forget"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_stop_of_what_is_held_up_is_answered() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Restart, "a");
+    run.pass(10_000);
+    run.vanishes("stop b");
+    assert_ne!(run.operate(Operation::Stop, "a"), "");
+}
