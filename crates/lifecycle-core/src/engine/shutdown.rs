@@ -322,6 +322,8 @@ impl Engine {
                 self.enter(now, id, ComponentState::Stopped, reason);
             }
             Phase::Starting | Phase::BackingOff => self.interrupt(now, id),
+            // Cleaned up after already, and its turn has not come.
+            Phase::Idle if slot.leaving => self.show_ended(now, id),
             _ => {}
         }
     }

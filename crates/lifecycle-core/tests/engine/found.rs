@@ -1,6 +1,6 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
-use lifecycle_core::engine::{Cascade, Operation};
+use lifecycle_core::engine::{Cascade, Operation, OrchestratorState};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
@@ -323,4 +323,28 @@ fn a_stop_of_what_is_held_up_is_answered() {
     run.pass(10_000);
     run.vanishes("stop b");
     assert_ne!(run.operate(Operation::Stop, "a"), "");
+}
+
+#[test]
+fn what_was_cleaned_up_after_and_waits_for_its_turn_is_stopped_after_a_stop_of_the_whole() {
+    let mut run = of(vec![
+        registration("d").criticality(Criticality::Optional),
+        registration("x")
+            .depends_on(["d"])
+            .criticality(Criticality::Optional),
+        registration("y")
+            .depends_on(["d"])
+            .tolerates(["x"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("x");
+    run.ok("stop x");
+    run.loses("d");
+    run.fails("start x");
+    run.force();
+    run.ok("stop y");
+    run.ok("stop d");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+    assert_eq!(run.state("x"), State::Stopped);
 }
