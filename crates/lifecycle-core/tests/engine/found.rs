@@ -348,3 +348,25 @@ fn what_was_cleaned_up_after_and_waits_for_its_turn_is_stopped_after_a_stop_of_t
     assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
     assert_eq!(run.state("x"), State::Stopped);
 }
+
+#[test]
+fn a_failure_charged_to_a_dependency_further_up_does_not_repeat_without_a_delay() {
+    let restart = at_once().with_backoff(Backoff::Fixed(ms(100)));
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .tolerates(["a"])
+            .criticality(Criticality::Optional),
+        registration("c")
+            .depends_on(["b"])
+            .restart(restart)
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.ok("stop a");
+    run.loses("c");
+    assert_eq!(run.ok("stop c"), "dispose c");
+    assert_eq!(run.state("c"), State::BackingOff);
+    assert_eq!(run.row("c").charges, 0);
+}
