@@ -1,11 +1,11 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
-use lifecycle_core::engine::{Cascade, Operation, OrchestratorState};
+use lifecycle_core::engine::{Cascade, EventKind, Operation, OrchestratorState};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
 
-use crate::support::{Run, State, ms, registration};
+use crate::support::{Run, State, fresh, ms, registration};
 
 /// Restarts at once, often enough for any story.
 fn at_once() -> Restart {
@@ -369,4 +369,19 @@ fn a_failure_charged_to_a_dependency_further_up_does_not_repeat_without_a_delay(
     assert_eq!(run.ok("stop c"), "dispose c");
     assert_eq!(run.state("c"), State::BackingOff);
     assert_eq!(run.row("c").charges, 0);
+}
+
+#[test]
+fn a_removal_is_told_once_when_a_stop_of_the_whole_begins_in_the_same_step() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(fresh("b").criticality(Criticality::Optional));
+    run.add(
+        registration("c")
+            .depends_on(["b"])
+            .gated_by(Gate::new("g", ms(60_000))),
+    );
+    run.fails("start b");
+    run.ok("stop a");
+    assert_eq!(run.told(|it| matches!(it, EventKind::Removed { .. })), 1);
 }
