@@ -306,7 +306,12 @@ impl Slot {
         let ahead = |time: Time| (time != Time::MAX).then(|| time.since(now));
         let lasting = (self.quarantined, self.unconfirmed, self.wanted);
         (self.phase, self.state, lasting, ahead(due)).hash(state);
+        if self.wanted == Wanted::Failed {
+            // Whether it is wanted again with what it failed for.
+            (self.motive, self.cause).hash(state);
+        }
         (self.available, self.released, self.has_run, self.leaving).hash(state);
+        self.start_failed.hash(state);
         (self.gates_closed, self.health, self.drain, self.blockers).hash(state);
         ahead(self.restart_at).hash(state);
         if !whole.is_stopping {
@@ -327,13 +332,7 @@ impl Slot {
                 failure,
             )
                 .hash(state);
-            (
-                self.cancelled,
-                self.start_failed,
-                self.undisposed,
-                self.undo_failed,
-            )
-                .hash(state);
+            (self.cancelled, self.undisposed, self.undo_failed).hash(state);
         }
         if matches!(
             self.phase,

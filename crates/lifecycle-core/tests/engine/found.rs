@@ -1,5 +1,7 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use lifecycle_core::engine::{Cascade, EventKind, Operation, OrchestratorState};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
@@ -384,4 +386,19 @@ fn a_removal_is_told_once_when_a_stop_of_the_whole_begins_in_the_same_step() {
     run.fails("start b");
     run.ok("stop a");
     assert_eq!(run.told(|it| matches!(it, EventKind::Removed { .. })), 1);
+}
+
+#[test]
+fn a_fingerprint_tells_states_apart_although_a_component_was_removed() {
+    let hash = |run: &Run| {
+        let mut hasher = DefaultHasher::new();
+        run.engine.fingerprint(run.now, &mut hasher);
+        hasher.finish()
+    };
+    let mut run = of(vec![registration("a"), registration("b")]);
+    run.remove("a", Cascade::Refuse);
+    run.up();
+    let before = hash(&run);
+    run.loses("b");
+    assert_ne!(hash(&run), before);
 }
