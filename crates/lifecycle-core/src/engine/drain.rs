@@ -18,7 +18,7 @@ use super::message::{
 };
 use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
 use super::operation::Intent;
-use super::slot::Phase;
+use super::slot::{Phase, Standing};
 use super::state::{DrainState, OrchestratorState};
 
 /// A drain, or what takes it back, under way.
@@ -279,15 +279,16 @@ impl Engine {
     fn call_node(&mut self, now: Time, id: ComponentId, call: Call) {
         let own = now + self.plan.policies(id).drain_timeout;
         let drain = self.drain.as_mut();
-        let (whole, forced) = drain.map_or((Time::MAX, false), |it| {
+        let (whole, forced, standing) = drain.map_or((Time::MAX, false, Standing::Alone), |it| {
             it.open += 1;
-            (it.deadline, it.forced)
+            (it.deadline, it.forced, Standing::Counted)
         });
         let (deadline, limit) =
             earliest([(own, Limit::AttemptTimeout), (whole, Limit::DrainDeadline)]);
         let slot = self.slot(id);
         slot.phase = Phase::Draining;
         slot.resuming = call == Call::Resume;
+        slot.node_call_standing = standing;
         slot.drain_call += 1;
         slot.call_began = now;
         let key = slot.drain_key(id);
@@ -352,15 +353,18 @@ impl Engine {
     /// drain has failed; on its way down it is left behind.
     pub(super) fn give_up_node_call(&mut self, now: Time, id: ComponentId) {
         let slot = self.slot(id);
-        if slot.has_turn && slot.leaving {
+        let goes_down = slot.has_turn && slot.leaving;
+        if slot.node_call_standing != Standing::GivenUp {
+            if !goes_down {
+                let call = slot.node_call();
+                self.fail_participant(now, id, timeout(call.as_str(), Limit::AbortGrace));
+            }
+            self.close_node_call(now, id);
+            self.slot(id).node_call_standing = Standing::GivenUp;
+        }
+        if goes_down {
             self.abandon(now, id);
-            return;
         }
-        if slot.drain == DrainState::Failed {
-            return;
-        }
-        self.fail_participant(now, id, timeout("drain", Limit::AbortGrace));
-        self.close_node_call(now, id);
     }
 
     pub(super) fn end_node_call(
@@ -379,7 +383,7 @@ impl Engine {
         if !awaited || slot.drain_key(id) != key || slot.node_call() != call {
             return;
         }
-        let given_up = slot.phase == Phase::DrainAborted && slot.drain == DrainState::Failed;
+        let given_up = slot.node_call_standing == Standing::GivenUp;
         let out_of_time = slot.phase != Phase::Draining && !self.may_be_cut_short();
         self.timers.disarm(id);
         self.slot(id).phase = Phase::Running;
@@ -436,11 +440,14 @@ impl Engine {
 
     /// One call of the drain less is in flight.
     fn close_node_call(&mut self, now: Time, id: ComponentId) {
+        let standing = std::mem::take(&mut self.slot(id).node_call_standing);
         let Some(drain) = &mut self.drain else {
             self.fail_if_latecomer_failed(now, id);
             return;
         };
-        drain.open = drain.open.saturating_sub(1);
+        if standing == Standing::Counted {
+            drain.open -= 1;
+        }
         let has_turn = self.slots[id.index()].drain_blockers == 0;
         if has_turn {
             self.pass(id);

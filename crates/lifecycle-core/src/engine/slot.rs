@@ -77,6 +77,18 @@ impl Phase {
     }
 }
 
+/// Who waits for a drain or resume call that is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Standing {
+    /// No drain under way: its component came up while the node was drained.
+    #[default]
+    Alone,
+    /// The drain under way counts it.
+    Counted,
+    /// Nobody: it was dropped and did not vanish.
+    GivenUp,
+}
+
 /// What is wanted of a component while the orchestrator runs, and why. What is down decides by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
@@ -144,6 +156,8 @@ pub(super) struct Slot {
     pub(super) drain_call: u32,
     /// Whether the call that it is in is a resume.
     pub(super) resuming: bool,
+    /// Who waits for the call that it is in.
+    pub(super) node_call_standing: Standing,
     /// What only few components have.
     pub(super) extra: Option<Box<Extra>>,
     /// Which limit the armed deadline stands for.
@@ -345,7 +359,7 @@ impl Slot {
             self.phase,
             Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
         ) {
-            self.resuming.hash(state);
+            (self.resuming, self.node_call_standing).hash(state);
         }
         if whole.is_draining {
             (self.drain_blockers, self.drain_passed).hash(state);

@@ -2,12 +2,12 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
-use lifecycle_core::engine::{Cascade, EventKind, Operation, OrchestratorState};
+use lifecycle_core::engine::{Cascade, EventKind, NodeCommand, Operation, OrchestratorState};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
 
-use crate::support::{Run, State, fresh, ms, registration};
+use crate::support::{Run, State, fresh, ms, participant, registration};
 
 /// Restarts at once, often enough for any story.
 fn at_once() -> Restart {
@@ -401,4 +401,35 @@ fn a_fingerprint_tells_states_apart_although_a_component_was_removed() {
     let before = hash(&run);
     run.loses("b");
     assert_ne!(hash(&run), before);
+}
+
+#[test]
+fn a_resume_that_is_dropped_counts_as_ended() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.fails("drain a");
+    run.node(NodeCommand::Resume);
+    run.pass(30_000);
+    run.pass(500);
+    assert!(run.vanishes("resume a").contains("refused"));
+}
+
+#[test]
+fn a_resume_that_blocks_is_given_up() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.fails("drain a");
+    run.node(NodeCommand::Resume);
+    assert!(run.pass(60_000).contains("refused"));
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_participant_that_was_left_behind() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.loses("a");
+    assert!(run.pass(60_000).contains("node drained"));
 }
