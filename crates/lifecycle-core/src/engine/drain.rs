@@ -192,6 +192,7 @@ impl Engine {
             remaining: self.plan.len(),
             open: 0,
         });
+        self.adopt_node_calls();
         self.enter_node(now, cordoned, DrainState::Draining, intent);
         let plan = Arc::clone(&self.plan);
         for &id in plan.order().iter().rev() {
@@ -506,7 +507,7 @@ impl Engine {
     fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {
         self.node.intent = intent;
         self.drain = Some(Drain {
-            course: Course::Resuming,
+            course: Course::Cancelling,
             requests,
             began: now,
             deadline: Time::MAX,
@@ -514,6 +515,13 @@ impl Engine {
             remaining: 0,
             open: 0,
         });
+        self.adopt_node_calls();
+        self.cancel_all_drains(now);
+        // What is being drained is awaited before it is resumed.
+        let Some(drain) = self.drain.as_mut().filter(|it| it.open == 0) else {
+            return;
+        };
+        drain.course = Course::Resuming;
         let plan = Arc::clone(&self.plan);
         for &id in plan.order() {
             let slot = self.slot(id);
@@ -525,6 +533,21 @@ impl Engine {
             } else if slot.phase != Phase::DrainAborted {
                 // Its next generation takes in work from the start.
                 self.enter_participant(now, id, DrainState::Active, None);
+            }
+        }
+    }
+
+    /// Counts the drains of latecomers that are in flight among the calls of the drain that begins.
+    fn adopt_node_calls(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        for slot in &mut self.slots {
+            let in_flight = matches!(
+                slot.phase,
+                Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
+            );
+            if in_flight && slot.node_call_standing == Standing::Alone {
+                slot.node_call_standing = Standing::Counted;
+                drain.open += 1;
             }
         }
     }

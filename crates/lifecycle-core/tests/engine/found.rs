@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hasher as _};
 
-use lifecycle_core::engine::{Cascade, EventKind, NodeCommand, Operation, OrchestratorState};
+use lifecycle_core::engine::{
+    Cascade, DrainState, EventKind, NodeCommand, Operation, OrchestratorState,
+};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
@@ -432,4 +434,20 @@ fn a_drain_does_not_wait_for_a_participant_that_was_left_behind() {
     run.drain();
     run.loses("a");
     assert!(run.pass(60_000).contains("node drained"));
+}
+
+#[test]
+fn a_resume_takes_back_the_drain_of_a_latecomer_that_is_in_flight() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.ok("drain a");
+    run.operate(Operation::Restart, "a");
+    run.ok("stop a");
+    assert!(run.ok("start a").contains("drain a"));
+    run.node(NodeCommand::Resume);
+    run.ok("drain a");
+    run.ok("resume a");
+    assert_eq!(run.engine.snapshot(run.now).node.drain, DrainState::Active);
+    assert_eq!(run.row("a").drain, DrainState::Active);
 }
