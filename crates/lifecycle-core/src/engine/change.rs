@@ -119,14 +119,15 @@ impl Engine {
             intent,
         };
         self.emit(now, Reason::Removed, None, kind);
+        for &id in &removal {
+            self.slot(id).wanted = Wanted::Removed;
+            self.supersede(id, Operation::Remove);
+        }
         self.slot(id).extra().operations.push(OpenOperation {
             request,
             operation: Operation::Remove,
             began: now,
         });
-        for &id in &removal {
-            self.slot(id).wanted = Wanted::Removed;
-        }
         for &id in removal.iter().rev() {
             self.take_out(now, id);
         }
@@ -196,6 +197,7 @@ impl Engine {
         }
         let removed = std::mem::take(&mut self.removed);
         for &id in &removed {
+            self.forget_edges(id);
             let slot = &mut self.slots[id.index()];
             if std::mem::replace(&mut slot.unready, false) {
                 self.unready -= 1;
@@ -211,27 +213,24 @@ impl Engine {
         self.drop_rows(&removed);
     }
 
+    /// Whoever was added to `id` before that failed, and is wanted again later, does not wait for what is not there.
+    fn forget_edges(&mut self, id: ComponentId) {
+        if !self.is_running() {
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
+        let hard = plan.dependents(id).iter();
+        for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
+            self.meet_edge(edge.component);
+        }
+    }
+
     fn drop_rows(&mut self, removed: &[ComponentId]) {
-        self.forget_edges(removed);
         let plan = self.plan.without(removed);
         for id in removed {
             self.timers.disarm(*id);
             self.slots[id.index()] = Slot::default();
         }
         self.adopt(plan);
-    }
-
-    /// What had failed with one that is taken out no longer waits for it. Only an addition that fails leaves such behind.
-    fn forget_edges(&mut self, removed: &[ComponentId]) {
-        if !self.is_running() {
-            return;
-        }
-        let plan = Arc::clone(&self.plan);
-        let edges = removed.iter().flat_map(|id| plan.dependents(*id));
-        for edge in edges.filter(|it| it.kind == EdgeKind::Hard) {
-            if !removed.contains(&edge.component) {
-                self.slot(edge.component).unmet -= 1;
-            }
-        }
     }
 }

@@ -12,6 +12,7 @@ use crate::time::Time;
 
 use super::Engine;
 use super::message::{EventKind, Reason};
+use super::operation::Operation;
 use super::slot::{Phase, Wanted};
 use super::state::ComponentState;
 
@@ -26,9 +27,6 @@ impl Engine {
     ) -> Vec<ComponentId> {
         let plan = Arc::clone(&self.plan);
         let falling = self.falling_with(root);
-        for &id in falling.iter().skip(1) {
-            self.note_follower(id, root);
-        }
         for &id in &falling {
             let motive = if id == root {
                 reason
@@ -36,6 +34,9 @@ impl Engine {
                 Reason::DependencyLost
             };
             self.leave(now, id, &plan, motive);
+        }
+        for &id in falling.iter().skip(1) {
+            self.note_follower(id, root);
         }
         let mut by_rank = falling.clone();
         by_rank.sort_unstable_by_key(|it| std::cmp::Reverse(plan.rank(*it)));
@@ -78,7 +79,7 @@ impl Engine {
         let edges = plan.dependencies(id).iter();
         let stops = edges
             .filter(|it| it.kind == EdgeKind::Hard && it.on_loss == OnLoss::Stops)
-            .any(|it| it.component == root || self.slots[it.component.index()].leaving);
+            .any(|it| self.slots[it.component.index()].leaving);
         let slot = self.slot(id);
         slot.cause = Some(root);
         if slot.wanted != Wanted::Up {
@@ -86,6 +87,7 @@ impl Engine {
         }
         if stops {
             slot.wanted = Wanted::StoppedByEdge;
+            self.supersede(id, Operation::Stop);
         } else {
             slot.extra().restarts.dependency += 1;
         }

@@ -18,7 +18,7 @@ use super::message::{
 };
 use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
 use super::operation::Intent;
-use super::slot::Phase;
+use super::slot::{Phase, Standing};
 use super::state::{DrainState, OrchestratorState};
 
 /// A drain, or what takes it back, under way.
@@ -192,6 +192,7 @@ impl Engine {
             remaining: self.plan.len(),
             open: 0,
         });
+        self.adopt_node_calls();
         self.enter_node(now, cordoned, DrainState::Draining, intent);
         let plan = Arc::clone(&self.plan);
         for &id in plan.order().iter().rev() {
@@ -279,15 +280,16 @@ impl Engine {
     fn call_node(&mut self, now: Time, id: ComponentId, call: Call) {
         let own = now + self.plan.policies(id).drain_timeout;
         let drain = self.drain.as_mut();
-        let (whole, forced) = drain.map_or((Time::MAX, false), |it| {
+        let (whole, forced, standing) = drain.map_or((Time::MAX, false, Standing::Alone), |it| {
             it.open += 1;
-            (it.deadline, it.forced)
+            (it.deadline, it.forced, Standing::Counted)
         });
         let (deadline, limit) =
             earliest([(own, Limit::AttemptTimeout), (whole, Limit::DrainDeadline)]);
         let slot = self.slot(id);
         slot.phase = Phase::Draining;
         slot.resuming = call == Call::Resume;
+        slot.node_call_standing = standing;
         slot.drain_call += 1;
         slot.call_began = now;
         let key = slot.drain_key(id);
@@ -352,15 +354,18 @@ impl Engine {
     /// drain has failed; on its way down it is left behind.
     pub(super) fn give_up_node_call(&mut self, now: Time, id: ComponentId) {
         let slot = self.slot(id);
-        if slot.has_turn && slot.leaving {
+        let goes_down = slot.has_turn && slot.leaving;
+        if slot.node_call_standing != Standing::GivenUp {
+            if !goes_down {
+                let call = slot.node_call();
+                self.fail_participant(now, id, timeout(call.as_str(), Limit::AbortGrace));
+            }
+            self.close_node_call(now, id);
+            self.slot(id).node_call_standing = Standing::GivenUp;
+        }
+        if goes_down {
             self.abandon(now, id);
-            return;
         }
-        if slot.drain == DrainState::Failed {
-            return;
-        }
-        self.fail_participant(now, id, timeout("drain", Limit::AbortGrace));
-        self.close_node_call(now, id);
     }
 
     pub(super) fn end_node_call(
@@ -379,7 +384,7 @@ impl Engine {
         if !awaited || slot.drain_key(id) != key || slot.node_call() != call {
             return;
         }
-        let given_up = slot.phase == Phase::DrainAborted && slot.drain == DrainState::Failed;
+        let given_up = slot.node_call_standing == Standing::GivenUp;
         let out_of_time = slot.phase != Phase::Draining && !self.may_be_cut_short();
         self.timers.disarm(id);
         self.slot(id).phase = Phase::Running;
@@ -436,11 +441,14 @@ impl Engine {
 
     /// One call of the drain less is in flight.
     fn close_node_call(&mut self, now: Time, id: ComponentId) {
+        let standing = std::mem::take(&mut self.slot(id).node_call_standing);
         let Some(drain) = &mut self.drain else {
             self.fail_if_latecomer_failed(now, id);
             return;
         };
-        drain.open = drain.open.saturating_sub(1);
+        if standing == Standing::Counted {
+            drain.open -= 1;
+        }
         let has_turn = self.slots[id.index()].drain_blockers == 0;
         if has_turn {
             self.pass(id);
@@ -499,7 +507,7 @@ impl Engine {
     fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {
         self.node.intent = intent;
         self.drain = Some(Drain {
-            course: Course::Resuming,
+            course: Course::Cancelling,
             requests,
             began: now,
             deadline: Time::MAX,
@@ -507,6 +515,13 @@ impl Engine {
             remaining: 0,
             open: 0,
         });
+        self.adopt_node_calls();
+        self.cancel_all_drains(now);
+        // What is being drained is awaited before it is resumed.
+        let Some(drain) = self.drain.as_mut().filter(|it| it.open == 0) else {
+            return;
+        };
+        drain.course = Course::Resuming;
         let plan = Arc::clone(&self.plan);
         for &id in plan.order() {
             let slot = self.slot(id);
@@ -518,6 +533,21 @@ impl Engine {
             } else if slot.phase != Phase::DrainAborted {
                 // Its next generation takes in work from the start.
                 self.enter_participant(now, id, DrainState::Active, None);
+            }
+        }
+    }
+
+    /// Counts the drains of latecomers that are in flight among the calls of the drain that begins.
+    fn adopt_node_calls(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        for slot in &mut self.slots {
+            let in_flight = matches!(
+                slot.phase,
+                Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
+            );
+            if in_flight && slot.node_call_standing == Standing::Alone {
+                slot.node_call_standing = Standing::Counted;
+                drain.open += 1;
             }
         }
     }

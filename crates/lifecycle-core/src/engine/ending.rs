@@ -128,7 +128,8 @@ impl Engine {
         slot.in_start = false;
         let (has_turn, leaving) = (slot.has_turn, slot.leaving);
         if self.shutdown.is_some() {
-            self.end_generation_in_shutdown(now, id);
+            self.show_ended(now, id);
+            self.go_down_in_turn(now, id);
         } else if !leaving {
             self.rest(now, id);
         } else if has_turn {
@@ -136,7 +137,8 @@ impl Engine {
         }
     }
 
-    fn end_generation_in_shutdown(&mut self, now: Time, id: ComponentId) {
+    /// In a stop of the whole nothing is left of `id`, and how it ended is its state.
+    pub(super) fn show_ended(&mut self, now: Time, id: ComponentId) {
         let slot = self.slot(id);
         let start_failed = slot.start_failed;
         let clean = matches!(slot.outcome, None | Some(StopOutcome::Stopped));
@@ -146,7 +148,6 @@ impl Engine {
             (false, false) => (ComponentState::Faulted, Reason::TimedOut),
         };
         self.enter(now, id, state, reason);
-        self.go_down_in_turn(now, id);
     }
 
     /// The value stays: its stop has failed, or it is held. For the order it counts as down (semantics 13, 15).

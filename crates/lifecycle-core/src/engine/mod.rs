@@ -350,8 +350,9 @@ impl Engine {
             is_stopping: self.shutdown.is_some(),
             is_draining: self.drain.is_some(),
         };
-        for (id, slot) in self.plan.ids().zip(&self.slots) {
-            slot.fingerprint(now, self.timers.due(id), whole, state);
+        for id in self.plan.ids() {
+            let due = self.timers.due(id);
+            self.slots[id.index()].fingerprint(now, due, whole, state);
         }
         (&self.startable, &self.stoppable, &self.drainable).hash(state);
         self.startup.hash(state);

@@ -63,7 +63,10 @@ impl Engine {
     ) -> Result<(), OperationError> {
         self.check_present(id, operation)?;
         match operation {
-            Operation::Stop => self.check_essential(id, forced),
+            Operation::Stop => {
+                self.check_not_kept(id)?;
+                self.check_essential(id, forced)
+            }
             _ => self.check_startable(id),
         }
     }
@@ -99,10 +102,22 @@ impl Engine {
         }
     }
 
+    /// What is held up is neither stopped nor started again.
+    fn check_not_kept(&self, id: ComponentId) -> Result<(), OperationError> {
+        let component = self.plan.name(id);
+        match self.slots[id.index()].phase {
+            Phase::Kept => Err(OperationError::StillUp {
+                component: component.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn check_startable(&self, id: ComponentId) -> Result<(), OperationError> {
+        self.check_not_kept(id)?;
         let component = || self.plan.name(id).clone();
         let slot = &self.slots[id.index()];
-        if slot.quarantined || slot.phase == Phase::Kept {
+        if slot.quarantined {
             return Err(OperationError::StillUp {
                 component: component(),
             });
@@ -215,7 +230,7 @@ impl Engine {
     }
 
     /// Whoever waited for something else of `id` is told that it will not come.
-    fn supersede(&mut self, id: ComponentId, operation: Operation) {
+    pub(super) fn supersede(&mut self, id: ComponentId, operation: Operation) {
         let Some(extra) = &mut self.slot(id).extra else {
             return;
         };
@@ -265,19 +280,24 @@ impl Engine {
         let waits_outside = slot.phase == Phase::Waiting && slot.gates_closed > 0;
         let removed = slot.wanted == Wanted::Removed && rests;
         let done = |operation: Operation| match operation {
-            Operation::Stop => slot.wanted == Wanted::Held && rests,
+            // Its dependents may hold it up.
+            Operation::Stop => (slot.wanted == Wanted::Held && rests) || failed,
             Operation::Start | Operation::Restart | Operation::Add => {
                 runs || failed || removed || waits_outside
             }
-            Operation::Remove => removed,
+            Operation::Remove => removed || failed,
         };
         let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut extra.operations)
             .into_iter()
             .partition(|it| done(it.operation));
         extra.operations = open;
         for operation in done {
-            let came_up = runs || waits_outside || !is_start(operation.operation);
-            self.answer_operation(now, id, operation, came_up);
+            let well = if is_start(operation.operation) {
+                runs || waits_outside
+            } else {
+                !failed
+            };
+            self.answer_operation(now, id, operation, well);
         }
     }
 

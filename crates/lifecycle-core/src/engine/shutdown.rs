@@ -322,6 +322,8 @@ impl Engine {
                 self.enter(now, id, ComponentState::Stopped, reason);
             }
             Phase::Starting | Phase::BackingOff => self.interrupt(now, id),
+            // Cleaned up after already, and its turn has not come.
+            Phase::Idle if slot.leaving => self.show_ended(now, id),
             _ => {}
         }
     }
@@ -597,9 +599,8 @@ impl Engine {
             let slot = &self.slots[id.index()];
             slot.wanted == Wanted::Removed && slot.phase == Phase::Idle
         };
-        let removed: Vec<ComponentId> = order.filter(wanted_out).collect();
-        for id in removed {
-            self.removed.push(id);
+        self.removed = order.filter(wanted_out).collect();
+        for id in self.removed.clone() {
             self.answer_operations(now, id);
         }
         if report.incomplete.is_empty() {

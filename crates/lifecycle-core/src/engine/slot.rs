@@ -77,6 +77,18 @@ impl Phase {
     }
 }
 
+/// Who waits for a drain or resume call that is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Standing {
+    /// No drain under way: its component came up while the node was drained.
+    #[default]
+    Alone,
+    /// The drain under way counts it.
+    Counted,
+    /// Nobody: it was dropped and did not vanish.
+    GivenUp,
+}
+
 /// What is wanted of a component while the orchestrator runs, and why. What is down decides by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
@@ -144,6 +156,8 @@ pub(super) struct Slot {
     pub(super) drain_call: u32,
     /// Whether the call that it is in is a resume.
     pub(super) resuming: bool,
+    /// Who waits for the call that it is in.
+    pub(super) node_call_standing: Standing,
     /// What only few components have.
     pub(super) extra: Option<Box<Extra>>,
     /// Which limit the armed deadline stands for.
@@ -306,7 +320,12 @@ impl Slot {
         let ahead = |time: Time| (time != Time::MAX).then(|| time.since(now));
         let lasting = (self.quarantined, self.unconfirmed, self.wanted);
         (self.phase, self.state, lasting, ahead(due)).hash(state);
+        if self.wanted == Wanted::Failed {
+            // Whether it is wanted again with what it failed for.
+            (self.motive, self.cause).hash(state);
+        }
         (self.available, self.released, self.has_run, self.leaving).hash(state);
+        self.start_failed.hash(state);
         (self.gates_closed, self.health, self.drain, self.blockers).hash(state);
         ahead(self.restart_at).hash(state);
         if !whole.is_stopping {
@@ -327,13 +346,7 @@ impl Slot {
                 failure,
             )
                 .hash(state);
-            (
-                self.cancelled,
-                self.start_failed,
-                self.undisposed,
-                self.undo_failed,
-            )
-                .hash(state);
+            (self.cancelled, self.undisposed, self.undo_failed).hash(state);
         }
         if matches!(
             self.phase,
@@ -346,7 +359,7 @@ impl Slot {
             self.phase,
             Phase::Draining | Phase::DrainCancelled | Phase::DrainAborted
         ) {
-            self.resuming.hash(state);
+            (self.resuming, self.node_call_standing).hash(state);
         }
         if whole.is_draining {
             (self.drain_blockers, self.drain_passed).hash(state);

@@ -7,7 +7,7 @@ use crate::failure::{Class, Failure, FailureKind};
 use crate::plan::ComponentId;
 use crate::policy::{self, RestartWhen};
 use crate::registration::{Criticality, EdgeKind};
-use crate::time::Time;
+use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::message::{Call, EventKind, Reason, Verdict};
@@ -127,11 +127,14 @@ impl Engine {
 
     /// Notes when the next generation may begin. The delay counts from the loss (semantics 21).
     fn plan_restart(&mut self, now: Time, id: ComponentId, reason: Reason, verdict: Verdict) {
-        let slot = self.slot(id);
-        slot.restart_at = match verdict {
+        let restart_at = match verdict {
             Verdict::Restart { delay, .. } => now + delay,
+            // What is missing is further up, so that nothing else would hold it back.
+            Verdict::Follow if self.slot(id).unmet == 0 => now + self.uncharged_delay(now, id),
             Verdict::Follow | Verdict::Final => Time::ZERO,
         };
+        let slot = self.slot(id);
+        slot.restart_at = restart_at;
         if verdict == Verdict::Final {
             return;
         }
@@ -175,10 +178,7 @@ impl Engine {
     pub(super) fn charge(&mut self, now: Time, id: ComponentId, failure: &Failure) -> Verdict {
         let plan = Arc::clone(&self.plan);
         let policy = &plan.policies(id).restart;
-        let slot = self.slot(id);
-        let ran = slot.state == ComponentState::Running;
-        let stable = ran && now.since(slot.since) >= policy.stable_period;
-        let extra = slot.extra();
+        let extra = self.slot(id).extra();
         while extra
             .charges
             .front()
@@ -190,10 +190,23 @@ impl Engine {
             return Verdict::Final;
         }
         extra.charges.push_back(now);
-        extra.restart_step = if stable { 1 } else { extra.restart_step + 1 };
         let restarts = u32::try_from(extra.charges.len()).unwrap_or(u32::MAX);
-        let step = extra.restart_step;
+        Verdict::Restart {
+            delay: self.next_delay(now, id, failure),
+            restarts,
+        }
+    }
+
+    /// The delay before the next restart, which grows until the component has run for its stable period.
+    fn next_delay(&mut self, now: Time, id: ComponentId, failure: &Failure) -> Nanos {
+        let plan = Arc::clone(&self.plan);
+        let policy = &plan.policies(id).restart;
+        let slot = self.slot(id);
+        let ran = slot.state == ComponentState::Running;
+        let stable = ran && now.since(slot.since) >= policy.stable_period;
         let generation = slot.generation;
+        let extra = slot.extra();
+        extra.restart_step = if stable { 1 } else { extra.restart_step + 1 };
         let random = policy::random(
             plan.defaults().seed,
             id.index() as u64,
@@ -201,10 +214,12 @@ impl Engine {
             // Another number than that of a start attempt of the same generation.
             u64::from(u32::MAX),
         );
-        Verdict::Restart {
-            delay: policy.delay_of(step, failure, random),
-            restarts,
-        }
+        policy.delay_of(extra.restart_step, failure, random)
+    }
+
+    fn uncharged_delay(&mut self, now: Time, id: ComponentId) -> Nanos {
+        let failure = self.slot(id).failure.clone();
+        failure.map_or(Nanos::ZERO, |it| self.next_delay(now, id, &it))
     }
 
     /// A hard dependency, direct or not, that does not run: then a failure of `id` is charged to that (semantics 21).
@@ -346,11 +361,15 @@ impl Engine {
         }
     }
 
-    /// A hard dependency of `id` that has failed or completed for good.
+    /// A hard dependency of `id` that has failed or completed for good, or is being taken out.
     pub(super) fn dead_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let hard = self.plan.dependencies(id).iter();
         let dead = |slot: &Slot| {
-            !slot.available && matches!(slot.wanted, Wanted::Failed | Wanted::Completed)
+            let gone = matches!(
+                slot.wanted,
+                Wanted::Failed | Wanted::Completed | Wanted::Removed
+            );
+            gone && !slot.available
         };
         hard.filter(|it| it.kind == EdgeKind::Hard)
             .map(|it| it.component)

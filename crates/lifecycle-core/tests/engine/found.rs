@@ -1,11 +1,15 @@
 //! Faults that the properties, the model or a reading found, each as the smallest story that shows it.
 
-use lifecycle_core::engine::{Cascade, Operation};
+use std::hash::{DefaultHasher, Hasher as _};
+
+use lifecycle_core::engine::{
+    Cascade, DrainState, EventKind, NodeCommand, Operation, OrchestratorState,
+};
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Dependency, Gate, HealthCheck, Jitter, Restart, Retry,
 };
 
-use crate::support::{Run, State, ms, registration};
+use crate::support::{Run, State, fresh, ms, participant, registration};
 
 /// Restarts at once, often enough for any story.
 fn at_once() -> Restart {
@@ -224,4 +228,252 @@ fn a_generation_that_follows_at_once_on_one_that_never_ran_is_told_as_a_step_of_
     run.fails("start db");
     assert_eq!(run.history("db"), "starting backing-off starting");
     assert_eq!(run.row("db").generation, 2);
+}
+
+#[test]
+fn an_edge_that_stops_means_it_whoever_its_dependency_goes_down_with() {
+    let mut run = of(vec![
+        registration("root").criticality(Criticality::Optional),
+        registration("middle")
+            .depends_on(["root"])
+            .criticality(Criticality::Optional),
+        registration("leaf")
+            .dependencies([Dependency::hard("middle").stops()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("root");
+    run.ok("stop leaf");
+    assert_eq!(run.state("leaf"), State::Stopped);
+}
+
+#[test]
+fn an_operation_is_answered_when_an_edge_stops_its_component_for_good() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").stops()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Restart, "b");
+    run.ok("stop b");
+    assert!(run.loses("a").contains("refused"));
+}
+
+#[test]
+fn a_stop_is_answered_when_its_component_is_removed_before_it_is_down() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    assert!(run.remove("a", Cascade::Refuse).contains("refused"));
+}
+
+#[test]
+fn what_is_added_to_an_addition_that_fails_fails_with_it() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(registration("b"));
+    run.add(registration("c").depends_on(["b"]));
+    let said = run.fails("start b");
+    assert_eq!(said.matches("refused").count(), 2, "{said}");
+    assert_eq!(said.matches("forget").count(), 2, "{said}");
+}
+
+#[test]
+fn what_is_added_to_what_is_being_removed_fails() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.remove("a", Cascade::Refuse);
+    assert!(
+        run.add(registration("b").depends_on(["a"]))
+            .contains("refused")
+    );
+    assert!(run.ok("stop a").contains("forget"));
+}
+
+#[test]
+fn what_waited_for_an_addition_that_failed_can_be_started_without_it() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    let gated = registration("c")
+        .depends_on(["b"])
+        .gated_by(Gate::new("g", ms(60_000)));
+    run.add(registration("b"));
+    run.add(gated.criticality(Criticality::Optional));
+    run.fails("start b");
+    run.open_gate("g", None);
+    assert_eq!(run.state("c"), State::Faulted);
+    assert_eq!(run.operate(Operation::Start, "c"), "start c");
+}
+
+#[test]
+fn a_stop_is_answered_when_its_component_is_held_up() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.pass(10_000);
+    assert!(run.vanishes("stop b").contains("refused"));
+}
+
+#[test]
+fn a_removal_is_answered_when_its_component_is_held_up() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::soft("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "b");
+    run.pass(10_000);
+    run.vanishes("stop b");
+    let said = run.remove("a", Cascade::Refuse);
+    assert!(
+        said.contains("refused") || said.contains("forget"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_stop_of_what_is_held_up_is_answered() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Restart, "a");
+    run.pass(10_000);
+    run.vanishes("stop b");
+    assert_ne!(run.operate(Operation::Stop, "a"), "");
+}
+
+#[test]
+fn what_was_cleaned_up_after_and_waits_for_its_turn_is_stopped_after_a_stop_of_the_whole() {
+    let mut run = of(vec![
+        registration("d").criticality(Criticality::Optional),
+        registration("x")
+            .depends_on(["d"])
+            .criticality(Criticality::Optional),
+        registration("y")
+            .depends_on(["d"])
+            .tolerates(["x"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("x");
+    run.ok("stop x");
+    run.loses("d");
+    run.fails("start x");
+    run.force();
+    run.ok("stop y");
+    run.ok("stop d");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+    assert_eq!(run.state("x"), State::Stopped);
+}
+
+#[test]
+fn a_failure_charged_to_a_dependency_further_up_does_not_repeat_without_a_delay() {
+    let restart = at_once().with_backoff(Backoff::Fixed(ms(100)));
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .tolerates(["a"])
+            .criticality(Criticality::Optional),
+        registration("c")
+            .depends_on(["b"])
+            .restart(restart)
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.ok("stop a");
+    run.loses("c");
+    assert_eq!(run.ok("stop c"), "dispose c");
+    assert_eq!(run.state("c"), State::BackingOff);
+    assert_eq!(run.row("c").charges, 0);
+}
+
+#[test]
+fn a_removal_is_told_once_when_a_stop_of_the_whole_begins_in_the_same_step() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(fresh("b").criticality(Criticality::Optional));
+    run.add(
+        registration("c")
+            .depends_on(["b"])
+            .gated_by(Gate::new("g", ms(60_000))),
+    );
+    run.fails("start b");
+    run.ok("stop a");
+    assert_eq!(run.told(|it| matches!(it, EventKind::Removed { .. })), 1);
+}
+
+#[test]
+fn a_fingerprint_tells_states_apart_although_a_component_was_removed() {
+    let hash = |run: &Run| {
+        let mut hasher = DefaultHasher::new();
+        run.engine.fingerprint(run.now, &mut hasher);
+        hasher.finish()
+    };
+    let mut run = of(vec![registration("a"), registration("b")]);
+    run.remove("a", Cascade::Refuse);
+    run.up();
+    let before = hash(&run);
+    run.loses("b");
+    assert_ne!(hash(&run), before);
+}
+
+#[test]
+fn a_resume_that_is_dropped_counts_as_ended() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.fails("drain a");
+    run.node(NodeCommand::Resume);
+    run.pass(30_000);
+    run.pass(500);
+    assert!(run.vanishes("resume a").contains("refused"));
+}
+
+#[test]
+fn a_resume_that_blocks_is_given_up() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.fails("drain a");
+    run.node(NodeCommand::Resume);
+    assert!(run.pass(60_000).contains("refused"));
+}
+
+#[test]
+fn a_drain_does_not_wait_for_a_participant_that_was_left_behind() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.loses("a");
+    assert!(run.pass(60_000).contains("node drained"));
+}
+
+#[test]
+fn a_resume_takes_back_the_drain_of_a_latecomer_that_is_in_flight() {
+    let mut run = of(vec![participant("a").criticality(Criticality::Optional)]);
+    run.up();
+    run.drain();
+    run.ok("drain a");
+    run.operate(Operation::Restart, "a");
+    run.ok("stop a");
+    assert!(run.ok("start a").contains("drain a"));
+    run.node(NodeCommand::Resume);
+    run.ok("drain a");
+    run.ok("resume a");
+    assert_eq!(run.engine.snapshot(run.now).node.drain, DrainState::Active);
+    assert_eq!(run.row("a").drain, DrainState::Active);
 }
