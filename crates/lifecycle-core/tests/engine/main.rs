@@ -6,6 +6,8 @@ mod found;
 mod main_paths;
 mod museum;
 mod properties;
+mod rules_gates;
+mod rules_operations;
 mod rules_plan;
 mod rules_start;
 mod rules_stop;
