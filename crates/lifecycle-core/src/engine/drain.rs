@@ -499,9 +499,13 @@ impl Engine {
         }
     }
 
+    /// Participants in `state`; what is down has nothing in flight.
     fn participants_in(&self, state: DrainState) -> impl Iterator<Item = ComponentId> {
         let order = self.plan.order().iter().copied();
-        order.filter(move |id| self.slots[id.index()].drain == state)
+        order.filter(move |id| {
+            let slot = &self.slots[id.index()];
+            slot.drain == state && slot.phase.is_up()
+        })
     }
 
     fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {
