@@ -466,3 +466,19 @@ fn a_drain_does_not_fail_by_a_participant_that_is_down() {
     run.ok("stop a");
     assert!(run.drain().contains("node drained"));
 }
+
+#[test]
+fn a_participant_that_comes_up_during_a_drain_waits_for_its_turn() {
+    let mut run = of(vec![
+        participant("a").criticality(Criticality::Optional),
+        participant("b")
+            .tolerates(["a"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("a");
+    run.drain();
+    run.ok("stop a");
+    assert_eq!(run.ok("start a"), "");
+    assert_eq!(run.ok("drain b"), "drain a");
+}
