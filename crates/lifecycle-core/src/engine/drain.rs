@@ -264,16 +264,18 @@ impl Engine {
         }
     }
 
-    /// A participant that comes up while the node is drained is drained too.
+    /// A participant that comes up while the node is drained is drained too, in a drain under way in its turn.
     pub(super) fn drain_latecomer(&mut self, now: Time, id: ComponentId) {
-        if self.plan.drains(id) && self.node.drain != DrainState::Active {
-            let taking_back = self
-                .drain
-                .as_ref()
-                .is_some_and(|it| it.course != Course::Draining);
-            if !taking_back {
-                self.call_node(now, id, Call::Drain);
-            }
+        if !self.plan.drains(id) || self.node.drain == DrainState::Active {
+            return;
+        }
+        let passed = self.slot(id).drain_passed;
+        let is_due = self
+            .drain
+            .as_ref()
+            .is_none_or(|it| it.course == Course::Draining && passed);
+        if is_due {
+            self.call_node(now, id, Call::Drain);
         }
     }
 
@@ -499,9 +501,13 @@ impl Engine {
         }
     }
 
+    /// Participants in `state`; what is down has nothing in flight.
     fn participants_in(&self, state: DrainState) -> impl Iterator<Item = ComponentId> {
         let order = self.plan.order().iter().copied();
-        order.filter(move |id| self.slots[id.index()].drain == state)
+        order.filter(move |id| {
+            let slot = &self.slots[id.index()];
+            slot.drain == state && slot.phase.is_up()
+        })
     }
 
     fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {

@@ -477,3 +477,34 @@ fn a_resume_takes_back_the_drain_of_a_latecomer_that_is_in_flight() {
     assert_eq!(run.engine.snapshot(run.now).node.drain, DrainState::Active);
     assert_eq!(run.row("a").drain, DrainState::Active);
 }
+
+#[test]
+fn a_drain_does_not_fail_by_a_participant_that_is_down() {
+    let mut run = of(vec![
+        participant("a").criticality(Criticality::Optional),
+        participant("b").criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.drain();
+    run.ok("drain b");
+    run.fails("drain a");
+    run.operate(Operation::Stop, "a");
+    run.ok("stop a");
+    assert!(run.drain().contains("node drained"));
+}
+
+#[test]
+fn a_participant_that_comes_up_during_a_drain_waits_for_its_turn() {
+    let mut run = of(vec![
+        participant("a").criticality(Criticality::Optional),
+        participant("b")
+            .tolerates(["a"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("a");
+    run.drain();
+    run.ok("stop a");
+    assert_eq!(run.ok("start a"), "");
+    assert_eq!(run.ok("drain b"), "drain a");
+}
