@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use lifecycle_core::{Defaults, Nanos, Registration, Retry};
+use lifecycle_core::{Defaults, Nanos, Registration, Restart, Retry};
 use lifecycle_runtime::{LogConfig, LogFormat};
 use mesh::gossip;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct Config {
     pub service_name: String,
     /// Allows addresses that other machines can reach, although nothing there asks for credentials yet. Default: no.
     pub insecure: bool,
+    /// How long after it was asked to stop the service manager kills the process, if that is known: then a stop that may
+    /// take longer is refused before anything starts. Default: unset.
+    pub kill_timeout: Option<Nanos>,
     /// Log output, on standard error.
     pub log: Log,
     /// The listener of probes, metrics and snapshot. Default address: `127.0.0.1:9180`.
@@ -104,6 +107,10 @@ pub struct Policies {
     pub start: Retry,
     /// Attempts and limits of stop.
     pub stop: Retry,
+    /// What follows when it is lost.
+    pub restart: Restart,
+    /// How long its drain may take.
+    pub drain_timeout: Option<Nanos>,
     /// How long dispose may take.
     pub dispose_timeout: Option<Nanos>,
     /// How long a cancelled call may take to end by itself.
@@ -166,6 +173,8 @@ impl Config {
         if let Some((_, policies)) = named {
             registration.start = policies.start.clone();
             registration.stop = policies.stop.clone();
+            registration.restart = policies.restart.clone();
+            registration.drain_timeout = policies.drain_timeout;
             registration.dispose_timeout = policies.dispose_timeout;
             registration.abort_grace = policies.abort_grace;
         }
@@ -178,6 +187,7 @@ impl Default for Config {
         Self {
             service_name: "control-plane-host".to_owned(),
             insecure: false,
+            kill_timeout: None,
             log: Log::default(),
             diagnostics: Listener::on_loopback(9180),
             http: Listener::on_loopback(9181),

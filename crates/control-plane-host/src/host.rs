@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `diagnostics` | none; everything else comes after it | essential |
 //! | `mesh-gossip`, when enabled | none | degradable |
-//! | `control-plane:http` | hard: `mesh-gossip`, when that is enabled | essential |
+//! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled; takes part in drains | essential |
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -41,6 +41,7 @@ pub fn run(config: &Config) -> ExitCode {
     let herald = Arc::new(Herald::new(&config.service_name));
     let settings = HostConfig {
         log: config.log.settings(),
+        kill_timeout: config.kill_timeout.map(Duration::from),
         ..HostConfig::default()
     };
     let code = Host::main(settings, |builder| {
@@ -115,7 +116,8 @@ fn connect(
     };
 
     let needed = registration.as_ref().map(|it| it.name.clone());
-    let http = Registration::new(CONTROL_HTTP, http).depends_on(needed);
+    // A gossip that flaps must not take the listener down.
+    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
     let all = [Some(diagnostics.registration()), registration, Some(http)];
     let all = all.into_iter().flatten();
     builder

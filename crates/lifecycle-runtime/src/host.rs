@@ -97,7 +97,7 @@ impl Host {
             );
         }
         let status = run::run(&config, build, Interrupts::of_process);
-        stderr::flush(log::LAST_LINES);
+        stderr::end(log::LAST_LINES);
         status.into()
     }
 

@@ -307,7 +307,7 @@ fn written(config: &Config) -> Table {
 mod tests {
     use super::*;
     use crate::config::Policies;
-    use lifecycle_core::{Backoff, Jitter, Nanos, Retry, RetryIf, Timeout};
+    use lifecycle_core::{Backoff, Jitter, Nanos, Restart, RestartWhen, Retry, RetryIf, Timeout};
 
     /// Every leaf of `table`, as far as the schema knows tables.
     fn leaves(above: &Key, table: &Table, found: &mut Vec<(Key, Value)>) {
@@ -330,15 +330,27 @@ mod tests {
             total: Some(Timeout::After(Nanos::from_secs(1))),
             retry_if: Some(RetryIf::Transient),
         };
+        let restart = Restart {
+            when: Some(RestartWhen::Always),
+            backoff: Some(Backoff::Fixed(Nanos::from_secs(1))),
+            jitter: Some(Jitter::Full),
+            budget: Some(2),
+            window: Some(Nanos::from_secs(1)),
+            stable_period: Some(Nanos::from_secs(1)),
+        };
         let policies = Policies {
             start: retry.clone(),
             stop: retry.clone(),
+            restart: restart.clone(),
+            drain_timeout: Some(Nanos::from_secs(1)),
             dispose_timeout: Some(Nanos::from_secs(1)),
             abort_grace: Some(Nanos::from_secs(1)),
         };
         let mut config = Config::default();
         config.defaults.start = retry.clone();
         config.defaults.stop = retry;
+        config.defaults.restart = restart;
+        config.kill_timeout = Some(Nanos::from_secs(60));
         config.components.insert("diagnostics".into(), policies);
         let options = &mut config.gossip.options;
         options.node_id = Some("a".into());
@@ -358,11 +370,11 @@ mod tests {
                 panic!("{key} = {value}: {}", flaw.rule);
             }
         }
-        let retry = 6;
-        let of_component = 2 + 2 * retry;
-        let of_defaults = 5 + 2 * retry;
+        let (retry, restart) = (6, 6);
+        let of_component = 3 + 2 * retry + restart;
+        let of_defaults = 8 + 2 * retry + restart;
         let listeners = 2 * 2;
-        let (gossip, log, top) = (15, 2, 2);
+        let (gossip, log, top) = (15, 2, 3);
         assert_eq!(
             found.len(),
             of_component + of_defaults + listeners + gossip + log + top

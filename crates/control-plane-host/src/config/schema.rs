@@ -53,9 +53,20 @@ const RETRY: Node = Table(&[
     ("total", Leaf(Limit)),
 ]);
 
+const RESTART: Node = Table(&[
+    ("backoff", Leaf(BackoffKind)),
+    ("budget", Leaf(Count)),
+    ("jitter", Leaf(OneOf(&["none", "full", "equal"]))),
+    ("stable-period", Leaf(Duration)),
+    ("when", Leaf(OneOf(&["never", "on-failure", "always"]))),
+    ("window", Leaf(Duration)),
+]);
+
 const POLICIES: &[(&str, Node)] = &[
     ("abort-grace", Leaf(Duration)),
     ("dispose-timeout", Leaf(Duration)),
+    ("drain-timeout", Leaf(Duration)),
+    ("restart", RESTART),
     ("start", RETRY),
     ("stop", RETRY),
 ];
@@ -69,9 +80,13 @@ pub(crate) const DOCUMENT: &[(&str, Node)] = &[
         "defaults",
         Table(&[
             ("abort-grace", Leaf(Duration)),
+            ("await-interval", Leaf(Duration)),
             ("dispose-timeout", Leaf(Duration)),
+            ("drain-timeout", Leaf(Duration)),
             ("force-timeout", Leaf(Duration)),
+            ("restart", RESTART),
             ("seed", Leaf(Number)),
+            ("settle", Leaf(Duration)),
             ("shutdown-timeout", Leaf(Duration)),
             ("start", RETRY),
             ("stop", RETRY),
@@ -100,6 +115,7 @@ pub(crate) const DOCUMENT: &[(&str, Node)] = &[
     ),
     ("http", LISTENER),
     ("insecure", Leaf(Flag)),
+    ("kill-timeout", Leaf(Duration)),
     (
         "log",
         Table(&[

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,8 @@ static STDERR: OnceLock<Option<Stderr>> = OnceLock::new();
 struct Stderr {
     queue: SyncSender<Item>,
     lost: AtomicU64,
+    /// From now on whoever has a line writes it: nobody waits for the thread any more.
+    ended: AtomicBool,
 }
 
 enum Item {
@@ -40,6 +42,7 @@ fn stderr() -> Option<&'static Stderr> {
         Some(Stderr {
             queue,
             lost: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         })
     });
     begun.as_ref()
@@ -63,9 +66,9 @@ fn write_all(queued: &Receiver<Item>) {
     }
 }
 
-/// Writes one line, sooner or later; never waits.
+/// Writes one line, sooner or later; never waits, except after [`end`].
 pub(super) fn write_line(line: Vec<u8>) {
-    let Some(stderr) = stderr() else {
+    let Some(stderr) = stderr().filter(|it| !it.ended.load(Ordering::Acquire)) else {
         let _ = io::stderr().write_all(&line);
         return;
     };
@@ -74,16 +77,23 @@ pub(super) fn write_line(line: Vec<u8>) {
     }
 }
 
-/// Waits until everything so far is written, and not longer than `patience`.
-pub(super) fn flush(patience: Duration) {
+/// Flushes; where somebody reads, later lines are written by whoever has them, since the process may end right after one.
+/// Where nobody does, they are queued as before, and lost: they must not hold up the end.
+pub(super) fn end(patience: Duration) {
+    let flushed = flush(patience);
+    if let Some(Some(stderr)) = STDERR.get() {
+        stderr.ended.store(flushed, Ordering::Release);
+    }
+}
+
+/// Waits until everything so far is written, and not longer than `patience`; whether it was.
+pub(super) fn flush(patience: Duration) -> bool {
     let Some(Some(stderr)) = STDERR.get() else {
-        return;
+        return true;
     };
     let (done, told) = channel();
     // A full queue is one that nobody empties.
-    if stderr.queue.try_send(Item::Flush(done)).is_ok() {
-        let _ = told.recv_timeout(patience);
-    }
+    stderr.queue.try_send(Item::Flush(done)).is_ok() && told.recv_timeout(patience).is_ok()
 }
 
 /// Makes lines of what `tracing` writes.
