@@ -8,4 +8,5 @@ mod properties;
 mod rules_plan;
 mod rules_start;
 mod rules_stop;
+mod rules_supervision;
 mod support;
