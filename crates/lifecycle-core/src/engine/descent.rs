@@ -26,9 +26,6 @@ impl Engine {
     ) -> Vec<ComponentId> {
         let plan = Arc::clone(&self.plan);
         let falling = self.falling_with(root);
-        for &id in falling.iter().skip(1) {
-            self.note_follower(id, root);
-        }
         for &id in &falling {
             let motive = if id == root {
                 reason
@@ -36,6 +33,10 @@ impl Engine {
                 Reason::DependencyLost
             };
             self.leave(now, id, &plan, motive);
+        }
+        // Once all are leaving, since what an edge stops may hang on a follower.
+        for &id in falling.iter().skip(1) {
+            self.note_follower(id, root);
         }
         let mut by_rank = falling.clone();
         by_rank.sort_unstable_by_key(|it| std::cmp::Reverse(plan.rank(*it)));

@@ -133,6 +133,23 @@ fn rule_03_a_dependent_that_stops_goes_down_and_stays_until_it_is_started() {
 }
 
 #[test]
+fn rule_03_a_dependent_that_stops_goes_down_with_a_follower_and_stays_too() {
+    let mut run = run_of(vec![
+        registration("db"),
+        registration("api").depends_on(["db"]),
+        degradable("audit").dependencies([Dependency::hard("api").stops()]),
+    ]);
+    assert_eq!(run.loses("db"), "stop audit");
+    run.ok("stop audit");
+    run.ok("stop api");
+    run.ok("stop db");
+    run.pass(100);
+    assert_eq!(run.ok("start db"), "start api");
+    assert_eq!(run.ok("start api"), "", "its dependency went down");
+    assert_eq!(run.state("audit"), State::Stopped);
+}
+
+#[test]
 fn rule_03_the_loss_of_a_wanted_component_marks_and_never_stops() {
     let mut run = run_of(vec![
         degradable("cache"),
