@@ -602,6 +602,24 @@ fn rule_22_an_essential_final_loss_stops_the_orchestrator_and_the_report_has_the
 }
 
 #[test]
+fn rule_22_an_essential_follower_of_what_is_finally_lost_is_lost_with_it() {
+    let db = degradable("db").restart(Restart::never());
+    let mut run = run_of(vec![db, registration("api").depends_on(["db"])]);
+    assert_eq!(run.loses("db"), "stop api");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopping);
+    run.ok("stop api");
+    run.ok("stop db");
+    let ended = run.events.iter().find_map(|it| match &it.kind {
+        EventKind::StopEnded { report } => Some(Arc::clone(report)),
+        _ => None,
+    });
+    let report = ended.expect("told");
+    assert_eq!(report.cause.as_ref().map(|it| it.as_str()), Some("db"));
+    let failure = report.failure.as_ref().map(|it| it.message.as_str());
+    assert_eq!(failure, Some("the link is gone"));
+}
+
+#[test]
 fn rule_22_a_follower_of_what_is_finally_lost_fails_by_it_once_it_is_down() {
     let db = degradable("db").restart(Restart::never());
     let mut run = run_of(vec![db, degradable("api").depends_on(["db"])]);
