@@ -464,6 +464,7 @@ fn rule_22_a_budget_of_nothing_makes_the_first_loss_final() {
     ]);
     lose_alone(&mut run, "db");
     assert_eq!(run.state("db"), State::Faulted);
+    assert_eq!(run.row("db").reason, Reason::BudgetExhausted);
 }
 
 fn doubling() -> Restart {
@@ -568,6 +569,18 @@ fn rule_22_a_permanent_error_is_final_whatever_the_budget_says() {
     run.task_ends("db", permanent());
     run.ok("stop db");
     assert_eq!(run.state("db"), State::Faulted);
+    assert_eq!(run.row("db").reason, Reason::Lost);
+}
+
+#[test]
+fn rule_22_a_permanent_error_after_a_charged_one_is_not_told_as_an_exhausted_budget() {
+    let db = degradable("db").restart(restart().with_budget(1, ms(60_000)));
+    let mut run = run_of(vec![db]);
+    lose_alone(&mut run, "db");
+    run.pass(100);
+    run.ok("start db");
+    run.task_ends("db", permanent());
+    run.ok("stop db");
     assert_eq!(run.row("db").reason, Reason::Lost);
 }
 
