@@ -164,9 +164,13 @@ impl Engine {
         match slot.wanted {
             Wanted::Up if slot.quarantined => self.refuse_quarantined(now, id),
             Wanted::Up => self.await_next(now, id),
-            Wanted::Held => self.enter(now, id, ComponentState::Stopped, Reason::OperatorStop),
+            Wanted::Held => {
+                self.enter(now, id, ComponentState::Stopped, Reason::OperatorStop);
+                self.settle_with_all_behind(id);
+            }
             Wanted::StoppedByEdge => {
                 self.enter(now, id, ComponentState::Stopped, Reason::DependencyLost);
+                self.settle_with_all_behind(id);
             }
             Wanted::Completed => {
                 self.enter(now, id, ComponentState::Stopped, Reason::Completed);

@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// A hard dependency, direct or not, that is down and shall stay down.
-    fn unwanted_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+    pub(super) fn unwanted_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let mut known = HashSet::from([id]);
         let mut open = vec![id];
         while let Some(id) = open.pop() {
@@ -149,7 +149,6 @@ impl Engine {
             Phase::Waiting | Phase::Restarting | Phase::Idle if !slot.leaving => {
                 self.timers.disarm(id);
                 self.slot(id).phase = Phase::Idle;
-                self.settle_without(id);
                 self.rest(now, id);
             }
             _ => {

@@ -354,11 +354,19 @@ impl Engine {
     pub(super) fn settle_without(&mut self, id: ComponentId) {
         self.settle(id);
         self.release_soft(id);
-        self.settle_those_behind(id);
+        let optional = |it: Criticality| it != Criticality::Essential;
+        self.settle_those_behind(id, optional);
     }
 
-    /// Whoever is not essential and waits for `id`, which did not come up at its first try, holds a start up no longer.
-    fn settle_those_behind(&mut self, id: ComponentId) {
+    /// `id` is down until somebody starts it: a start waits neither for it nor for anything that needs it.
+    pub(super) fn settle_with_all_behind(&mut self, id: ComponentId) {
+        self.settle(id);
+        self.release_soft(id);
+        self.settle_those_behind(id, |_| true);
+    }
+
+    /// Whoever waits for `id`, which did not come up, holds a start up no longer, as far as its criticality lets it.
+    fn settle_those_behind(&mut self, id: ComponentId, may: impl Fn(Criticality) -> bool) {
         let mut open = vec![id];
         let plan = Arc::clone(&self.plan);
         while let Some(id) = open.pop() {
@@ -369,9 +377,8 @@ impl Engine {
             for edge in hard {
                 let dependent = edge.component;
                 let slot = self.slot(dependent);
-                let waits = slot.phase == Phase::Waiting && !slot.has_run;
-                let counts = plan.criticality(dependent) == Criticality::Essential;
-                if waits && !counts && !slot.released {
+                let counts = !slot.settled || !slot.released;
+                if slot.phase == Phase::Waiting && counts && may(plan.criticality(dependent)) {
                     self.settle(dependent);
                     self.release_soft(dependent);
                     open.push(dependent);
@@ -380,8 +387,13 @@ impl Engine {
         }
     }
 
-    /// `id` waits: if what it waits for has settled without running, and `id` is not essential, so has `id`.
+    /// `id` waits: if what it waits for has settled without running, and `id` is not essential, so has `id`; and whatever it
+    /// is, if somebody must start what it waits for.
     pub(super) fn settle_while_waiting(&mut self, id: ComponentId) {
+        if self.startup.is_some() && self.unwanted_dependency(id).is_some() {
+            self.settle_with_all_behind(id);
+            return;
+        }
         let plan = Arc::clone(&self.plan);
         let hard = plan.dependencies(id).iter();
         let behind = hard.filter(|it| it.kind == EdgeKind::Hard).any(|it| {

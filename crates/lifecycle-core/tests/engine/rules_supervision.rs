@@ -785,6 +785,33 @@ fn rule_09_an_essential_component_finally_lost_during_the_start_is_rolled_back()
 }
 
 #[test]
+fn rule_09_what_an_edge_stops_during_the_start_holds_it_up_no_longer() {
+    let defaults = Defaults {
+        restart: restart(),
+        ..Defaults::default()
+    };
+    let audit = registration("audit").dependencies([Dependency::hard("db").stops()]);
+    let mut run = Run::with(
+        vec![
+            degradable("db"),
+            audit,
+            registration("trail").depends_on(["audit"]),
+            registration("view").wants(["audit"]),
+        ],
+        defaults,
+    );
+    run.start();
+    assert_eq!(run.ok("start db"), "start audit");
+    assert_eq!(run.loses("db"), "cancel start audit");
+    assert_eq!(
+        run.fails("start audit"),
+        "dispose audit, stop db, start view"
+    );
+    assert_eq!(run.ok("start view"), "started");
+    assert!(!run.engine.is_ready());
+}
+
+#[test]
 fn rule_23_health_is_asked_for_in_intervals_and_three_misses_are_bad_health() {
     let mut run = run_of(vec![
         registration("db").health_check(HealthCheck::default()),
