@@ -392,6 +392,36 @@ fn rule_21_a_stop_of_the_whole_takes_in_what_goes_down_already() {
 }
 
 #[test]
+fn rule_21_a_back_off_between_stop_attempts_outlasts_the_stop_of_a_soft_dependent() {
+    let stop = Retry::attempts(2).with_backoff(Backoff::Fixed(ms(1_000)));
+    let mut run = run_of(vec![
+        registration("db").stop_retry(stop),
+        registration("api").wants(["db"]),
+    ]);
+    run.loses("db");
+    run.fails("stop db");
+    assert_eq!(run.stop(), "stop api");
+    assert_eq!(run.ok("stop api"), "dispose api");
+    assert_eq!(run.pass(999), "", "its next attempt is not due yet");
+    assert_eq!(run.pass(1), "stop db");
+}
+
+#[test]
+fn rule_01_a_further_stop_attempt_waits_for_a_dependent_that_goes_down_since() {
+    let stop = Retry::attempts(2).with_backoff(Backoff::Fixed(ms(1_000)));
+    let mut run = run_of(vec![
+        registration("db").stop_retry(stop),
+        registration("api").wants(["db"]),
+    ]);
+    run.loses("db");
+    run.fails("stop db");
+    assert_eq!(run.stop(), "stop api");
+    assert_eq!(run.pass(1_000), "", "the api is still up");
+    assert_eq!(run.ok("stop api"), "dispose api, stop db");
+    assert_eq!(run.ok("stop db"), "dispose db, stopped");
+}
+
+#[test]
 fn rule_21_what_waits_for_two_dependencies_waits_for_both() {
     let mut run = run_of(vec![
         registration("db"),
