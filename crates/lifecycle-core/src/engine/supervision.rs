@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// A hard dependency, direct or not, that does not run: then a failure of `id` is charged to that (semantics 21).
-    fn missing_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+    pub(super) fn missing_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let hard = |id: ComponentId| {
             let edges = self.plan.dependencies(id).iter();
             edges

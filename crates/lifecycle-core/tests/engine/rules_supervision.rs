@@ -934,6 +934,37 @@ fn rule_23_bad_health_restarts_where_that_is_wanted() {
 }
 
 #[test]
+fn rule_23_bad_health_is_no_reason_to_restart_what_never_restarts() {
+    let check = HealthCheck::every(ms(1_000)).with_misses(1).restarting();
+    let db = registration("db")
+        .health_check(check)
+        .restart(Restart::never());
+    let mut run = run_of(vec![db]);
+    run.pass(1_000);
+    assert_eq!(run.check_ends("db", bad()), "");
+    assert_eq!(health(&run, "db"), Health::Unhealthy);
+    assert_eq!(run.state("db"), State::Running);
+}
+
+#[test]
+fn rule_23_what_could_not_come_back_is_not_restarted_for_its_health() {
+    let check = HealthCheck::every(ms(1_000)).with_misses(1).restarting();
+    let mut run = run_of(vec![
+        degradable("db").restart(Restart::never()),
+        registration("ui").tolerates(["db"]).health_check(check),
+    ]);
+    lose_alone(&mut run, "db");
+    run.pass(1_000);
+    assert_eq!(
+        run.check_ends("ui", bad()),
+        "",
+        "without the db it cannot start"
+    );
+    assert_eq!(health(&run, "ui"), Health::Unhealthy);
+    assert_eq!(run.row("ui").charges, 0);
+}
+
+#[test]
 fn rule_23_a_component_may_say_that_it_is_degraded_and_bad_checks_outweigh_it() {
     let check = HealthCheck::every(ms(1_000)).with_misses(1);
     let mut run = run_of(vec![registration("db").health_check(check)]);
