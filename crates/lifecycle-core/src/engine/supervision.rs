@@ -7,7 +7,7 @@ use crate::failure::{Class, Failure, FailureKind};
 use crate::plan::ComponentId;
 use crate::policy::{self, RestartWhen};
 use crate::registration::{Criticality, EdgeKind};
-use crate::time::Time;
+use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::message::{Call, EventKind, Reason, Verdict};
@@ -114,11 +114,13 @@ impl Engine {
 
     /// Notes when the next generation may begin. The delay counts from the loss (semantics 21).
     fn plan_restart(&mut self, now: Time, id: ComponentId, reason: Reason, verdict: Verdict) {
-        let slot = self.slot(id);
-        slot.restart_at = match verdict {
+        let restart_at = match verdict {
             Verdict::Restart { delay, .. } => now + delay,
-            Verdict::Follow | Verdict::Final => Time::ZERO,
+            Verdict::Follow => self.follow_at(now, id),
+            Verdict::Final => Time::ZERO,
         };
+        let slot = self.slot(id);
+        slot.restart_at = restart_at;
         if verdict == Verdict::Final {
             return;
         }
@@ -127,6 +129,16 @@ impl Engine {
             Reason::Completed => restarts.completed += 1,
             Reason::Unhealthy => restarts.unhealthy += 1,
             _ => restarts.lost += 1,
+        }
+    }
+
+    /// When `id`, whose failure is charged to a missing dependency, may start again: at once, since it waits for that; but
+    /// after its delay when all it waits for runs, and what is missing is behind that. It would fail again at once.
+    fn follow_at(&mut self, now: Time, id: ComponentId) -> Time {
+        let slot = self.slot(id);
+        match slot.failure.clone() {
+            Some(failure) if slot.unmet == 0 => now + self.next_delay(now, id, &failure),
+            _ => Time::ZERO,
         }
     }
 
@@ -162,10 +174,7 @@ impl Engine {
     pub(super) fn charge(&mut self, now: Time, id: ComponentId, failure: &Failure) -> Verdict {
         let plan = Arc::clone(&self.plan);
         let policy = &plan.policies(id).restart;
-        let slot = self.slot(id);
-        let ran = slot.state == ComponentState::Running;
-        let stable = ran && now.since(slot.since) >= policy.stable_period;
-        let extra = slot.extra();
+        let extra = self.slot(id).extra();
         while extra
             .charges
             .front()
@@ -177,10 +186,21 @@ impl Engine {
             return Verdict::Final;
         }
         extra.charges.push_back(now);
-        extra.restart_step = if stable { 1 } else { extra.restart_step + 1 };
         let restarts = u32::try_from(extra.charges.len()).unwrap_or(u32::MAX);
-        let step = extra.restart_step;
+        let delay = self.next_delay(now, id, failure);
+        Verdict::Restart { delay, restarts }
+    }
+
+    /// The delay before the next generation of `id`; it grows with each that was not followed by a stable run.
+    fn next_delay(&mut self, now: Time, id: ComponentId, failure: &Failure) -> Nanos {
+        let plan = Arc::clone(&self.plan);
+        let policy = &plan.policies(id).restart;
+        let slot = self.slot(id);
+        let ran = slot.state == ComponentState::Running;
+        let stable = ran && now.since(slot.since) >= policy.stable_period;
         let generation = slot.generation;
+        let extra = slot.extra();
+        extra.restart_step = if stable { 1 } else { extra.restart_step + 1 };
         let random = policy::random(
             plan.defaults().seed,
             id.index() as u64,
@@ -188,10 +208,7 @@ impl Engine {
             // Another number than that of a start attempt of the same generation.
             u64::from(u32::MAX),
         );
-        Verdict::Restart {
-            delay: policy.delay_of(step, failure, random),
-            restarts,
-        }
+        policy.delay_of(extra.restart_step, failure, random)
     }
 
     /// A hard dependency, direct or not, that does not run: then a failure of `id` is charged to that (semantics 21).

@@ -279,6 +279,23 @@ fn rule_21_a_failure_while_a_hard_dependency_is_down_is_charged_to_that() {
 }
 
 #[test]
+fn rule_21_a_failure_while_a_dependency_of_a_dependency_is_down_is_charged_to_that() {
+    let mut run = run_of(vec![
+        registration("db"),
+        registration("cache").tolerates(["db"]),
+        registration("api").depends_on(["cache"]),
+    ]);
+    lose_alone(&mut run, "db");
+    lose_alone(&mut run, "api");
+    assert_eq!(verdict(&run, "api"), Verdict::Follow);
+    assert_eq!(run.row("api").cause, Some(run.id("db")));
+    assert_eq!(run.row("api").charges, 0);
+    // What it waits for itself runs, so it would come back at once, and fail again, as often as the db allows.
+    assert_eq!(run.pass(99), "");
+    assert_eq!(run.pass(1), "start db, start api");
+}
+
+#[test]
 fn rule_21_a_failure_after_the_dependency_is_back_is_charged_again() {
     let mut run = run_of(vec![
         registration("db"),
