@@ -35,6 +35,7 @@ impl Engine {
             };
             self.leave(now, id, &plan, motive);
         }
+        // Once all are leaving, since what an edge stops may hang on a follower.
         for &id in falling.iter().skip(1) {
             self.note_follower(id, root);
         }
@@ -149,7 +150,9 @@ impl Engine {
             for edge in plan.dependencies(id) {
                 let dependency = self.slot(edge.component);
                 dependency.blockers -= 1;
-                if dependency.blockers == 0 && dependency.leaving && !dependency.has_turn {
+                // Its further stop attempt has a turn of its own.
+                let waits = !dependency.has_turn || dependency.phase == Phase::StopBackingOff;
+                if dependency.blockers == 0 && dependency.leaving && waits {
                     self.stoppable.insert(plan.rank(edge.component));
                 }
             }

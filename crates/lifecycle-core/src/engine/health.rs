@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::context::Report;
 use crate::failure::Failure;
 use crate::plan::ComponentId;
+use crate::policy::RestartWhen;
 use crate::time::Time;
 
 use super::Engine;
@@ -125,8 +126,13 @@ impl Engine {
         }
     }
 
-    /// A restart that the budget does not allow is refused before anything is stopped (semantics 22).
+    /// A restart that the budget does not allow is refused before anything is stopped (semantics 22). What is never
+    /// restarted is left alone, and so is what could not start again, since a hard dependency does not run.
     fn restart_unhealthy(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
+        let never = self.plan.policies(id).restart.when == RestartWhen::Never;
+        if never || self.missing_dependency(id).is_some() {
+            return;
+        }
         let verdict = self.charge(now, id, &failure);
         if verdict != Verdict::Final {
             self.lose(now, id, &Loss::Unhealthy(failure, verdict));

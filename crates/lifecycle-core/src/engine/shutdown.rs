@@ -438,9 +438,13 @@ impl Engine {
 
     /// It is the turn of `id`: every dependent is down, or the delay before its next stop attempt is over.
     pub(super) fn take_stop_turn(&mut self, now: Time, id: ComponentId) {
+        let delay_over = self.timers.due(id) == Time::MAX;
         let slot = self.slot(id);
         if slot.phase == Phase::StopBackingOff {
-            self.call_stop(now, id, Reason::RetryDue);
+            // A dependent may have begun to go down in the meantime, or be down before the delay is over.
+            if slot.blockers == 0 && delay_over {
+                self.call_stop(now, id, Reason::RetryDue);
+            }
             return;
         }
         // It was closed before its turn, when the time was up.

@@ -294,9 +294,13 @@ impl Engine {
     pub(super) fn root_of(&self, id: ComponentId) -> Root {
         let slot = &self.slots[id.index()];
         let unknown = || Arc::new(Failure::new(FailureKind::Dependency, "it no longer runs"));
+        let cause = slot.cause.filter(|it| self.plan.contains(*it));
+        // What goes down with its cause has no failure of its own.
+        let behind = || cause.and_then(|it| self.slots[it.index()].failure.clone());
+        let failure = slot.failure.clone().or_else(behind);
         Root {
-            component: slot.cause.unwrap_or(id),
-            failure: slot.failure.clone().unwrap_or_else(unknown),
+            component: cause.unwrap_or(id),
+            failure: failure.unwrap_or_else(unknown),
         }
     }
 

@@ -223,7 +223,7 @@ impl Engine {
     }
 
     /// A hard dependency, direct or not, that does not run: then a failure of `id` is charged to that (semantics 21).
-    fn missing_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+    pub(super) fn missing_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let hard = |id: ComponentId| {
             let edges = self.plan.dependencies(id).iter();
             edges
@@ -268,11 +268,11 @@ impl Engine {
             return;
         }
         let failure = self.slot(id).failure.clone();
-        let verdict = if self.is_spoiled(id) {
-            Verdict::Final
-        } else {
-            self.verdict(now, id, failure.as_ref())
-        };
+        if self.is_spoiled(id) && !self.slot(id).quarantined {
+            self.fail_for_good(now, id, Reason::AttemptsExhausted);
+            return;
+        }
+        let verdict = self.verdict(now, id, failure.as_ref());
         match verdict {
             Verdict::Restart { delay, .. } => {
                 let key = self.slot(id).key(id);
@@ -301,12 +301,18 @@ impl Engine {
     /// Why the last failure of `id` is final.
     fn final_motive(&self, id: ComponentId, otherwise: Reason) -> Reason {
         let slot = &self.slots[id.index()];
-        let charges = slot.extra.as_ref().map_or(0, |it| it.charges.len());
-        let budget = self.plan.policies(id).restart.budget as usize;
         if slot.quarantined {
             return Reason::Quarantined;
         }
-        if budget > 0 && charges >= budget {
+        let policy = &self.plan.policies(id).restart;
+        let failure = slot.failure.as_ref();
+        let permanent = failure.is_some_and(|it| it.class == Class::Permanent);
+        // Neither asks the budget.
+        if permanent || policy.when == RestartWhen::Never {
+            return otherwise;
+        }
+        let charges = slot.extra.as_ref().map_or(0, |it| it.charges.len());
+        if charges >= policy.budget as usize {
             return Reason::BudgetExhausted;
         }
         otherwise

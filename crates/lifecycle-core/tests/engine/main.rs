@@ -7,6 +7,7 @@ mod main_paths;
 mod museum;
 mod properties;
 mod rules_gates;
+mod rules_losses;
 mod rules_node;
 mod rules_operations;
 mod rules_plan;
