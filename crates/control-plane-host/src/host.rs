@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnostics::server::{Limits, Options};
+use diagnostics::server::{self, Options};
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
+use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 use mesh::gossip::{self, Members, Membership};
@@ -20,7 +21,6 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::herald::Herald;
-use crate::http::ControlHttp;
 use crate::peers;
 
 /// The name of the control listener.
@@ -28,9 +28,6 @@ pub const CONTROL_HTTP: &str = "control-plane:http";
 
 /// Every name under which this host registers a component, whether it is enabled or not.
 pub const COMPONENTS: [&str; 3] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP];
-
-/// How long open requests of the control listener may take once it shall close.
-const CONTROL_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
 /// code.
@@ -73,7 +70,7 @@ pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports,
 #[derive(Clone, Debug)]
 pub struct Ports {
     diagnostics: watch::Receiver<Option<SocketAddr>>,
-    http: watch::Receiver<Option<SocketAddr>>,
+    http: Arc<HttpServer>,
     members: Option<Members>,
 }
 
@@ -87,7 +84,7 @@ impl Ports {
     /// That of the control listener, TCP.
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
-        *self.http.borrow()
+        self.http.local_addr()
     }
 
     /// That of gossip, UDP.
@@ -111,7 +108,7 @@ fn connect(
     let http = Arc::new(control_http(config, &diagnostics, members.as_ref()));
     let ports = Ports {
         diagnostics: diagnostics.address(),
-        http: http.address(),
+        http: Arc::clone(&http),
         members,
     };
 
@@ -137,16 +134,19 @@ fn control_http(
     config: &Config,
     diagnostics: &Diagnostics,
     members: Option<&Members>,
-) -> ControlHttp {
+) -> HttpServer {
     let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
     let options = Options {
-        limits: Limits {
-            drain: CONTROL_DRAIN,
-            ..Limits::default()
-        },
         hosts: config.http.hosts.clone(),
         ..Options::new(config.http.address)
     };
     let routes = diagnostics.routes().merge(peers::routes(members));
-    ControlHttp::new(options, routes)
+    HttpServer::new(server::guarded(routes, &options))
+        .bind(options.bind)
+        .limits(Limits {
+            connections: options.limits.connections,
+            head: options.limits.head,
+            ..Limits::default()
+        })
+        .answer_while_draining(diagnostics::paths())
 }

@@ -259,9 +259,11 @@ impl Lifecycle for Diagnostics {
 fn watch_over(thread: &Thread, cx: &StartContext) {
     let (ended, run) = (thread.ended(), cx.run_token());
     cx.spawn("thread", async move {
-        match run.run_until_cancelled(ended.cancelled()).await {
-            Some(()) => Err("the diagnostics' thread ended"),
-            None => Ok(()),
+        tokio::select! {
+            // Of a stop both may be seen at once.
+            biased;
+            () = run.cancelled() => Ok(()),
+            () = ended.cancelled() => Err("the diagnostics' thread ended"),
         }
     });
 }

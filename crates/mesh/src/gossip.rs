@@ -204,9 +204,11 @@ impl Gossip {
         let (ended, stopped, watch) = (node.ended(), run.clone(), self.watch.subscribe());
         cx.spawn("loop", async move {
             let _watch = watch;
-            match stopped.run_until_cancelled(ended).await {
-                Some(ended) => Err(ended),
-                None => Ok(()),
+            tokio::select! {
+                // Of a stop both may be seen at once.
+                biased;
+                () = stopped.cancelled() => Ok(()),
+                ended = ended => Err(ended),
             }
         });
         let names = named_seeds(&self.options);

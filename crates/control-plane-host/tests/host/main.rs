@@ -2,5 +2,6 @@
 
 mod configuration;
 mod processes;
+mod recovery;
 mod support;
 mod wiring;

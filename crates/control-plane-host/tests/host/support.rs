@@ -1,12 +1,15 @@
 //! Hosts as processes, and a client that speaks plain HTTP/1.1 over a socket.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use serde_json::Value;
 
 /// How long a test waits for what must come.
@@ -61,7 +64,30 @@ impl Process {
     /// Waits for a log line with `text`.
     #[track_caller]
     pub(crate) fn logged(&mut self, text: &str) -> String {
-        self.log.wait_for(|it| it.contains(text))
+        self.logged_as(|it| it.contains(text))
+    }
+
+    /// Waits for a log line that `wanted` likes.
+    #[track_caller]
+    pub(crate) fn logged_as(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        self.log.wait_for(wanted)
+    }
+
+    /// A further descriptor of the process's own socket at `address`, of `protocol` `tcp` or `udp`.
+    #[track_caller]
+    pub(crate) fn socket(&self, address: SocketAddr, protocol: &str) -> OwnedFd {
+        let id = self.child.id();
+        let inode = inode_of(id, address.port(), protocol);
+        let socket = format!("socket:[{inode}]");
+        let entries = fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
+        let entry = entries
+            .map(Result::unwrap)
+            .find(|it| fs::read_link(it.path()).is_ok_and(|target| target.as_os_str() == &*socket));
+        let name = entry.expect("it holds the socket").file_name();
+        let number = name.to_str().unwrap().parse().expect("a number");
+        let process = Pid::from_child(&self.child);
+        let process = pidfd_open(process, PidfdFlags::empty()).expect("it runs");
+        pidfd_getfd(process, number, PidfdGetfdFlags::empty()).expect("a child may be looked into")
     }
 
     /// Everything that was logged until the end.
@@ -99,6 +125,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The system's number of the socket at `port`, as `/proc/net` shows it: local address, and the inode in column 10.
+#[track_caller]
+fn inode_of(process: u32, port: u16, protocol: &str) -> String {
+    let table = fs::read_to_string(format!("/proc/{process}/net/{protocol}")).expect("it runs");
+    let local = format!(":{port:04X}");
+    let rows = table.lines().map(|it| it.split_whitespace().collect());
+    let row = rows
+        .into_iter()
+        .find(|it: &Vec<&str>| it[1].ends_with(&local) && it[2].ends_with(":0000"));
+    row.expect("somebody listens")[9].to_owned()
 }
 
 /// Flags for free ports on loopback.
