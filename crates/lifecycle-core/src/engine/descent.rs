@@ -227,6 +227,12 @@ impl Engine {
             return;
         }
         if self.may_start(id) {
+            let slot = self.slot(id);
+            if slot.state == ComponentState::Starting {
+                // Between two generations there is a step of the state, so that the next one is told.
+                let motive = slot.motive;
+                self.enter(now, id, ComponentState::Waiting, motive);
+            }
             self.startable.insert(self.plan.rank(id));
             return;
         }

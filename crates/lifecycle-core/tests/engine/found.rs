@@ -482,3 +482,12 @@ fn a_participant_that_comes_up_during_a_drain_waits_for_its_turn() {
     assert_eq!(run.ok("start a"), "");
     assert_eq!(run.ok("drain b"), "drain a");
 }
+
+#[test]
+fn a_generation_that_follows_one_that_was_cut_short_in_its_start_is_told() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.start();
+    run.operate(Operation::Restart, "a");
+    run.fails("start a");
+    assert_eq!(run.history("a"), "starting waiting starting");
+}
