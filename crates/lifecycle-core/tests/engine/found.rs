@@ -491,3 +491,19 @@ fn a_generation_that_follows_one_that_was_cut_short_in_its_start_is_told() {
     run.fails("start a");
     assert_eq!(run.history("a"), "starting waiting starting");
 }
+
+#[test]
+fn what_was_lost_and_is_held_up_in_a_stop_of_the_whole_is_faulted() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("a");
+    run.stop();
+    run.pass(10_000);
+    run.vanishes("stop b");
+    assert_eq!(run.state("a"), State::Faulted);
+}
