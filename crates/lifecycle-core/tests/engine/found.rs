@@ -507,3 +507,13 @@ fn what_was_lost_and_is_held_up_in_a_stop_of_the_whole_is_faulted() {
     run.vanishes("stop b");
     assert_eq!(run.state("a"), State::Faulted);
 }
+
+#[test]
+fn an_addition_that_blocks_its_thread_when_it_is_restarted_is_removed() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(registration("b"));
+    run.operate(Operation::Restart, "b");
+    assert!(run.pass(1_000).contains("forget"));
+    assert_eq!(run.orchestrator(), OrchestratorState::Running);
+}
