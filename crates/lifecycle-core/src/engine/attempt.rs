@@ -11,7 +11,7 @@ use super::Engine;
 use super::limit::{LEAST_SHARE, after, earliest, timeout};
 use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
 use super::report::StopOutcome;
-use super::slot::{Phase, Slot};
+use super::slot::{Phase, Slot, Wanted};
 use super::state::{ComponentState, DrainState, Health};
 use super::supervision::Loss;
 
@@ -112,6 +112,11 @@ impl Engine {
         let slot = self.slot(id);
         slot.failure = Some(Arc::new(Failure::new(FailureKind::Abandoned, message)));
         slot.phase = Phase::Idle;
+        if self.is_being_added(id) {
+            self.slot(id).wanted = Wanted::Removed;
+            self.rest(now, id);
+            return;
+        }
         self.fail_for_good(now, id, Reason::Quarantined);
         self.rest_failed(now, id);
     }

@@ -59,6 +59,11 @@ impl Engine {
         let (state, key) = (slot.state, slot.key(id));
         self.emit(now, Reason::Held, None, EventKind::Held { key });
         if self.shutdown.is_some() {
+            // One that was lost does not run, whatever holds it up.
+            let state = match state {
+                ComponentState::Stopping => ComponentState::Faulted,
+                _ => state,
+            };
             self.keep(now, id, state, Reason::Held);
             return;
         }

@@ -508,3 +508,38 @@ fn a_participant_that_comes_up_during_a_drain_waits_for_its_turn() {
     assert_eq!(run.ok("start a"), "");
     assert_eq!(run.ok("drain b"), "drain a");
 }
+
+#[test]
+fn a_generation_that_follows_one_that_was_cut_short_in_its_start_is_told() {
+    let mut run = of(vec![registration("a").criticality(Criticality::Optional)]);
+    run.start();
+    run.operate(Operation::Restart, "a");
+    run.fails("start a");
+    assert_eq!(run.history("a"), "starting waiting starting");
+}
+
+#[test]
+fn what_was_lost_and_is_held_up_in_a_stop_of_the_whole_is_faulted() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("a");
+    run.stop();
+    run.pass(10_000);
+    run.vanishes("stop b");
+    assert_eq!(run.state("a"), State::Faulted);
+}
+
+#[test]
+fn an_addition_that_blocks_its_thread_when_it_is_restarted_is_removed() {
+    let mut run = of(vec![registration("a")]);
+    run.up();
+    run.add(registration("b"));
+    run.operate(Operation::Restart, "b");
+    assert!(run.pass(1_000).contains("forget"));
+    assert_eq!(run.orchestrator(), OrchestratorState::Running);
+}
