@@ -231,6 +231,9 @@ impl Engine {
             self.timers.disarm(*id);
             self.slots[id.index()] = Slot::default();
         }
+        for slot in &mut self.slots {
+            slot.cause = slot.cause.filter(|it| plan.contains(*it));
+        }
         self.adopt(plan);
     }
 }

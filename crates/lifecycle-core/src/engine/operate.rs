@@ -88,10 +88,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Whoever stops an essential component, or one that takes such with it, must mean it.
+    /// Whoever stops an essential component, or one that takes such with it or keeps such waiting, must mean it.
     fn check_essential(&self, id: ComponentId, forced: bool) -> Result<(), OperationError> {
-        let falling = self.falling_with(id);
-        let mut concerned = std::iter::once(id).chain(falling);
+        let mut concerned = std::iter::once(id)
+            .chain(self.falling_with(id))
+            .chain(self.waiting_behind(id));
         let essential = concerned.find(|it| self.plan.criticality(*it) == Criticality::Essential);
         match essential {
             Some(essential) if !forced => Err(OperationError::Essential {
@@ -111,6 +112,25 @@ impl Engine {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// What shall run, and waits for `id`, or for something that does.
+    fn waiting_behind(&self, id: ComponentId) -> Vec<ComponentId> {
+        let mut waiting = vec![id];
+        let mut known = HashSet::from([id]);
+        let mut next = 0;
+        while let Some(&id) = waiting.get(next) {
+            next += 1;
+            let hard = self.plan.dependents(id).iter();
+            for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
+                let slot = &self.slots[edge.component.index()];
+                let waits = slot.phase.is_down() && slot.wanted == Wanted::Up;
+                if waits && known.insert(edge.component) {
+                    waiting.push(edge.component);
+                }
+            }
+        }
+        waiting
     }
 
     fn check_startable(&self, id: ComponentId) -> Result<(), OperationError> {

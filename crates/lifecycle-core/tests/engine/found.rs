@@ -515,7 +515,7 @@ fn a_generation_that_follows_one_that_was_cut_short_in_its_start_is_told() {
     run.start();
     run.operate(Operation::Restart, "a");
     run.fails("start a");
-    assert_eq!(run.history("a"), "starting waiting starting");
+    assert_eq!(run.history("a"), "starting backing-off starting");
 }
 
 #[test]
