@@ -182,8 +182,6 @@ impl Engine {
                 self.timers.disarm(id);
                 self.rest(now, id);
             }
-            // Its stop has failed or it was held: nobody will ask it again.
-            Phase::Kept => self.dispose(now, id),
             _ => {
                 self.bring_down(now, id, Reason::Removed);
             }

@@ -54,7 +54,8 @@ impl Engine {
     pub(super) fn falling_with(&self, root: ComponentId) -> Vec<ComponentId> {
         let stands = |id: ComponentId| {
             let slot = &self.slots[id.index()];
-            !slot.leaving && !slot.phase.is_down() && slot.phase != Phase::Kept
+            let stays = slot.phase == Phase::Kept && slot.wanted != Wanted::Removed;
+            !slot.leaving && !slot.phase.is_down() && !stays
         };
         if !stands(root) {
             return Vec::new();

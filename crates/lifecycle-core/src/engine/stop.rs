@@ -10,14 +10,16 @@ use super::Engine;
 use super::limit::{LEAST_SHARE, after, earliest, timeout};
 use super::message::{AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason};
 use super::report::StopOutcome;
-use super::slot::Phase;
+use super::slot::{Phase, Wanted};
 use super::state::ComponentState;
 
 impl Engine {
     /// Begins the stop of a running or kept component, unless it is held or out of time.
     pub(super) fn ask_to_stop(&mut self, now: Time, id: ComponentId) {
         let unconfirmed = self.unconfirmed_dependents(id);
-        if unconfirmed.holds && !self.is_forced() {
+        // Whoever takes it out means it, as whoever forces.
+        let insists = self.is_forced() || self.slot(id).wanted == Wanted::Removed;
+        if unconfirmed.holds && !insists {
             self.hold(now, id);
             return;
         }

@@ -333,11 +333,8 @@ fn a_removal_is_answered_when_its_component_is_held_up() {
     run.operate(Operation::Stop, "b");
     run.pass(10_000);
     run.vanishes("stop b");
-    let said = run.remove("a", Cascade::Refuse);
-    assert!(
-        said.contains("refused") || said.contains("forget"),
-        "{said}"
-    );
+    run.remove("a", Cascade::Refuse);
+    assert!(run.ok("stop a").contains("done: remove"));
 }
 
 #[test]
@@ -542,4 +539,20 @@ fn an_addition_that_blocks_its_thread_when_it_is_restarted_is_removed() {
     run.operate(Operation::Restart, "b");
     assert!(run.pass(1_000).contains("forget"));
     assert_eq!(run.orchestrator(), OrchestratorState::Running);
+}
+
+#[test]
+fn what_is_held_up_is_stopped_before_it_is_removed() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .dependencies([Dependency::hard("a").held()])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.pass(10_000);
+    run.vanishes("stop b");
+    assert_eq!(run.remove("a", Cascade::Dependents), "stop a, forget");
+    assert_eq!(run.ok("stop a"), "dispose a, done: remove, forget");
 }
