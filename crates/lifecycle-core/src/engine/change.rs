@@ -121,7 +121,7 @@ impl Engine {
         self.emit(now, Reason::Removed, None, kind);
         for &id in &removal {
             self.slot(id).wanted = Wanted::Removed;
-            self.supersede(id, Operation::Remove);
+            self.supersede_all(id);
         }
         self.slot(id).extra().operations.push(OpenOperation {
             request,

@@ -262,6 +262,14 @@ impl Engine {
         self.tell_superseded(id, go);
     }
 
+    /// Whoever waited for anything of `id` is told that it will not come.
+    pub(super) fn supersede_all(&mut self, id: ComponentId) {
+        if let Some(extra) = &mut self.slot(id).extra {
+            let operations = std::mem::take(&mut extra.operations);
+            self.tell_superseded(id, operations);
+        }
+    }
+
     /// A stop of the whole overtakes every operation but a removal.
     pub(super) fn supersede_operations(&mut self) {
         let plan = Arc::clone(&self.plan);
