@@ -120,6 +120,8 @@ impl Engine {
         }
         for edge in plan.dependencies(id) {
             self.slot(edge.component).blockers += 1;
+            // It may have been about to stop in this very step.
+            self.stoppable.remove(plan.rank(edge.component));
         }
         self.unsettle(id);
     }

@@ -66,6 +66,17 @@ fn rule_26_an_opened_gate_starts_what_is_behind_it_and_then_it_counts() {
 }
 
 #[test]
+fn rule_26_a_gated_dependent_goes_down_before_what_goes_down_with_a_gated_dependency() {
+    let mut run = open(vec![
+        gated("lease-holder"),
+        quick("worker").depends_on(["lease-holder"]),
+        gated("observer").tolerates(["worker"]),
+    ]);
+    assert_eq!(run.close_gate("lease"), "stop observer");
+    assert_eq!(run.ok("stop observer"), "dispose observer, stop worker");
+}
+
+#[test]
 fn rule_26_a_closed_gate_takes_down_in_order_and_all_is_kept_for_the_next_opening() {
     let mut run = open(vec![gated("issuer"), quick("uses").depends_on(["issuer"])]);
     assert_eq!(run.close_gate("lease"), "stop uses");
