@@ -39,6 +39,7 @@ async fn main() -> Result<(), BoxError> {
     }
     say("-- the third cut, one more than the budget allows");
     cable.notify_one();
+    story.until("feed", ComponentState::Faulted).await?;
     story.until("link", ComponentState::Faulted).await?;
 
     say("-- an operator starts it");
