@@ -121,7 +121,6 @@ pub(crate) struct Served {
 ///
 /// For a listener of the host's own: of the limits [`request`](Limits::request) and [`body`](Limits::body) are kept here,
 /// the others are the listener's business.
-#[must_use]
 pub fn guarded(router: Router, options: &Options) -> Router {
     guard::wrap(router, Guard::new(options))
 }

@@ -1,5 +1,7 @@
 //! A hundred of ten thousand components that never finish their stop, in real time: what is promised must hold on a machine.
 
+#![expect(clippy::print_stdout, reason = "the figures are a result of the test")]
+
 use std::future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

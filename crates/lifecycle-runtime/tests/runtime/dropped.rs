@@ -2,6 +2,8 @@
 //!
 //! A dropped driver can call no dispose (semantics 20); what a component holds is then released by the drop of its value.
 
+#![expect(clippy::print_stdout, reason = "the figures are a result of the test")]
+
 use std::future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};

@@ -41,7 +41,7 @@ impl Oracle {
     #[must_use]
     pub fn watch(handle: &Handle) -> LiveOracle {
         let plan = handle.plan().expect("the orchestrator is built");
-        Self::new(plan.clone()).follow(handle)
+        Self::new(plan).follow(handle)
     }
 
     /// As [`watch`](Self::watch), with what was set on this oracle. It must be new.
