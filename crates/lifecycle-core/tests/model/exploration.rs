@@ -207,7 +207,6 @@ const ROWS: [Row; 8] = [
     Row {
         criticality: [Essential, Degradable, Essential, Essential],
         retries: true,
-        lingers: Some(0),
         budget: Budget {
             starts: 1,
             stops: 1,
