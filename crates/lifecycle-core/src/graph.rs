@@ -62,7 +62,9 @@ impl Edge {
     /// What it says, in a word.
     pub(crate) fn describe(&self) -> &'static str {
         match (self.kind, self.on_loss) {
+            (EdgeKind::Hard, OnLoss::Tolerates) if self.hold => "hard, tolerates, held",
             (EdgeKind::Hard, OnLoss::Tolerates) => "hard, tolerates",
+            (EdgeKind::Hard, OnLoss::Stops) if self.hold => "hard, stops, held",
             (EdgeKind::Hard, OnLoss::Stops) => "hard, stops",
             _ if self.hold => "held",
             (kind, _) => kind.as_str(),

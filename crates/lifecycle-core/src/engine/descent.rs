@@ -237,16 +237,11 @@ impl Engine {
             self.startable.insert(self.plan.rank(id));
             return;
         }
-        let reason = if self.is_gate_closed(id) {
-            Reason::GateClosed
-        } else {
-            Reason::DependenciesPending
-        };
         let slot = self.slot(id);
         if slot.motive == Reason::DependencyLost {
             slot.motive = Reason::DependenciesReady;
         }
-        self.enter(now, id, ComponentState::Waiting, reason);
+        self.enter_waiting(now, id);
         self.settle_while_waiting(id);
         self.wait_outside(now, id);
     }
@@ -260,10 +255,19 @@ impl Engine {
         }
     }
 
-    /// Nobody waits for what waits for a gate: no start, no edge that is not hard, and no operation (semantics 26).
+    /// Shows that `id` waits, and for what.
+    pub(super) fn enter_waiting(&mut self, now: Time, id: ComponentId) {
+        let reason = if self.is_gate_closed(id) {
+            Reason::GateClosed
+        } else {
+            Reason::DependenciesPending
+        };
+        self.enter(now, id, ComponentState::Waiting, reason);
+    }
+
+    /// Nobody waits for what is behind a closed gate: no start, no edge that is not hard, and no operation (semantics 26).
     pub(super) fn wait_outside(&mut self, now: Time, id: ComponentId) {
-        let slot = self.slot(id);
-        if slot.phase == Phase::Waiting && slot.gates_closed > 0 {
+        if self.slot(id).gates_closed > 0 {
             self.settle(id);
             self.release_soft(id);
             self.answer_operations(now, id);

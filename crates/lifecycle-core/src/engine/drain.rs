@@ -19,7 +19,7 @@ use super::message::{
 use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
 use super::operation::Intent;
 use super::slot::{Phase, Standing};
-use super::state::{DrainState, OrchestratorState};
+use super::state::{ComponentState, DrainState, OrchestratorState};
 
 /// A drain, or what takes it back, under way.
 #[derive(Clone, Debug)]
@@ -215,6 +215,8 @@ impl Engine {
             }
             // What is being resumed need not be drained to be stopped.
             Some(_) => self.begin_closing(now),
+            // A drain has ended while the stop settled.
+            None if self.node.drain == DrainState::Drained => self.begin_closing(now),
             None => self.begin_drain(now, Vec::new(), Some(deadline), false, Intent::default()),
         }
     }
@@ -235,7 +237,9 @@ impl Engine {
             return;
         }
         let slot = self.slot(id);
-        let takes_part = slot.phase == Phase::Running && !slot.leaving;
+        // One that was lost while the host stops is up, and does not run.
+        let runs = slot.state == ComponentState::Running && !slot.leaving;
+        let takes_part = runs && slot.phase == Phase::Running;
         let todo = slot.drain != DrainState::Drained;
         if self.plan.drains(id) && takes_part && todo {
             self.call_node(now, id, Call::Drain);
@@ -341,7 +345,10 @@ impl Engine {
         let (call, key) = (slot.node_call(), slot.drain_key(id));
         self.commands.push_back(Command::Cancel { call, key });
         let (deadline, grace) = self.grace(now, id);
-        self.arm(id, deadline, grace);
+        // Of the time that a forced drain has left, one half is for the call to end and the other for it to be gone.
+        let forced = self.forced_deadline();
+        let half = now + forced.since(now).halved();
+        self.arm(id, deadline.min(half), grace);
         let reason = limit.map_or(Reason::ForceRequested, |_| Reason::TimedOut);
         let kind = EventKind::Cancelled { call, key, limit };
         self.emit(now, reason, None, kind);
@@ -350,6 +357,16 @@ impl Engine {
     pub(super) fn abort_node_call(&mut self, now: Time, id: ComponentId, limit: Limit) {
         let call = self.slot(id).node_call();
         self.abort_call(now, id, call, limit, Phase::DrainAborted);
+        let forced = self.forced_deadline();
+        if forced < self.timers.due(id) {
+            self.arm(id, forced, Limit::DrainDeadline);
+        }
+    }
+
+    /// When a forced drain ends; never while none is under way.
+    fn forced_deadline(&self) -> Time {
+        let drain = self.drain.as_ref().filter(|it| it.forced);
+        drain.map_or(Time::MAX, |it| it.deadline)
     }
 
     /// A drain that was aborted did not even vanish. While nothing more is wanted of the component it goes on, and its

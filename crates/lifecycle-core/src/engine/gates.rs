@@ -88,15 +88,16 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         for (id, _) in plan.gated(gate) {
             self.recount_gates(now, id);
-            if self.gates[gate.index()].open {
-                let slot = self.slot(id);
-                if slot.phase == Phase::Waiting {
-                    slot.motive = Reason::GateOpened;
-                }
-                if self.may_start(id) {
-                    self.startable.insert(plan.rank(id));
-                }
-            } else {
+            let open = self.gates[gate.index()].open;
+            let waits = self.slot(id).phase == Phase::Waiting;
+            if waits && open {
+                self.slot(id).motive = Reason::GateOpened;
+            }
+            if self.may_start(id) {
+                self.startable.insert(plan.rank(id));
+            } else if waits {
+                self.enter_waiting(now, id);
+            } else if !open {
                 self.bring_down(now, id, Reason::GateClosed);
             }
         }

@@ -241,26 +241,32 @@ impl Engine {
             self.begin_last_drain(now);
             return;
         }
+        let ends = (now + settle).min(self.reserve_begins(now));
         if let Some(shutdown) = &mut self.shutdown {
-            shutdown.stage_ends = shutdown.deadline.min(now + settle);
+            shutdown.stage_ends = ends;
         }
     }
 
-    /// Drains before everything goes down, and leaves time for that: as much as the longest declared path of stops takes,
-    /// and at most half of what is left.
+    /// Until when a stop may settle and drain: then comes what is reserved for everything to go down, which is as much as
+    /// the longest declared path of stops takes, and at most half of what is left.
+    fn reserve_begins(&self, now: Time) -> Time {
+        let left = self.time_left(now);
+        let order = self.plan.order().iter();
+        let longest = order.map(|it| self.plan.weight(*it).saturating_add(self.plan.tail(*it)));
+        let reserve = longest.max().unwrap_or(Nanos::ZERO).min(left.halved());
+        now + left.saturating_sub(reserve)
+    }
+
+    /// Drains before everything goes down.
     fn begin_last_drain(&mut self, now: Time) {
         if !self.has_participants() {
             self.begin_closing(now);
             return;
         }
-        let left = self.time_left(now);
-        let order = self.plan.order().iter();
-        let longest = order.map(|it| self.plan.weight(*it).saturating_add(self.plan.tail(*it)));
-        let reserve = longest.max().unwrap_or(Nanos::ZERO).min(left.halved());
+        let ends = self.reserve_begins(now);
         let Some(shutdown) = &mut self.shutdown else {
             return;
         };
-        let ends = now + left.saturating_sub(reserve);
         shutdown.stage = Stage::Draining;
         shutdown.stage_ends = ends;
         self.drain_for_stop(now, ends);
@@ -301,9 +307,15 @@ impl Engine {
 
     /// Takes `id` into the stop, unless it is on its way down already.
     fn enrol(&mut self, now: Time, id: ComponentId, plan: &Plan, root: Option<ComponentId>) {
+        let slot = self.slot(id);
+        // What went down while the whole settled or drained has come to something in this stop already.
+        let early = std::mem::replace(&mut slot.down, false) && slot.phase == Phase::Idle;
+        let outcome = (slot.outcome, slot.order_violated);
         self.leave(now, id, plan, Reason::StopRequested);
         let slot = self.slot(id);
-        slot.down = false;
+        if early {
+            (slot.outcome, slot.order_violated) = outcome;
+        }
         // What stops everything is behind what becomes of each, but for what had failed before.
         if !slot.start_failed && root != Some(id) {
             slot.cause = root.or(slot.cause);
@@ -314,6 +326,7 @@ impl Engine {
     fn interrupt_start(&mut self, now: Time, id: ComponentId) {
         let slot = self.slot(id);
         slot.cancelled = true;
+        slot.down = false;
         match slot.phase {
             Phase::Waiting | Phase::Restarting => {
                 slot.phase = Phase::Idle;
@@ -354,9 +367,17 @@ impl Engine {
             }
             self.tighten_one(now, id);
         }
-        if earlier && self.is_draining_for_stop() {
-            // The reserve of the stop is a part of what is left now.
-            self.begin_last_drain(now);
+        if !earlier {
+            return;
+        }
+        // The reserve of the stop is a part of what is left now.
+        let reserve_begins = self.reserve_begins(now);
+        match &mut self.shutdown {
+            Some(shutdown) if shutdown.stage == Stage::Settling => {
+                shutdown.stage_ends = shutdown.stage_ends.min(reserve_begins);
+            }
+            Some(shutdown) if shutdown.stage == Stage::Draining => self.begin_last_drain(now),
+            Some(_) | None => {}
         }
     }
 
@@ -464,17 +485,15 @@ impl Engine {
         }
     }
 
-    /// Counts `id` as down in the stop of the whole. Whether there is one in which components go down.
+    /// Counts `id` as down in the stop of the whole. Whether there is one.
     pub(super) fn count_down(&mut self, id: ComponentId) -> bool {
         let Some(shutdown) = &mut self.shutdown else {
             return false;
         };
-        if !shutdown.stage.closes() {
-            // A restart's way down ends while the whole settles or drains: it will be asked again.
-            return true;
-        }
         let slot = &mut self.slots[id.index()];
-        if !std::mem::replace(&mut slot.down, true) {
+        let counts = !std::mem::replace(&mut slot.down, true);
+        // What goes down while the whole settles or drains has its turn with the rest, for the order.
+        if counts && shutdown.stage.closes() {
             shutdown.remaining -= 1;
         }
         true

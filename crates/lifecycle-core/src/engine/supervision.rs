@@ -61,16 +61,25 @@ impl Engine {
         let falling = self.bring_down(now, id, reason);
         match verdict {
             Verdict::Restart { .. } | Verdict::Follow => {}
-            Verdict::Final if matches!(loss, Loss::Completed) => {
+            Verdict::Final if matches!(loss, Loss::Completed) && !self.always_restarts(id) => {
                 self.slot(id).wanted = Wanted::Completed;
                 self.strand(now, id, &falling);
             }
             Verdict::Final => {
+                if matches!(loss, Loss::Completed) {
+                    let message = "it has completed more often than its budget allows";
+                    let failure = Arc::new(Failure::new(FailureKind::Lost, message));
+                    self.slot(id).failure = Some(failure);
+                }
                 let motive = self.final_motive(id, reason);
                 self.fail_for_good(now, id, motive);
                 self.strand(now, id, &falling);
             }
         }
+    }
+
+    fn always_restarts(&self, id: ComponentId) -> bool {
+        self.plan.policies(id).restart.when == RestartWhen::Always
     }
 
     /// Whoever needs `id`, which is gone for good, waits in vain: what waits already fails now, what goes down with it

@@ -49,9 +49,9 @@ impl Addition {
             let name = names.first().cloned()?;
             faults.push(GraphFault::FirstTooLate { component: name });
         }
+        let edges = resolve(plan, &names, registration, faults)?;
         let mut names = names.into_iter();
         let name = names.next()?;
-        let edges = resolve(plan, &name, registration, faults);
         (faults.len() == before).then(|| Self {
             name,
             aliases: names.collect(),
@@ -71,12 +71,14 @@ impl Addition {
     }
 }
 
+/// The edges of `registration`, which has `names`, the first of which is its own and the others aliases.
 fn resolve(
     plan: &Plan,
-    component: &ComponentName,
+    names: &[ComponentName],
     registration: &Registration,
     faults: &mut Vec<GraphFault>,
-) -> Vec<Edge> {
+) -> Option<Vec<Edge>> {
+    let component = names.first()?;
     let mut edges = Vec::new();
     for dependency in &registration.dependencies {
         let name = dependency.name.trim();
@@ -84,7 +86,9 @@ fn resolve(
             continue;
         }
         faults.extend(graph::pointless_reaction(component, dependency));
-        let is_own = component.as_str().eq_ignore_ascii_case(name);
+        let is_own = names
+            .iter()
+            .any(|it| it.as_str().eq_ignore_ascii_case(name));
         match plan.find(name) {
             Some(found) => edges.push(Edge::declared(found, dependency)),
             None if is_own => faults.push(GraphFault::SelfDependency {
@@ -110,7 +114,9 @@ fn resolve(
     let declared = edges.clone();
     let implicit = |it: &&Edge| declared.iter().all(|edge| edge.component != it.component);
     edges.extend(plan.firsts.iter().filter(implicit));
-    edges
+    // In the order of a plan that is compiled at once.
+    edges.sort_by_key(|it| it.component);
+    Some(edges)
 }
 
 /// What a plan is compiled from, one row an index.

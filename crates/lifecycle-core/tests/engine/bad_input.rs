@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::support::{ms, registration};
 use lifecycle_core::{
-    Backoff, BoxError, Defaults, Dependency, GraphFault, Lifecycle, Nanos, Plan, Registration,
-    Retry, StartContext, StopContext,
+    Backoff, BoxError, Defaults, Dependency, Gate, GraphFault, HealthCheck, Lifecycle, Nanos, Plan,
+    Registration, Restart, Retry, StartContext, StopContext,
 };
 
 /// What the build says; for one fault without the words around it.
@@ -227,6 +227,154 @@ fn what_is_before_all_may_depend_on_nothing() {
         r#"the components cannot be orchestrated, 2 faults:
   - everything is ordered after "probes", so it may depend on nothing; remove its dependencies
   - these components wait for each other: db -> probes -> db; remove one of the edges"#
+    );
+}
+
+/// What is said to an addition to a plan of `present`.
+#[track_caller]
+fn addition_refused(present: Vec<Registration>, addition: Registration) -> String {
+    let compiled = Plan::compile(present, Defaults::default()).expect("legal");
+    let error = compiled.plan.extended(addition).expect_err("at fault");
+    match &error.faults[..] {
+        [only] => only.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+#[test]
+fn an_edge_that_never_takes_its_dependent_down_says_nothing_about_how() {
+    assert_eq!(
+        refused(vec![
+            registration("db"),
+            registration("cache"),
+            registration("api").dependencies([
+                Dependency::soft("db").tolerates(),
+                Dependency::order("cache").stops(),
+            ]),
+        ]),
+        r#"the components cannot be orchestrated, 2 faults:
+  - "api" says "tolerates" of its soft dependency on "db", which never takes it down; make the dependency hard, or drop it
+  - "api" says "stops" of its order dependency on "cache", which never takes it down; make the dependency hard, or drop it"#
+    );
+}
+
+#[test]
+fn two_reactions_to_one_loss_contradict_each_other() {
+    let edges = [
+        Dependency::hard("db").tolerates(),
+        Dependency::hard("db").tolerates().held(),
+    ];
+    assert_eq!(
+        refused(vec![
+            registration("db"),
+            registration("api").dependencies(edges),
+            registration("ui").depends_on(["db"]).tolerates(["db"]),
+        ]),
+        r#"the components cannot be orchestrated, 2 faults:
+  - "api" declares two different edges to "db" (hard, tolerates and hard, tolerates, held); keep one of them
+  - "ui" declares two different edges to "db" (hard and hard, tolerates); keep one of them"#
+    );
+}
+
+#[test]
+fn restarts_health_checks_and_gates_at_fault_are_told_at_once_with_their_remedy() {
+    let check = HealthCheck::every(Nanos::ZERO)
+        .with_timeout(Nanos::ZERO)
+        .with_misses(0);
+    let db = registration("db")
+        .restart(
+            Restart::never()
+                .with_backoff(Backoff::Fixed(ms(10)))
+                .with_stable_period(Nanos::ZERO),
+        )
+        .health_check(check)
+        .drain_timeout(Nanos::ZERO)
+        .gated_by(Gate::new(" ", Nanos::ZERO));
+    assert_eq!(
+        refused(vec![db]),
+        r#"the components cannot be orchestrated, 8 faults:
+  - "db", restart: stable-period is 0; use a positive duration, or "never" where it is allowed
+  - "db", restart: a back-off or a budget is set although when is "never"; drop it, or restart on failure
+  - "db", health-check: every is 0; use a positive duration, or "never" where it is allowed
+  - "db", health-check: timeout is 0; use a positive duration, or "never" where it is allowed
+  - "db", health-check: misses is 0; use 1 for a component that is unhealthy at once
+  - "db", drain-timeout: drain-timeout is 0; use a positive duration, or "never" where it is allowed
+  - "db", gate margin: gate margin is 0; use a positive duration, or "never" where it is allowed
+  - "db", gate: a component's name is blank; give it at least one printable character"#
+    );
+}
+
+#[test]
+fn defaults_at_fault_are_told_with_their_names() {
+    let defaults = Defaults {
+        restart: Restart::on_failure().with_budget(3, Nanos::ZERO),
+        settle: Nanos::MAX,
+        drain_timeout: Nanos::ZERO,
+        ..Defaults::default()
+    };
+    assert_eq!(
+        refused_with(vec![registration("db")], defaults),
+        r#"the components cannot be orchestrated, 3 faults:
+  - defaults, restart: window is 0; use a positive duration, or "never" where it is allowed
+  - defaults, drain-timeout: drain-timeout is 0; use a positive duration, or "never" where it is allowed
+  - defaults, settle: settle is 18446744073709551615ns; the longest that is allowed is 365 days (31536000s)"#
+    );
+}
+
+#[test]
+fn every_gate_whose_margin_is_too_short_is_told_with_its_path() {
+    let gated = |name: &str| registration(name).gated_by(Gate::new("lease", ms(1_000)));
+    assert_eq!(
+        refused(vec![
+            gated("leader"),
+            gated("writer"),
+            registration("worker").depends_on(["writer"]),
+        ]),
+        r#"the components cannot be orchestrated, 2 faults:
+  - "leader" is gated by "lease" with a margin of 1s, but stopping leader may take 18s by what is declared; declare shorter stop attempts, disposes and abort graces, or raise the margin
+  - "writer" is gated by "lease" with a margin of 1s, but stopping worker, then writer may take 36s by what is declared; declare shorter stop attempts, disposes and abort graces, or raise the margin"#
+    );
+}
+
+#[test]
+fn everything_at_fault_with_an_addition_is_in_one_report() {
+    let present = vec![registration("database"), registration("cache")];
+    let addition = registration("Cache")
+        .alias("DATABASE")
+        .depends_on(["databse", "cache"])
+        .wants(["cache"])
+        .before_all()
+        .start_retry(Retry::attempts(0));
+    assert_eq!(
+        addition_refused(present, addition),
+        r#"the components cannot be orchestrated, 6 faults:
+  - "Cache", start: max-attempts is 0; it counts the first attempt, so use 1 for no retry
+  - registration 3: the name "Cache" is taken by "cache" (case does not count); rename one of them
+  - registration 3: the name "DATABASE" is taken by "database" (case does not count); rename one of them
+  - "Cache" shall come before everything, but others are there already; register it before the orchestrator is built
+  - "Cache" depends on "databse", which is not registered; did you mean "database"?
+  - "Cache" declares two different edges to "cache" (hard and soft); keep one of them"#
+    );
+}
+
+#[test]
+fn an_addition_that_depends_on_itself_by_any_of_its_names_is_refused() {
+    for name in ["api", "FRONT"] {
+        assert_eq!(
+            addition_refused(
+                vec![registration("db")],
+                registration("api").alias("front").depends_on([name]),
+            ),
+            "\"api\" depends on itself; remove that dependency"
+        );
+    }
+}
+
+#[test]
+fn an_addition_without_a_valid_name_is_told_by_its_position() {
+    assert_eq!(
+        addition_refused(vec![registration("db")], registration("\t")),
+        "registration 2: a component's name is blank; give it at least one printable character"
     );
 }
 

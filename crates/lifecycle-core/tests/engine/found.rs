@@ -128,8 +128,8 @@ fn a_start_does_not_wait_for_one_in_flight_that_a_gate_closes_before() {
     ]);
     run.open_gate("leader", None);
     run.start();
-    run.close_gate("leader");
-    assert!(run.fails("start b").contains("started"));
+    assert_eq!(run.close_gate("leader"), "cancel start b, started");
+    assert_eq!(run.fails("start b"), "dispose b");
 }
 
 #[test]
@@ -555,4 +555,51 @@ fn what_is_held_up_is_stopped_before_it_is_removed() {
     run.vanishes("stop b");
     assert_eq!(run.remove("a", Cascade::Dependents), "stop a, forget");
     assert_eq!(run.ok("stop a"), "dispose a, done: remove, forget");
+}
+
+#[test]
+fn what_was_lost_while_a_stop_settles_is_not_asked_to_drain() {
+    let defaults = Defaults {
+        settle: ms(1_000),
+        ..Defaults::default()
+    };
+    let components = vec![
+        participant("a").criticality(Criticality::Optional),
+        participant("b"),
+    ];
+    let mut run = Run::with(components, defaults);
+    run.up();
+    run.stop();
+    run.loses("a");
+    assert_eq!(run.pass(1_000), "drain b");
+}
+
+#[test]
+fn what_goes_down_in_one_step_for_several_causes_goes_down_in_order() {
+    let gated = |name| {
+        registration(name)
+            .gated_by(Gate::new("leader", ms(60_000)))
+            .criticality(Criticality::Optional)
+    };
+    let mut run = of(vec![gated("a"), gated("b").tolerates(["a"])]);
+    run.open_gate("leader", None);
+    run.up();
+    assert_eq!(run.close_gate("leader"), "stop b");
+}
+
+#[test]
+fn two_that_become_unhealthy_in_one_step_go_down_in_order() {
+    let checked = |name| {
+        let check = HealthCheck::every(ms(1_000))
+            .with_timeout(ms(100))
+            .with_misses(1)
+            .restarting();
+        registration(name).health_check(check)
+    };
+    let mut run = of(vec![checked("a"), checked("b").wants(["a"])]);
+    run.up();
+    run.pass(1_000);
+    let said = run.pass(100);
+    assert!(said.ends_with("stop b"), "{said}");
+    assert!(!said.contains("stop a"), "{said}");
 }

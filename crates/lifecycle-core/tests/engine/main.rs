@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod contract;
+mod contract_node;
 mod found;
 mod main_paths;
 mod museum;

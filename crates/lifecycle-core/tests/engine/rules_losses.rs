@@ -1,4 +1,4 @@
-//! Losses in detail, rules 3, 9 and 21 to 23: what goes down, what comes back and when, and what bad health changes.
+//! Rules 3, 9 and 21 to 23: what a loss takes down, what comes back and when, and what bad health changes.
 
 use std::sync::Arc;
 
@@ -607,7 +607,9 @@ fn rule_22_always_starts_again_what_has_completed_and_charges_it() {
     run.task_ends("job", Ok(()));
     run.ok("stop job");
     assert_eq!(run.pass(60_000), "", "its budget is used up");
-    assert_eq!(run.state("job"), State::Stopped);
+    assert_eq!(run.state("job"), State::Faulted);
+    let failure = run.row("job").failure.expect("told");
+    assert!(failure.message.contains("more often than its budget"));
 }
 
 #[test]

@@ -1,496 +1,1008 @@
-//! Rules 11, 27 and 28: cordon, drain, what a graceful stop does first, and readiness.
+//! Rules 11, 27 and 28: cordon, drain and what takes it back; how a stop settles and drains; when a host is ready.
 
-use lifecycle_core::engine::{
-    DrainState, EventKind, NodeCommand, NodeError, NodeSnapshot, OrchestratorState, StopMode,
-};
-use lifecycle_core::{Criticality, Defaults, HealthCheck, Registration, Report, Restart};
+use std::sync::Arc;
 
-use crate::rules_supervision::{optional, run_of, up};
 use crate::support::{Run, State, ms, participant, registration};
+use lifecycle_core::engine::{
+    Call, DrainState, EventKind, Health, Input, Intent, Limit, NodeCommand, NodeError, NodeReport,
+    Operation, OrchestratorState, RequestId, StopMode,
+};
+use lifecycle_core::{
+    Backoff, Criticality, Defaults, Failure, FailureKind, Gate, HealthCheck, Jitter, Nanos,
+    Registration, Restart, Retry, Time,
+};
 
-/// Two inbounds, with something between them and the database that takes no part.
+fn degradable(name: &str) -> Registration {
+    registration(name).criticality(Criticality::Degradable)
+}
+
+fn defaults() -> Defaults {
+    Defaults {
+        restart: Restart::on_failure()
+            .with_backoff(Backoff::Fixed(ms(100)))
+            .with_jitter(Jitter::None),
+        ..Defaults::default()
+    }
+}
+
+fn run_with(registrations: Vec<Registration>, defaults: Defaults) -> Run {
+    let mut run = Run::with(registrations, defaults);
+    run.up();
+    run
+}
+
+fn run_of(registrations: Vec<Registration>) -> Run {
+    run_with(registrations, defaults())
+}
+
+/// An inbound over a router without part in a drain, over an outbound.
 fn service() -> Vec<Registration> {
     vec![
-        registration("db"),
-        participant("worker").depends_on(["db"]),
-        registration("router").depends_on(["worker"]),
+        participant("outbound"),
+        registration("router").depends_on(["outbound"]),
         participant("inbound").depends_on(["router"]),
     ]
 }
 
-fn node(run: &Run) -> NodeSnapshot {
-    run.engine.snapshot(run.now).node
+fn up() -> Run {
+    run_of(service())
 }
 
-#[track_caller]
-fn conflict(run: &mut Run, command: NodeCommand) -> &'static str {
-    run.node(command);
-    let error = run
-        .commanded
-        .clone()
-        .expect("answered")
-        .expect_err("refused");
-    match &*error {
-        NodeError::Conflict { remedy, .. } => remedy,
-        other => panic!("{other:?}"),
+fn drained() -> Run {
+    let mut run = up();
+    assert_eq!(run.drain(), "drain inbound");
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "node drained");
+    run
+}
+
+/// Two independent participants, the first of which has failed to drain.
+fn failed() -> Run {
+    let mut run = run_of(vec![participant("a"), participant("b")]);
+    assert_eq!(run.drain(), "drain b, drain a");
+    run.fails("drain a");
+    assert!(run.ok("drain b").starts_with("refused: the node failed"));
+    run
+}
+
+fn node(run: &Run) -> (bool, DrainState) {
+    let node = run.engine.snapshot(run.now).node;
+    (node.cordoned, node.drain)
+}
+
+fn drain_of(run: &Run, name: &str) -> DrainState {
+    run.row(name).drain
+}
+
+fn with_settle(millis: u64) -> Defaults {
+    Defaults {
+        settle: ms(millis),
+        ..defaults()
     }
 }
 
+#[track_caller]
+fn commanded(run: &Run) -> Arc<NodeReport> {
+    run.commanded.clone().expect("answered").expect("well")
+}
+
+#[track_caller]
+fn conflict(run: &mut Run, command: NodeCommand, remedy: &str) {
+    let before = node(run);
+    run.node(command);
+    let error = run.commanded.clone().expect("answered").expect_err("409");
+    match &*error {
+        NodeError::Conflict { remedy: told, .. } => assert_eq!(*told, remedy),
+        other => panic!("{other}"),
+    }
+    assert_eq!(node(run), before, "nothing has changed");
+}
+
+const DRAIN: NodeCommand = NodeCommand::Drain { deadline: None };
+
 #[test]
-fn rule_27_a_drain_asks_participants_dependents_first_also_through_what_takes_no_part() {
-    let mut run = up(service());
+fn rule_27_cordon_is_a_flag_that_refuses_nothing_and_makes_the_node_unready() {
+    let mut run = up();
+    assert_eq!(run.node(NodeCommand::Cordon), "node active");
+    assert_eq!(node(&run), (true, DrainState::Active));
+    assert!(!run.engine.is_ready());
+    assert_eq!(run.orchestrator(), OrchestratorState::Running);
+    assert_eq!(run.add(degradable("late")), "start late");
+    assert_eq!(run.node(NodeCommand::Uncordon), "node active");
+    assert!(run.engine.is_ready());
+}
+
+#[test]
+fn rule_27_a_node_may_be_cordoned_before_it_runs_and_while_it_drains() {
+    let mut run = Run::with(service(), defaults());
+    run.node(NodeCommand::Cordon);
+    run.up();
+    assert!(!run.engine.is_ready());
+    run.node(NodeCommand::Uncordon);
+    run.drain();
+    assert_eq!(run.node(NodeCommand::Cordon), "node draining");
+}
+
+#[test]
+fn rule_27_cordoning_twice_changes_nothing() {
+    let mut run = up();
+    run.node(NodeCommand::Cordon);
+    let events = run.events.len();
+    run.node(NodeCommand::Cordon);
+    assert_eq!(run.events.len(), events);
+    run.node(NodeCommand::Uncordon);
+    let events = run.events.len();
+    run.node(NodeCommand::Uncordon);
+    assert_eq!(run.events.len(), events);
+}
+
+#[test]
+fn rule_27_who_wanted_it_and_why_is_kept_and_told() {
+    let mut run = up();
+    let intent = Intent::because("kernel update").by("ops");
+    run.input(Input::NodeRequested {
+        request: RequestId(500),
+        command: NodeCommand::Cordon,
+        intent: intent.clone(),
+    });
+    assert_eq!(run.engine.snapshot(run.now).node.intent, intent);
+    let told = run
+        .events
+        .iter()
+        .any(|it| matches!(&it.kind, EventKind::Node { intent: told, .. } if *told == intent));
+    assert!(told);
+}
+
+#[test]
+fn rule_27_a_drain_goes_from_the_dependents_down_also_through_what_takes_no_part() {
+    let mut run = up();
     assert_eq!(run.drain(), "drain inbound");
+    assert_eq!(node(&run), (true, DrainState::Draining));
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Draining);
+    assert_eq!(drain_of(&run, "outbound"), DrainState::Active);
     assert_eq!(run.state("inbound"), State::Running);
-    assert_eq!(node(&run).drain, DrainState::Draining);
-    assert_eq!(run.ok("drain inbound"), "drain worker");
-    assert_eq!(run.ok("drain worker"), "node drained");
-    assert_eq!(run.row("worker").drain, DrainState::Drained);
-    assert!(node(&run).cordoned);
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    run.pass(12);
+    assert_eq!(run.ok("drain outbound"), "node drained");
+    assert_eq!(node(&run), (true, DrainState::Drained));
+    assert_eq!(commanded(&run).took, ms(12));
+    assert_eq!(
+        run.told(|it| matches!(it, EventKind::Participant { .. })),
+        4
+    );
+}
+
+#[test]
+fn rule_27_a_drain_of_nobody_is_done_at_once() {
+    let mut run = run_of(vec![registration("db")]);
+    assert_eq!(run.drain(), "node drained");
     assert!(!run.engine.is_ready());
 }
 
 #[test]
-fn contract_54_node_and_participants_are_active_draining_drained_or_failed_and_cordoned_is_a_flag()
-{
-    let states = [
-        DrainState::Active,
-        DrainState::Draining,
-        DrainState::Drained,
-        DrainState::Failed,
-    ];
-    assert_eq!(states.map(|it| it as u8), [0, 1, 2, 3]);
+fn rule_27_independent_participants_drain_at_the_same_time() {
+    let mut run = run_of(vec![participant("a"), participant("b")]);
+    assert_eq!(run.drain(), "drain b, drain a");
+}
+
+#[test]
+fn rule_27_a_participant_that_is_not_up_is_passed() {
+    let mut run = up();
+    run.loses("inbound");
+    run.ok("stop inbound");
+    assert_eq!(run.drain(), "drain outbound");
+}
+
+#[test]
+fn rule_27_a_drain_needs_a_running_orchestrator() {
+    let mut run = Run::with(service(), defaults());
     assert_eq!(
-        states.map(DrainState::as_str),
-        ["active", "draining", "drained", "failed"]
+        run.drain(),
+        "refused: failed precondition: the orchestrator is created; drain needs it to be running"
     );
-    let mut run = up(vec![registration("db")]);
-    run.node(NodeCommand::Cordon);
-    assert_eq!(
-        (node(&run).cordoned, node(&run).drain),
-        (true, DrainState::Active)
-    );
-}
-
-#[test]
-fn contract_55_draining_what_is_drained_returns_it_and_draining_during_a_drain_is_a_conflict() {
-    let mut run = up(vec![participant("inbound")]);
-    run.drain();
-    let remedy = conflict(&mut run, NodeCommand::Drain { deadline: None });
-    assert!(remedy.contains("cancel it or force it"), "{remedy}");
-    run.ok("drain inbound");
-    assert_eq!(run.drain(), "node drained");
-}
-
-#[test]
-fn contract_56_resuming_what_is_active_does_nothing_and_during_a_drain_points_to_cancel() {
-    let mut run = up(vec![participant("inbound")]);
-    assert_eq!(run.node(NodeCommand::Resume), "node active");
-    run.drain();
-    assert_eq!(conflict(&mut run, NodeCommand::Resume), "cancel the drain");
-    assert_eq!(
-        conflict(&mut run, NodeCommand::Uncordon),
-        "cancel the drain"
-    );
-}
-
-#[test]
-fn contract_57_a_participant_that_fails_makes_itself_and_the_node_failed_with_its_message() {
-    let mut run = up(vec![participant("a"), participant("b")]);
-    run.drain();
-    run.fails("drain a");
-    let said = run.ok("drain b");
-    assert!(said.contains("\"a\": no luck"), "{said}");
-    assert_eq!(node(&run).drain, DrainState::Failed);
-    assert_eq!(run.row("a").drain, DrainState::Failed);
-    assert_eq!(run.row("b").drain, DrainState::Drained);
-}
-
-#[test]
-fn rule_27_resume_takes_in_work_again_and_clears_the_cordon() {
-    let mut run = up(service());
-    run.drain();
-    run.ok("drain inbound");
-    run.ok("drain worker");
-    assert_eq!(conflict(&mut run, NodeCommand::Uncordon), "resume the node");
-    assert_eq!(
-        run.node(NodeCommand::Resume),
-        "resume worker, resume inbound"
-    );
-    run.ok("resume worker");
-    assert_eq!(run.ok("resume inbound"), "node active");
-    assert!(!node(&run).cordoned);
-    assert!(run.engine.is_ready());
-}
-
-#[test]
-fn rule_27_cancel_ends_what_is_in_flight_and_resumes_what_was_drained() {
-    let mut run = up(service());
-    run.drain();
-    run.ok("drain inbound");
-    let said = run.node(NodeCommand::Cancel);
-    assert!(said.starts_with("refused"), "the drain is answered: {said}");
-    assert!(said.ends_with("cancel drain worker"), "{said}");
-    assert_eq!(run.fails("drain worker"), "resume worker, resume inbound");
-    run.ok("resume worker");
-    assert_eq!(run.ok("resume inbound"), "node active");
-    assert!(run.engine.is_ready());
-}
-
-#[test]
-fn museum_29_a_failed_or_cancelled_drain_is_never_the_end() {
+    run.start();
+    assert!(run.drain().starts_with("refused: failed precondition"));
+    let mut run = up();
+    run.stop_by(StopMode::Now, None);
     for command in [
-        NodeCommand::Drain { deadline: None },
-        NodeCommand::Force,
+        DRAIN,
         NodeCommand::Resume,
+        NodeCommand::Cancel,
+        NodeCommand::Force,
     ] {
-        let mut run = up(vec![participant("inbound")]);
-        run.drain();
-        run.fails("drain inbound");
-        assert_eq!(node(&run).drain, DrainState::Failed);
-        run.node(command);
-        let call = match command {
-            NodeCommand::Resume => "resume inbound",
-            _ => "drain inbound",
-        };
-        let said = run.ok(call);
-        assert!(said.starts_with("node "), "{command:?}: {said}");
-        run.node(NodeCommand::Resume);
-        run.open("resume").iter().for_each(|it| drop(run.ok(it)));
-        assert_eq!(node(&run).drain, DrainState::Active);
+        assert!(
+            run.node(command)
+                .starts_with("refused: failed precondition")
+        );
     }
 }
 
 #[test]
-fn museum_28_a_drain_has_a_deadline_says_what_it_waits_for_and_can_be_forced() {
-    let mut run = up(vec![participant("a"), participant("b")]);
-    let deadline = Some(run.now + ms(1_000));
+fn rule_27_each_participant_has_its_own_limit_and_is_cancelled_and_aborted_at_it() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    assert_eq!(run.drain(), "drain api");
+    assert_eq!(run.time_of("drain api"), ms(1_000));
+    assert_eq!(run.pass(1_000), "cancel drain api");
+    assert_eq!(run.pass(500), "abort drain api");
+    assert_eq!(
+        run.vanishes("drain api"),
+        "refused: the node failed to drain or resume: \"api\": its task vanished without an answer;"
+    );
+    assert_eq!(run.state("api"), State::Running);
+}
+
+#[test]
+fn rule_27_the_limit_of_a_drain_is_30_s_unless_it_is_set() {
+    let mut run = run_of(vec![participant("api")]);
+    run.drain();
+    assert_eq!(run.time_of("drain api"), ms(30_000));
+}
+
+#[test]
+fn rule_27_a_drain_that_ends_after_its_limit_has_failed_by_it() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    run.pass(1_000);
+    run.ok("drain api");
+    let failure = run.row("api").drain_failure.expect("told");
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert_eq!(node(&run), (true, DrainState::Failed));
+}
+
+#[test]
+fn rule_27_a_drain_may_have_a_deadline_for_all() {
+    let mut run = up();
+    let deadline = Some(run.now + ms(5_000));
     run.node(NodeCommand::Drain { deadline });
-    run.reports("a", Report::InFlight(3));
-    run.ok("drain b");
-    let snapshot = run.engine.snapshot(run.now);
-    let blocked: Vec<_> = snapshot
-        .plan
-        .ids()
-        .filter(|it| snapshot.component(*it).drain == DrainState::Draining)
-        .map(|it| snapshot.name(it).to_string())
-        .collect();
-    assert_eq!(blocked, ["a"]);
-    assert_eq!(run.row("a").in_flight, Some(3));
-    assert_eq!(snapshot.node.deadline, deadline);
-    assert_eq!(run.pass(1_000), "cancel drain a");
-    assert_eq!(run.pass(500), "abort drain a");
-    let said = run.vanishes("drain a");
-    assert!(said.contains("\"a\""), "{said}");
+    assert_eq!(run.engine.snapshot(run.now).node.deadline, deadline);
+    run.pass(2_000);
+    run.ok("drain inbound");
+    assert_eq!(run.time_of("drain outbound"), ms(3_000));
+    assert_eq!(run.pass(3_000), "cancel drain outbound");
+    let limit = run.events.iter().rev().find_map(|it| match it.kind {
+        EventKind::Cancelled {
+            call: Call::Drain,
+            limit,
+            ..
+        } => Some(limit),
+        _ => None,
+    });
+    assert_eq!(limit, Some(Some(Limit::DrainDeadline)));
+}
+
+#[test]
+fn rule_27_the_failure_of_one_leaves_the_others_drained_and_the_node_failed() {
+    let mut run = up();
+    run.drain();
+    let failure = Failure::error("two calls will not end");
+    assert_eq!(run.fails_with("drain inbound", failure), "drain outbound");
+    assert_eq!(
+        run.ok("drain outbound"),
+        "refused: the node failed to drain or resume: \"inbound\": two calls will not end;"
+    );
+    assert_eq!(node(&run), (true, DrainState::Failed));
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Failed);
+    assert_eq!(drain_of(&run, "outbound"), DrainState::Drained);
+    let failure = run.row("inbound").drain_failure.expect("kept");
+    assert_eq!(failure.message, "two calls will not end");
+}
+
+#[test]
+fn rule_27_a_failed_node_can_be_drained_again_and_asks_those_alone_that_failed() {
+    let mut run = failed();
+    assert_eq!(run.drain(), "drain a");
+    assert_eq!(run.ok("drain a"), "node drained");
+    assert_eq!(run.row("a").drain_failure, None);
+}
+
+#[test]
+fn rule_27_a_failed_node_can_be_resumed() {
+    let mut run = failed();
+    assert_eq!(run.node(NodeCommand::Resume), "resume a, resume b");
+    run.ok("resume a");
+    assert_eq!(run.ok("resume b"), "node active");
+    assert_eq!(node(&run), (false, DrainState::Active));
+    assert!(run.engine.is_ready());
+}
+
+#[test]
+fn rule_27_a_failed_node_can_be_forced() {
+    let mut run = failed();
     assert_eq!(run.node(NodeCommand::Force), "drain a, cancel drain a");
+    assert!(run.engine.snapshot(run.now).node.forced);
     assert_eq!(run.ok("drain a"), "node drained");
 }
 
 #[test]
-fn museum_28_force_during_a_drain_ends_it_within_its_budget() {
-    let mut run = up(vec![participant("inbound")]);
+fn rule_27_a_failed_node_can_be_drained_again_without_a_participant_that_is_down() {
+    let mut run = run_of(vec![
+        participant("a").criticality(Criticality::Degradable),
+        participant("b"),
+    ]);
     run.drain();
+    run.fails("drain a");
+    run.ok("drain b");
+    run.operate(Operation::Stop, "a");
+    run.ok("stop a");
+    assert_eq!(run.drain(), "node drained");
+}
+
+#[test]
+fn rule_27_force_cancels_what_is_in_flight_and_is_answered_with_the_drain() {
+    let mut run = up();
+    run.drain();
+    run.pass(20_000);
     assert_eq!(run.node(NodeCommand::Force), "cancel drain inbound");
-    assert_eq!(run.ok("drain inbound"), "node drained, node drained");
+    assert_eq!(
+        run.ok("drain inbound"),
+        "drain outbound, cancel drain outbound"
+    );
+    assert_eq!(run.ok("drain outbound"), "node drained, node drained");
 }
 
 #[test]
-fn rule_27_a_drain_that_blocks_its_thread_fails_and_loses_nobody() {
-    let mut run = up(vec![participant("inbound").drain_timeout(ms(100))]);
+fn rule_27_force_ends_a_drain_within_the_force_timeout() {
+    let mut run = run_of(vec![participant("api").abort_grace(ms(10_000))]);
     run.drain();
-    assert_eq!(run.pass(100), "cancel drain inbound");
-    assert_eq!(run.pass(500), "abort drain inbound");
-    let said = run.pass(500);
-    assert!(said.contains("inbound"), "{said}");
-    assert_eq!(run.state("inbound"), State::Running);
-    assert_eq!(node(&run).drain, DrainState::Failed);
-    // On its way down it is left behind.
-    run.stop();
-    run.pass(2_000);
-    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+    assert_eq!(run.node(NodeCommand::Force), "cancel drain api");
+    assert_eq!(run.pass(500), "abort drain api");
+    assert!(run.pass(500).starts_with("refused"));
 }
 
 #[test]
-fn museum_27_a_drain_is_over_as_soon_as_nothing_is_in_flight() {
-    let mut run = up(vec![participant("inbound")]);
-    run.stop();
-    run.pass(10);
-    assert_eq!(run.ok("drain inbound"), "stop inbound");
-    assert_eq!(run.ok("stop inbound"), "dispose inbound, stopped");
-    assert_eq!(run.now.since_origin(), ms(10));
+fn rule_27_resume_clears_both_and_goes_from_the_dependencies_up() {
+    let mut run = drained();
+    assert_eq!(
+        run.node(NodeCommand::Resume),
+        "resume outbound, resume inbound"
+    );
+    assert_eq!(node(&run), (true, DrainState::Drained));
+    run.ok("resume outbound");
+    assert_eq!(run.ok("resume inbound"), "node active");
+    assert_eq!(node(&run), (false, DrainState::Active));
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Active);
+    assert!(run.engine.is_ready());
+}
+
+#[test]
+fn rule_27_resume_of_an_active_node_only_takes_the_cordon_away() {
+    let mut run = up();
+    let events = run.events.len();
+    assert_eq!(run.node(NodeCommand::Resume), "node active");
+    assert_eq!(run.events.len(), events);
+    run.node(NodeCommand::Cordon);
+    assert_eq!(run.node(NodeCommand::Resume), "node active");
+    assert_eq!(node(&run), (false, DrainState::Active));
+}
+
+#[test]
+fn rule_27_a_resume_that_fails_leaves_the_node_failed_and_can_be_repeated() {
+    let mut run = drained();
+    run.node(NodeCommand::Resume);
+    run.ok("resume outbound");
+    assert!(run.fails("resume inbound").starts_with("refused"));
+    assert_eq!(node(&run), (true, DrainState::Failed));
+    assert_eq!(drain_of(&run, "outbound"), DrainState::Active);
+    assert_eq!(run.node(NodeCommand::Resume), "resume inbound");
+    assert_eq!(run.ok("resume inbound"), "node active");
+}
+
+#[test]
+fn rule_27_cancel_during_a_drain_resumes_those_already_drained() {
+    let mut run = up();
+    run.drain();
+    run.ok("drain inbound");
+    assert_eq!(
+        run.node(NodeCommand::Cancel),
+        "refused: the command was overtaken by a cancel or a stop, cancel drain outbound"
+    );
+    assert_eq!(node(&run), (true, DrainState::Draining));
+    assert_eq!(
+        run.ok("drain outbound"),
+        "resume outbound, resume inbound",
+        "it had drained by then"
+    );
+    run.ok("resume outbound");
+    assert_eq!(run.ok("resume inbound"), "node active");
+    assert_eq!(node(&run), (false, DrainState::Active));
+}
+
+#[test]
+fn rule_27_cancel_resumes_what_ended_badly_too_and_asks_nobody_who_was_not_asked() {
+    let mut run = up();
+    run.drain();
+    assert_eq!(
+        run.node(NodeCommand::Cancel),
+        "refused: the command was overtaken by a cancel or a stop, cancel drain inbound"
+    );
+    assert_eq!(run.fails("drain inbound"), "resume inbound");
+    assert_eq!(run.ok("resume inbound"), "node active");
+}
+
+#[test]
+fn rule_27_what_the_state_of_the_drain_refuses_is_a_conflict_with_its_remedy() {
+    let mut run = up();
+    conflict(&mut run, NodeCommand::Cancel, "there is no drain to cancel");
+    conflict(&mut run, NodeCommand::Force, "drain the node first");
+    run.drain();
+    let busy = "wait for the drain under way, cancel it or force it";
+    conflict(&mut run, DRAIN, busy);
+    conflict(&mut run, NodeCommand::Uncordon, "cancel the drain");
+    conflict(&mut run, NodeCommand::Resume, "cancel the drain");
+    run.node(NodeCommand::Cancel);
+    let resuming = "wait until the participants have resumed";
+    for command in [
+        DRAIN,
+        NodeCommand::Resume,
+        NodeCommand::Cancel,
+        NodeCommand::Force,
+    ] {
+        conflict(&mut run, command, resuming);
+    }
+    let mut run = drained();
+    conflict(&mut run, NodeCommand::Uncordon, "resume the node");
+    conflict(&mut run, NodeCommand::Cancel, "resume the node");
+    run.node(NodeCommand::Resume);
+    conflict(&mut run, NodeCommand::Resume, resuming);
+    let mut run = failed();
+    conflict(&mut run, NodeCommand::Uncordon, "resume the node");
+    conflict(&mut run, NodeCommand::Cancel, "resume the node");
+}
+
+#[test]
+fn rule_27_a_drain_of_a_drained_node_and_a_force_of_it_say_so() {
+    let mut run = drained();
+    assert_eq!(run.drain(), "node drained");
+    assert_eq!(run.node(NodeCommand::Force), "node drained");
+}
+
+#[test]
+fn rule_27_a_blocked_drain_fails_its_participant_and_does_not_lose_it() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    assert_eq!(run.pass(1_500), "cancel drain api, abort drain api");
+    assert_eq!(
+        run.pass(500),
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: abort grace;"
+    );
+    assert_eq!(run.state("api"), State::Running);
+    assert_eq!(node(&run), (true, DrainState::Failed));
+    // While it blocks it can neither be drained nor resumed.
+    assert!(run.drain().starts_with("refused"));
+    assert!(run.node(NodeCommand::Resume).starts_with("refused"));
+    assert_eq!(run.fails("drain api"), "");
+    assert_eq!(run.node(NodeCommand::Resume), "resume api");
+    assert_eq!(run.ok("resume api"), "node active");
+}
+
+#[test]
+fn rule_27_a_blocked_resume_of_what_had_failed_fails_it_again() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    run.fails("drain api");
+    assert_eq!(run.node(NodeCommand::Resume), "resume api");
+    assert_eq!(run.pass(1_500), "cancel resume api, abort resume api");
+    assert_eq!(
+        run.pass(500),
+        "refused: the node failed to drain or resume: \"api\": resume was still at work at its limit: abort grace;"
+    );
+    assert_eq!(run.fails("resume api"), "");
+    assert_eq!(run.drain(), "drain api");
+    assert_eq!(run.ok("drain api"), "node drained");
+}
+
+#[test]
+fn rule_27_a_participant_whose_drain_blocks_is_left_behind_when_it_goes_down() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    run.pass(2_000);
+    assert_eq!(run.stop(), "");
+    assert_eq!(run.pass(500), "abandon api, dispose api, stop failed");
 }
 
 #[test]
 fn rule_27_a_participant_that_comes_up_while_the_node_is_drained_is_drained_too() {
-    let inbound = participant("inbound")
-        .criticality(Criticality::Optional)
-        .restart(Restart::on_failure().with_backoff(lifecycle_core::Backoff::None));
-    let mut run = up(vec![inbound]);
-    run.drain();
-    run.ok("drain inbound");
+    let mut run = drained();
     run.loses("inbound");
-    assert_eq!(run.ok("stop inbound"), "dispose inbound, start inbound");
+    run.ok("stop inbound");
+    run.pass(100);
     assert_eq!(run.ok("start inbound"), "drain inbound");
-    run.ok("drain inbound");
-    assert_eq!(node(&run).drain, DrainState::Drained);
+    assert_eq!(run.ok("drain inbound"), "");
+    assert_eq!(node(&run), (true, DrainState::Drained));
+}
+
+#[test]
+fn rule_27_a_latecomer_that_will_not_drain_makes_the_node_failed() {
+    let mut run = drained();
+    run.loses("inbound");
+    run.ok("stop inbound");
+    run.pass(100);
+    run.ok("start inbound");
+    run.fails("drain inbound");
+    assert_eq!(node(&run), (true, DrainState::Failed));
+}
+
+#[test]
+fn rule_27_a_resume_that_meets_a_latecomer_ends_its_drain_and_resumes_it() {
+    let mut run = drained();
+    run.loses("inbound");
+    run.ok("stop inbound");
+    run.pass(100);
+    run.ok("start inbound");
+    assert_eq!(run.node(NodeCommand::Resume), "cancel drain inbound");
+    assert_eq!(run.ok("drain inbound"), "resume outbound, resume inbound");
+    run.ok("resume outbound");
+    assert_eq!(run.ok("resume inbound"), "node active");
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Active);
+}
+
+#[test]
+fn rule_27_a_latecomer_is_drained_before_what_it_needs() {
+    let mut run = run_of(vec![
+        participant("outbound"),
+        participant("inbound").depends_on(["outbound"]),
+        participant("edge").wants(["inbound"]),
+    ]);
+    run.loses("inbound");
+    run.ok("stop inbound");
+    assert_eq!(run.drain(), "drain edge");
+    run.pass(100);
+    assert_eq!(run.ok("start inbound"), "", "the edge is not done");
+    assert_eq!(run.ok("drain edge"), "drain inbound");
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "node drained");
+}
+
+#[test]
+fn rule_27_a_participant_lost_in_the_middle_of_its_drain_is_not_waited_for() {
+    let mut run = up();
+    run.drain();
+    assert_eq!(run.loses("inbound"), "abort drain inbound");
+    assert_eq!(
+        run.vanishes("drain inbound"),
+        "stop inbound, drain outbound"
+    );
+    assert_eq!(run.ok("drain outbound"), "node drained");
+    run.ok("stop inbound");
+    run.pass(100);
+    assert_eq!(run.ok("start inbound"), "drain inbound");
 }
 
 #[test]
 fn rule_27_a_new_run_clears_the_drain_and_keeps_the_cordon() {
-    let mut run = up(vec![participant("inbound")]);
-    run.drain();
-    run.ok("drain inbound");
-    assert_eq!(
-        run.stop(),
-        "stop inbound",
-        "what is drained is not drained again"
-    );
+    let mut run = drained();
+    run.stop();
     run.ok("stop inbound");
+    run.ok("stop router");
+    run.ok("stop outbound");
+    assert_eq!(node(&run), (true, DrainState::Drained));
     run.up();
-    assert_eq!(
-        (node(&run).cordoned, node(&run).drain),
-        (true, DrainState::Active)
-    );
+    assert_eq!(node(&run), (true, DrainState::Active));
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Active);
     assert!(!run.engine.is_ready());
     run.node(NodeCommand::Uncordon);
     assert!(run.engine.is_ready());
 }
 
 #[test]
-fn rule_27_the_drain_of_a_stop_is_no_cordon_of_the_next_run() {
-    let mut run = up(vec![participant("inbound")]);
-    run.stop();
-    run.ok("drain inbound");
-    run.ok("stop inbound");
-    run.up();
-    assert!(run.engine.is_ready());
-}
-
-#[test]
-fn rule_27_drains_need_a_running_orchestrator_and_a_cordon_does_not() {
-    let mut run = run_of(vec![participant("inbound")]);
-    assert!(run.drain().contains("failed precondition"));
-    assert_eq!(run.node(NodeCommand::Cordon), "node active");
-    run.up();
-    assert!(!run.engine.is_ready());
-}
-
-#[test]
-fn contract_b22_a_drain_has_limits_order_recovery_and_events() {
-    let mut run = up(service());
-    let deadline = Some(run.now + ms(100));
-    run.node(NodeCommand::Drain { deadline });
-    run.pass(100);
-    run.fails("drain inbound");
-    run.ok("drain worker");
-    assert_eq!(node(&run).drain, DrainState::Failed);
-    run.node(NodeCommand::Resume);
-    run.ok("resume worker");
-    run.ok("resume inbound");
-    assert_eq!(node(&run).drain, DrainState::Active);
-    let steps: Vec<_> = run
-        .events
-        .iter()
-        .filter_map(|it| match it.kind {
-            EventKind::Node { to, .. } => Some(to),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(
-        steps,
-        [DrainState::Draining, DrainState::Failed, DrainState::Active]
-    );
-}
-
-#[test]
-fn contract_b23_a_cordon_makes_the_node_unready_and_touches_nothing_that_runs() {
-    let mut run = up(service());
-    assert_eq!(run.node(NodeCommand::Cordon), "node active");
-    assert!(!run.engine.is_ready());
-    assert_eq!(run.state("inbound"), State::Running);
-    assert_eq!(run.node(NodeCommand::Uncordon), "node active");
-    assert!(run.engine.is_ready());
-}
-
-fn settling(millis: u64, registrations: Vec<Registration>) -> Run {
-    let mut run = Run::with(
-        registrations,
-        Defaults {
-            settle: ms(millis),
-            ..Defaults::default()
-        },
-    );
-    run.up();
-    run
-}
-
-#[test]
-fn rule_11_a_graceful_stop_is_unready_at_once_settles_drains_and_stops() {
-    let mut run = settling(5_000, service());
+fn rule_11_a_stop_settles_then_drains_then_stops() {
+    let mut run = run_with(service(), with_settle(5_000));
     assert_eq!(run.stop(), "");
-    assert!(!run.engine.is_ready());
+    assert!(!run.engine.is_ready(), "that is what it settles for");
     assert_eq!(run.pass(4_999), "");
+    assert_eq!(run.state("inbound"), State::Running);
     assert_eq!(run.pass(1), "drain inbound");
-    run.ok("drain inbound");
-    assert_eq!(run.ok("drain worker"), "stop inbound");
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "stop inbound");
+    run.ok("stop inbound");
+    run.ok("stop router");
+    assert_eq!(run.ok("stop outbound"), "dispose outbound, stopped");
 }
 
 #[test]
-fn museum_25_the_ordinary_stop_drains_first_and_needs_no_option() {
-    let mut run = up(vec![participant("inbound")]);
+fn rule_11_without_a_settle_time_the_drain_begins_at_once() {
+    let mut run = up();
     assert_eq!(run.stop(), "drain inbound");
-    assert_eq!(run.ok("drain inbound"), "stop inbound");
 }
 
 #[test]
-fn rule_11_a_failed_drain_never_prevents_the_stop() {
-    let mut run = up(service());
+fn rule_11_what_has_no_participants_stops_at_once() {
+    let mut run = run_of(vec![registration("db")]);
+    assert_eq!(run.stop(), "stop db");
+}
+
+#[test]
+fn rule_11_the_failure_of_a_drain_never_prevents_the_stop() {
+    let mut run = up();
     run.stop();
     run.fails("drain inbound");
-    assert_eq!(run.fails("drain worker"), "stop inbound");
+    assert_eq!(run.ok("drain outbound"), "stop inbound");
+    assert_eq!(node(&run).1, DrainState::Failed);
+    run.ok("stop inbound");
+    run.ok("stop router");
+    assert_eq!(run.ok("stop outbound"), "dispose outbound, stopped");
 }
 
 #[test]
-fn rule_11_the_drain_leaves_the_stop_its_reserve() {
-    let mut run = up(service());
+fn rule_11_the_drain_of_a_stop_leaves_the_stops_the_time_that_they_declare() {
+    // Two stops of 10 s and two disposes of 5 s are declared, more than half of the 45 s: half is left for the drain.
+    let mut run = run_of(vec![
+        participant("outbound"),
+        participant("inbound")
+            .depends_on(["outbound"])
+            .drain_timeout(ms(60_000)),
+    ]);
+    run.stop();
+    assert_eq!(run.time_of("drain inbound"), ms(22_500));
+    assert_eq!(run.pass(22_499), "");
+    assert_eq!(
+        run.pass(1),
+        "cancel drain inbound, abort drain inbound",
+        "now the stop begins"
+    );
+    assert_eq!(run.vanishes("drain inbound"), "stop inbound");
+    assert_eq!(node(&run).1, DrainState::Failed);
+}
+
+#[test]
+fn rule_11_a_drain_may_take_all_that_short_stops_do_not_need() {
+    let api = participant("api")
+        .drain_timeout(ms(60_000))
+        .stop_retry(Retry::none().with_attempt_timeout(ms(1_000)))
+        .dispose_timeout(ms(500));
+    let mut run = run_of(vec![api]);
+    run.stop();
+    assert_eq!(run.time_of("drain api"), ms(43_500));
+}
+
+#[test]
+fn rule_11_a_stop_with_a_deadline_keeps_its_reserve_within_that() {
+    let mut run = up();
     run.stop_within(10_000);
     assert_eq!(run.time_of("drain inbound"), ms(5_000));
-    let said = run.pass(5_000);
-    assert!(said.contains("abort drain inbound"), "{said}");
-    let said = run.vanishes("drain inbound");
-    assert_eq!(said, "stop inbound");
+    assert_eq!(run.pass(4_000), "");
+    // A second stop in more of a hurry.
+    assert_eq!(run.stop_within(2_000), "");
+    assert_eq!(run.pass(1_000), "cancel drain inbound, abort drain inbound");
+    assert_eq!(run.vanishes("drain inbound"), "stop inbound");
+    let stop_deadline = run.engine.snapshot(run.now).stop_deadline;
+    assert_eq!(stop_deadline, Some(Time::ZERO + ms(6_000)));
 }
 
 #[test]
-fn rule_11_stop_now_and_force_skip_settle_and_drain() {
-    for mode in [StopMode::Now, StopMode::Force] {
-        let mut run = settling(5_000, service());
-        let said = run.stop_by(mode, None);
-        assert!(said.starts_with("stop inbound"), "{said}");
-    }
-}
-
-#[test]
-fn rule_16_force_pre_empts_a_drain_under_way() {
-    let mut run = settling(0, service());
+fn rule_11_the_settling_leaves_the_stops_their_time_too() {
+    let mut run = run_with(service(), with_settle(60_000));
     run.stop();
-    let said = run.force();
-    assert!(said.contains("abort drain inbound"), "{said}");
-    let said = run.vanishes("drain inbound");
-    assert!(
-        said.starts_with("stop inbound, cancel stop inbound"),
-        "{said}"
+    assert_eq!(run.pass(22_499), "");
+    assert_eq!(run.pass(1), "drain inbound");
+    assert_eq!(run.time_of("drain inbound"), ms(11_250));
+    let mut run = run_with(service(), with_settle(5_000));
+    run.stop();
+    run.pass(1_000);
+    // A second stop in more of a hurry.
+    assert_eq!(run.stop_within(2_000), "", "it still settles");
+    assert_eq!(run.pass(999), "");
+    assert_eq!(run.pass(1), "drain inbound");
+    assert_eq!(run.time_of("drain inbound"), ms(500));
+}
+
+#[test]
+fn rule_11_stop_now_skips_settle_and_drain() {
+    let mut run = run_with(service(), with_settle(5_000));
+    assert_eq!(run.stop_by(StopMode::Now, None), "stop inbound");
+}
+
+#[test]
+fn rule_11_stop_now_ends_the_settling_and_the_drain_of_a_stop_under_way() {
+    let mut run = run_with(service(), with_settle(5_000));
+    run.stop();
+    assert_eq!(run.stop_by(StopMode::Now, None), "stop inbound");
+    let mut run = up();
+    run.stop();
+    assert_eq!(run.stop_by(StopMode::Now, None), "abort drain inbound");
+    assert_eq!(run.vanishes("drain inbound"), "stop inbound");
+}
+
+#[test]
+fn rule_16_force_is_valid_during_the_settling_and_during_the_drain() {
+    let mut run = run_with(service(), with_settle(5_000));
+    run.stop();
+    assert_eq!(run.force(), "stop inbound, cancel stop inbound");
+    let mut run = up();
+    run.stop();
+    assert_eq!(run.force(), "abort drain inbound");
+    assert_eq!(
+        run.vanishes("drain inbound"),
+        "stop inbound, cancel stop inbound"
+    );
+    run.ok("stop inbound");
+    run.ok("stop router");
+    assert_eq!(
+        run.ok("stop outbound"),
+        "dispose outbound, stopped, stopped"
     );
 }
 
 #[test]
-fn rule_27_a_stop_joins_a_drain_under_way() {
-    let mut run = up(service());
+fn rule_11_a_drained_node_skips_the_drain_of_a_stop() {
+    let mut run = drained();
+    assert_eq!(run.stop(), "stop inbound");
+}
+
+#[test]
+fn rule_11_a_drain_that_ends_while_a_stop_settles_is_not_repeated() {
+    let mut run = run_with(service(), with_settle(5_000));
     run.drain();
-    assert_eq!(run.stop(), "");
-    run.ok("drain inbound");
-    let said = run.ok("drain worker");
-    assert_eq!(said, "node drained, stop inbound");
-}
-
-#[test]
-fn rule_12_a_start_that_is_cut_short_has_nothing_to_drain() {
-    let mut run = settling(5_000, vec![participant("inbound"), registration("slow")]);
-    run.stop_by(StopMode::Now, None);
-    run.ok("stop inbound");
-    run.ok("stop slow");
-    run.start();
-    run.ok("start inbound");
-    assert_eq!(run.stop(), "cancel start slow, stop inbound");
-}
-
-#[test]
-fn rule_11_nothing_is_started_again_while_a_stop_settles() {
-    let mut run = settling(5_000, vec![optional("db"), participant("inbound")]);
-    run.loses("db");
     run.stop();
-    run.ok("stop db");
-    assert_eq!(run.pass(4_999), "");
-    assert_eq!(run.pass(1), "drain inbound");
-    assert_eq!(run.state("db"), State::Stopped);
+    run.ok("drain inbound");
+    assert_eq!(run.ok("drain outbound"), "node drained");
+    let events = run.told(|it| matches!(it, EventKind::Node { .. }));
+    assert_eq!(run.pass(5_000), "stop inbound");
+    assert_eq!(run.told(|it| matches!(it, EventKind::Node { .. })), events);
 }
 
 #[test]
-fn rule_28_readiness_is_the_orchestrator_the_node_and_every_essential_component() {
+fn rule_11_a_stop_joins_the_drain_under_way() {
+    let mut run = up();
+    run.drain();
+    run.pass(10_000);
+    assert_eq!(run.stop(), "");
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "node drained, stop inbound");
+}
+
+#[test]
+fn rule_11_a_stop_limits_the_drain_that_it_joins_and_answers_who_waited_for_it() {
+    let mut run = up();
+    run.drain();
+    run.stop_within(10_000);
+    assert_eq!(
+        run.pass(5_000),
+        "cancel drain inbound, refused: the command was overtaken by a cancel or a stop, abort drain inbound"
+    );
+}
+
+#[test]
+fn rule_11_a_stop_does_not_wait_for_what_is_being_resumed() {
+    let mut run = drained();
+    run.node(NodeCommand::Resume);
+    run.ok("resume outbound");
+    assert_eq!(
+        run.stop(),
+        "refused: the command was overtaken by a cancel or a stop, abort resume inbound"
+    );
+    assert_eq!(run.vanishes("resume inbound"), "stop inbound");
+}
+
+#[test]
+fn rule_11_the_drain_of_a_stop_is_nobody_s_cordon() {
+    let mut run = up();
+    run.stop();
+    assert_eq!(node(&run), (false, DrainState::Draining));
+    run.ok("drain inbound");
+    run.ok("drain outbound");
+    run.ok("stop inbound");
+    run.ok("stop router");
+    run.ok("stop outbound");
+    run.up();
+    assert!(run.engine.is_ready());
+}
+
+#[test]
+fn rule_11_what_goes_down_by_itself_neither_settles_nor_drains() {
+    let db = registration("db").restart(Restart::never());
+    let mut run = run_with(
+        vec![db, participant("api").depends_on(["db"])],
+        with_settle(5_000),
+    );
+    assert_eq!(run.loses("db"), "stop api");
+}
+
+#[test]
+fn rule_11_a_stop_during_a_start_neither_settles_nor_drains() {
+    let mut run = Run::with(service(), with_settle(5_000));
+    run.start();
+    run.ok("start outbound");
+    assert_eq!(run.stop(), "cancel start router");
+    assert_eq!(run.fails("start router"), "dispose router, stop outbound");
+}
+
+#[test]
+fn rule_11_what_is_lost_while_a_stop_drains_is_stopped_in_its_turn() {
+    let mut run = up();
+    run.stop();
+    assert_eq!(run.loses("router"), "");
+    assert_eq!(run.ok("drain inbound"), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "stop inbound");
+    run.ok("stop inbound");
+    run.ok("stop router");
+    assert_eq!(run.ok("stop outbound"), "dispose outbound, stopped");
+    assert_eq!(run.report().stopped, 3);
+}
+
+#[test]
+fn rule_11_what_went_down_before_is_not_started_again_while_a_stop_settles() {
+    let mut run = run_with(service(), with_settle(5_000));
+    run.loses("inbound");
+    run.stop();
+    assert_eq!(run.ok("stop inbound"), "dispose inbound");
+    assert_eq!(run.pass(4_999), "");
+    assert_eq!(run.pass(1), "drain outbound");
+    assert_eq!(run.ok("drain outbound"), "stop router");
+    run.ok("stop router");
+    assert_eq!(run.ok("stop outbound"), "dispose outbound, stopped");
+}
+
+#[test]
+fn rule_13_what_goes_down_while_a_stop_settles_is_in_its_report() {
+    let mut run = run_with(service(), with_settle(20_000));
+    run.loses("inbound");
+    run.stop();
+    assert_eq!(run.pass(10_000), "abort stop inbound");
+    assert_eq!(run.vanishes("stop inbound"), "dispose inbound");
+    run.pass(10_000);
+    run.ok("drain outbound");
+    run.ok("stop router");
+    assert_eq!(run.ok("stop outbound"), "dispose outbound, stop failed");
+    let troubles = run.report().troubles.iter();
+    let inbound = troubles.map(ToString::to_string).next_back();
+    assert_eq!(
+        inbound.expect("told"),
+        "\"inbound\" aborted: stop was still at work at its limit: attempt timeout (stop given up after 10000 ms) (awaited by: router) (closed over it: router)"
+    );
+    let mut run = run_with(service(), with_settle(20_000));
+    run.loses("inbound");
+    run.stop();
+    run.ok("stop inbound");
+    run.pass(20_000);
+    run.ok("drain outbound");
+    run.ok("stop router");
+    run.ok("stop outbound");
+    assert_eq!(run.report().stopped, 3);
+}
+
+#[test]
+fn rule_27_drain_and_health_share_a_component_without_losing_each_other() {
     let check = HealthCheck::every(ms(1_000)).with_misses(1);
-    let mut run = up(vec![
-        registration("db").health_check(check),
-        registration("cache").criticality(Criticality::Degradable),
-        optional("reports"),
+    let mut run = run_of(vec![participant("api").health_check(check)]);
+    assert_eq!(run.pass(1_000), "check api");
+    assert_eq!(run.drain(), "drain api");
+    let bad = Err(Arc::new(Failure::error("no answer")));
+    assert_eq!(run.check_ends("api", bad), "");
+    assert_eq!(run.row("api").health, Health::Unhealthy);
+    assert_eq!(run.ok("drain api"), "node drained");
+    assert_eq!(run.pass(1_000), "check api");
+    run.check_ends("api", Ok(()));
+    assert_eq!(run.node(NodeCommand::Resume), "resume api");
+    run.ok("resume api");
+    assert_eq!(run.pass(1_000), "check api");
+}
+
+#[test]
+fn rule_28_readiness_needs_a_running_orchestrator() {
+    let mut run = Run::with(service(), defaults());
+    assert!(!run.engine.is_ready());
+    run.start();
+    run.ok("start outbound");
+    run.ok("start router");
+    assert!(!run.engine.is_ready());
+    run.ok("start inbound");
+    assert!(run.engine.is_ready());
+    run.stop();
+    assert!(!run.engine.is_ready());
+}
+
+#[test]
+fn rule_28_readiness_needs_every_essential_component_without_a_closed_gate_and_no_other() {
+    let gate = Gate::new("lease", ms(60_000));
+    let mut run = run_of(vec![
+        registration("db"),
+        degradable("cache"),
+        registration("log").criticality(Criticality::Optional),
+        registration("leader").gated_by(gate),
     ]);
     assert!(run.engine.is_ready());
     run.loses("cache");
-    run.loses("reports");
-    assert!(run.engine.is_ready(), "those are not essential");
-    run.pass(1_000);
-    let miss = lifecycle_core::Failure::error("no answer");
-    run.check_ends("db", Err(std::sync::Arc::new(miss)));
+    run.loses("log");
+    assert!(run.engine.is_ready(), "trouble of those is shown elsewhere");
+    run.loses("db");
     assert!(!run.engine.is_ready());
     let snapshot = run.engine.snapshot(run.now);
+    assert!(!snapshot.is_ready());
     let unready: Vec<_> = snapshot.unready().collect();
     assert_eq!(unready, [run.id("db")]);
-    run.pass(1_000);
-    run.check_ends("db", Ok(()));
+    run.ok("stop db");
+    run.pass(100);
+    run.ok("start db");
     assert!(run.engine.is_ready());
 }
 
 #[test]
-fn rule_16_of_the_design_readiness_goes_down_before_anything_closes() {
-    let mut run = up(vec![registration("db")]);
-    run.stop();
-    let down = run.events.iter().position(|it| {
-        matches!(
-            it.kind,
-            EventKind::Orchestrator {
-                to: OrchestratorState::Stopping,
-                ..
-            }
-        )
-    });
-    let closing = run.events.iter().position(|it| {
-        matches!(
-            it.kind,
-            EventKind::Transition {
-                to: State::Stopping,
-                ..
-            }
-        )
-    });
-    assert!(down.expect("told") < closing.expect("told"));
+fn rule_28_readiness_needs_an_essential_component_not_to_be_unhealthy() {
+    let check =
+        |name: &str| registration(name).health_check(HealthCheck::every(ms(1_000)).with_misses(1));
+    let mut run = run_of(vec![
+        check("db"),
+        check("cache").criticality(Criticality::Degradable),
+    ]);
+    let bad = || Err(Arc::new(Failure::error("no answer")));
+    run.pass(1_000);
+    run.check_ends("cache", bad());
+    assert!(run.engine.is_ready());
+    run.check_ends("db", bad());
+    assert!(!run.engine.is_ready());
+    assert!(!run.engine.snapshot(run.now).is_ready());
 }
 
 #[test]
-fn while_it_stops_it_says_every_five_seconds_what_it_waits_for_and_how_long() {
-    let mut run = up(vec![
-        registration("db"),
-        registration("api").depends_on(["db"]),
-    ]);
-    run.stop();
-    run.reports("api", Report::Progress("flushing 7/9".into()));
-    run.pass(5_000);
-    let told = run.events.iter().find_map(|it| match &it.kind {
-        EventKind::Awaiting { awaited, left } => Some((awaited.clone(), *left)),
-        _ => None,
-    });
-    let (awaited, left) = told.expect("it is told");
-    assert_eq!(awaited.len(), 1);
-    assert_eq!(awaited[0].component.as_str(), "api");
-    assert_eq!(awaited[0].since, ms(5_000));
-    assert_eq!(awaited[0].progress.as_deref(), Some("flushing 7/9"));
-    assert_eq!(left, ms(40_000));
-    run.pass(5_000);
-    let hang = run.vanishes("stop api");
-    assert!(hang.starts_with("dispose api, stop db"), "{hang}");
-    run.ok("stop db");
-    let trouble = run.report().troubles.iter().find(|it| it.hang.is_some());
-    let trouble = trouble.expect("who hung is told");
-    let hang = trouble.hang.as_ref().expect("it hung");
-    assert_eq!(hang.progress.as_deref(), Some("flushing 7/9"));
-    assert_eq!(hang.lasted, ms(10_000));
-    assert_eq!(trouble.awaited_by[0].as_str(), "db");
-    assert_eq!(trouble.closed_over[0].as_str(), "db");
+fn rule_28_readiness_needs_the_drain_to_be_active_and_the_cordon_to_be_off() {
+    let mut run = up();
+    run.drain();
+    assert!(!run.engine.is_ready());
+    run.ok("drain inbound");
+    run.ok("drain outbound");
+    assert!(!run.engine.is_ready());
+    run.node(NodeCommand::Resume);
+    assert!(!run.engine.is_ready());
+    run.ok("resume outbound");
+    run.ok("resume inbound");
+    assert!(run.engine.is_ready());
+    run.node(NodeCommand::Cordon);
+    assert!(!run.engine.is_ready());
+    assert!(!failed().engine.is_ready());
+}
+
+#[test]
+fn rule_28_readiness_falls_before_anything_closes_and_rises_after_everything_is_back() {
+    let mut run = up();
+    run.operate(Operation::Restart, "outbound");
+    assert!(!run.engine.is_ready());
+    run.ok("stop inbound");
+    run.ok("stop router");
+    run.ok("stop outbound");
+    run.ok("start outbound");
+    run.ok("start router");
+    assert!(!run.engine.is_ready());
+    run.ok("start inbound");
+    assert!(run.engine.is_ready());
+}
+
+#[test]
+fn rule_11_the_worst_graceful_stop_is_told_with_its_paths() {
+    let timed = |name: &str, stop: u64| {
+        participant(name)
+            .drain_timeout(ms(stop * 2))
+            .stop_retry(Retry::none().with_attempt_timeout(ms(stop)))
+            .dispose_timeout(ms(100))
+    };
+    let quiet = registration("router")
+        .depends_on(["db"])
+        .stop_retry(Retry::none().with_attempt_timeout(ms(500)))
+        .dispose_timeout(ms(100));
+    let run = Run::with(
+        vec![
+            timed("db", 1_000),
+            quiet,
+            timed("api", 2_000).depends_on(["router"]),
+            timed("ui", 1_500).depends_on(["db"]),
+        ],
+        with_settle(5_000),
+    );
+    let plan = run.engine.plan();
+    let worst = plan.worst_stop();
+    let names = |path: &[lifecycle_core::ComponentId]| {
+        let names: Vec<_> = path.iter().map(|it| plan.name(*it).to_string()).collect();
+        names.join(" ")
+    };
+    assert_eq!(worst.settle, ms(5_000));
+    assert_eq!(
+        (worst.drain, names(&worst.drain_path)),
+        (ms(6_000), "api db".to_owned())
+    );
+    assert_eq!(
+        (worst.stop, names(&worst.stop_path)),
+        (ms(3_800), "api router db".to_owned())
+    );
+    assert_eq!(worst.total(), ms(14_800));
+    assert_eq!(Run::of(&[]).engine.plan().worst_stop().total(), Nanos::ZERO);
 }

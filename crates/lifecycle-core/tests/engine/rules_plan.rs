@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::support::{Run, State, ms, no_restarts, registration};
 use lifecycle_core::{
-    BoxError, Criticality, Dependency, Lifecycle, Registration, Retry, StartContext, StopContext,
+    BoxError, Criticality, Defaults, Dependency, EdgeKind, Lifecycle, Plan, Registration, Retry,
+    StartContext, StopContext,
 };
 
 fn degradable(name: &str) -> Registration {
@@ -378,4 +379,136 @@ fn rule_05_two_values_of_a_type_without_data_are_two_components() {
         Registration::new("b", Shared),
     ]);
     assert_eq!(run.engine.plan().len(), 2);
+}
+
+/// The plan as one line: each component with its depth and what it is ordered after.
+fn shape(plan: &Plan) -> String {
+    let rows = plan.order().iter().map(|id| {
+        let below = plan.dependencies(*id).iter();
+        let below: Vec<&str> = below.map(|it| plan.name(it.component).as_str()).collect();
+        format!(
+            "{}@{}({})",
+            plan.name(*id),
+            plan.depth(*id),
+            below.join(" ")
+        )
+    });
+    rows.collect::<Vec<_>>().join(" ")
+}
+
+fn plan_of(registrations: Vec<Registration>) -> Arc<Plan> {
+    Plan::compile(registrations, Defaults::default())
+        .expect("legal")
+        .plan
+}
+
+fn extended(plan: &Plan, registration: Registration) -> Arc<Plan> {
+    plan.extended(registration).expect("legal").plan
+}
+
+#[test]
+fn rule_25_a_plan_that_grew_is_the_plan_of_all_its_registrations() {
+    let registrations = || {
+        vec![
+            registration("probes").before_all(),
+            registration("db").alias("store"),
+            registration("cache").depends_on(["db"]),
+            registration("api")
+                .depends_on(["STORE", "cache"])
+                .wants(["probes"]),
+            registration("log"),
+        ]
+    };
+    let at_once = plan_of(registrations());
+    let rest = registrations().split_off(1).into_iter();
+    let mut grown = plan_of(registrations().drain(..1).collect());
+    for next in rest {
+        grown = extended(&grown, next);
+    }
+    assert_eq!(shape(&grown), shape(&at_once));
+    assert_eq!(grown.find("Store"), at_once.find("store"));
+    assert_eq!(grown.edge_count(), at_once.edge_count());
+    let names = |plan: &Plan| {
+        let names = plan.by_name().iter().map(|id| plan.name(*id).to_string());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&grown), names(&at_once));
+    let tails = |plan: &Plan| plan.ids().map(|id| plan.tail(id)).collect::<Vec<_>>();
+    assert_eq!(tails(&grown), tails(&at_once));
+}
+
+#[test]
+fn rule_25_a_plan_that_shrank_keeps_the_others_with_their_ids_and_forgets_names_and_edges() {
+    let plan = plan_of(vec![
+        registration("db"),
+        registration("cache").alias("store").depends_on(["db"]),
+        registration("api").wants(["cache"]).depends_on(["db"]),
+    ]);
+    let ids = ["db", "cache", "api"].map(|it| plan.find(it).expect("there"));
+    let [db, cache, api] = ids;
+    let shrunk = plan.without(&[cache]);
+    assert_eq!(shape(&shrunk), "db@0() api@1(db)");
+    assert_eq!((shrunk.len(), shrunk.capacity()), (2, 3));
+    assert_eq!(
+        [shrunk.find("db"), shrunk.find("api")],
+        [Some(db), Some(api)]
+    );
+    assert_eq!([shrunk.find("cache"), shrunk.find("store")], [None, None]);
+    assert_eq!(
+        (shrunk.contains(cache), shrunk.at(cache.index())),
+        (false, None)
+    );
+    assert_eq!(
+        shrunk.name(cache).as_str(),
+        "cache",
+        "for who speaks of it late"
+    );
+    assert_eq!(plan.find("cache"), Some(cache), "the old plan is as it was");
+    let grown = extended(&shrunk, registration("queue").depends_on(["api"]));
+    let queue = grown.find("queue").expect("there");
+    assert_eq!(queue.index(), cache.index());
+    assert_ne!(queue, cache);
+    assert!(!grown.contains(cache));
+    assert_eq!(grown.capacity(), 3);
+}
+
+#[test]
+fn rule_25_among_equals_what_came_later_stays_later_whatever_place_it_took() {
+    let plan = plan_of(["a", "b", "c"].map(registration).into());
+    let plan = plan.without(&[plan.find("a").expect("there")]);
+    let plan = extended(&plan, registration("d"));
+    assert_eq!(shape(&plan), "b@0() c@0() d@0()");
+}
+
+#[test]
+fn rule_25_a_first_one_that_was_removed_comes_before_nobody_any_more() {
+    let plan = plan_of(vec![registration("probes").before_all()]);
+    let plan = plan.without(&[plan.find("probes").expect("there")]);
+    assert_eq!(shape(&extended(&plan, registration("db"))), "db@0()");
+}
+
+#[test]
+fn rule_03_a_declared_edge_says_more_than_the_implicit_one() {
+    let plan = plan_of(vec![registration("probes").before_all()]);
+    let plan = extended(&plan, registration("api").depends_on(["probes"]));
+    let api = plan.find("api").expect("there");
+    let kinds: Vec<_> = plan.dependencies(api).iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [EdgeKind::Hard]);
+}
+
+#[test]
+fn rule_18_weights_and_tails_follow_a_plan_that_changes() {
+    let timed = |name: &str, stop: u64| {
+        registration(name)
+            .stop_retry(Retry::none().with_attempt_timeout(ms(stop)))
+            .dispose_timeout(ms(100))
+    };
+    let plan = plan_of(vec![timed("db", 1_000), timed("api", 500).wants(["db"])]);
+    let api = plan.find("api").expect("there");
+    assert_eq!(plan.tail(api), ms(1_100));
+    let grown = extended(&plan, timed("ui", 200).depends_on(["api"]));
+    assert_eq!(grown.tail(grown.find("ui").expect("there")), ms(1_700));
+    let shrunk = grown.without(&[grown.find("db").expect("there")]);
+    assert_eq!(shrunk.tail(api), ms(0));
+    assert_eq!(shrunk.worst_stop().stop, ms(900));
 }
