@@ -7,9 +7,11 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::MethodRouter;
-use lifecycle_core::{BoxError, Lifecycle, Registration, StartContext, StopContext};
+use lifecycle_core::{BoxError, CheckContext, Lifecycle, Registration, StartContext, StopContext};
 use lifecycle_runtime::Handle;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::readiness::{Issue, Provider};
@@ -36,6 +38,7 @@ const LISTED_COMPONENTS: usize = 200;
 ///   after the last one is disposed.
 /// - `stop` closes the port, answers what is open within the drain limit, and cuts off the rest; a forced stop does so at
 ///   once. Afterwards port and thread are free, and the component can be started again.
+/// - `check` asks itself for `/livez` over a connection of its own, as a load balancer would.
 /// - Only what waits can be cut off. A mounted handler that blocks the thread holds up every answer, the stop and the next
 ///   start, until it returns; nothing but the limits of the orchestrator bounds how long they wait for it.
 ///
@@ -246,6 +249,20 @@ impl Lifecycle for Diagnostics {
         Ok(())
     }
 
+    async fn check(&self, _: &CheckContext) -> Result<(), BoxError> {
+        let thread = self.shared.running().ok_or("nothing is open")?;
+        let mut stream = TcpStream::connect(thread.address).await?;
+        // Of version 1.0, so that no name of this host has to be known.
+        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await?;
+        let mut status_line = [0; 12];
+        stream.read_exact(&mut status_line).await?;
+        let is_well = status_line.ends_with(b" 200");
+        is_well.then_some(()).ok_or_else(|| {
+            let answer = String::from_utf8_lossy(&status_line);
+            format!("/livez is answered with {answer:?}").into()
+        })
+    }
+
     async fn dispose(&self) -> Result<(), BoxError> {
         if let Some(thread) = self.shared.running() {
             thread.closing.abort.cancel();
@@ -259,9 +276,11 @@ impl Lifecycle for Diagnostics {
 fn watch_over(thread: &Thread, cx: &StartContext) {
     let (ended, run) = (thread.ended(), cx.run_token());
     cx.spawn("thread", async move {
-        match run.run_until_cancelled(ended.cancelled()).await {
-            Some(()) => Err("the diagnostics' thread ended"),
-            None => Ok(()),
+        tokio::select! {
+            // First: an end that follows from the stop is none that nobody asked for.
+            biased;
+            () = run.cancelled() => Ok(()),
+            () = ended.cancelled() => Err("the diagnostics' thread ended"),
         }
     });
 }

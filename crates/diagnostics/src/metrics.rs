@@ -3,6 +3,7 @@
 //! Nothing in the recorder is labelled by component, so that a transition stays cheap and cardinality bounded: those
 //! series are rendered from a snapshot when they are scraped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use lifecycle_core::ComponentId;
-use lifecycle_core::engine::{ComponentState, Snapshot};
+use lifecycle_core::engine::{ComponentState, DrainState, Health, Snapshot};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::router::Shared;
@@ -83,54 +84,157 @@ pub(crate) async fn scrape(State(surface): State<Shared>) -> impl IntoResponse {
     ([(CONTENT_TYPE, TEXT)], text)
 }
 
-/// Renders one series a component and state; above `limit` components one a group and state, and for `limit` of the
-/// failing ones their own besides.
+/// Renders what is told of single components; above `limit` of them the sums of groups, and besides for `limit` of those
+/// in trouble their own.
 fn render_components(text: &mut String, snapshot: &Snapshot, limit: usize) {
-    let ids = || snapshot.plan.by_name().iter().copied();
-    if snapshot.plan.len() <= limit {
-        render_states(text, snapshot, ids());
+    let ids: Vec<ComponentId> = snapshot.plan.by_name().to_vec();
+    if ids.len() <= limit {
+        render_listed(text, snapshot, &ids);
         return;
     }
-    let failing = ids().filter(|id| is_failing(snapshot.component(*id).state));
-    render_states(text, snapshot, failing.take(limit));
-    render_groups(text, snapshot);
+    let troubled = ids.iter().copied().filter(|id| is_troubled(snapshot, *id));
+    let listed: Vec<ComponentId> = troubled.take(limit).collect();
+    render_listed(text, snapshot, &listed);
+    render_groups(text, snapshot, &ids);
 }
 
-fn render_states(text: &mut String, snapshot: &Snapshot, ids: impl Iterator<Item = ComponentId>) {
-    text.push_str("# HELP lifecycle_component_state 1 for the state that the component is in.\n");
-    text.push_str("# TYPE lifecycle_component_state gauge\n");
-    for id in ids {
-        let name = escaped(snapshot.name(id).as_str());
-        let present = snapshot.component(id).state;
+fn render_listed(text: &mut String, snapshot: &Snapshot, ids: &[ComponentId]) {
+    let mut states = Family::gauge(
+        "lifecycle_component_state",
+        "1 for the state that the component is in.",
+    );
+    let mut restarts = Family::counter(
+        "lifecycle_restarts_total",
+        "How often the component was started again, by reason.",
+    );
+    let mut in_flight = Family::gauge(
+        "lifecycle_drain_in_flight",
+        "What the component has in flight, as it said last; of those that take part in a drain.",
+    );
+    for &id in ids {
+        let name = snapshot.name(id).as_str();
+        let row = snapshot.component(id);
         for state in ComponentState::ALL {
-            let value = u8::from(state == present);
-            let state = state.as_str();
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "lifecycle_component_state{{component=\"{name}\",state=\"{state}\"}} {value}"
-            );
+            let labels = [("component", name), ("state", state.as_str())];
+            states.add(&labels, u64::from(state == row.state));
+        }
+        for (reason, count) in row.restarts.by_reason() {
+            restarts.add(&[("component", name), ("reason", reason)], count.into());
+        }
+        if snapshot.plan.drains(id) {
+            in_flight.add(&[("component", name)], row.in_flight.unwrap_or(0));
         }
     }
-    text.push('\n');
+    for family in [states, restarts, in_flight] {
+        family.render(text);
+    }
 }
 
-fn render_groups(text: &mut String, snapshot: &Snapshot) {
-    let mut counts: BTreeMap<(&str, ComponentState), usize> = BTreeMap::new();
-    for id in snapshot.plan.ids() {
-        let state = snapshot.component(id).state;
-        *counts.entry((group(snapshot, id), state)).or_default() += 1;
+fn render_groups(text: &mut String, snapshot: &Snapshot, ids: &[ComponentId]) {
+    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+    for &id in ids {
+        groups
+            .entry(group(snapshot, id))
+            .or_default()
+            .add(snapshot, id);
     }
-    text.push_str("# HELP lifecycle_components Components by group and state.\n");
-    text.push_str("# TYPE lifecycle_components gauge\n");
-    for ((group, state), count) in counts {
-        let (group, state) = (escaped(group), state.as_str());
-        let _ = writeln!(
-            text,
-            "lifecycle_components{{group=\"{group}\",state=\"{state}\"}} {count}"
-        );
+    let mut states = Family::gauge("lifecycle_components", "Components by group and state.");
+    let mut restarts = Family::counter(
+        "lifecycle_group_restarts_total",
+        "How often components of the group were started again, by reason.",
+    );
+    let mut in_flight = Family::gauge(
+        "lifecycle_group_drain_in_flight",
+        "What components of the group have in flight, of those that take part in a drain.",
+    );
+    for (name, group) in groups {
+        for (state, count) in group.states {
+            states.add(&[("group", name), ("state", state.as_str())], count);
+        }
+        for (reason, count) in group.restarts {
+            restarts.add(&[("group", name), ("reason", reason)], count);
+        }
+        if let Some(count) = group.in_flight {
+            in_flight.add(&[("group", name)], count);
+        }
     }
-    text.push('\n');
+    for family in [states, restarts, in_flight] {
+        family.render(text);
+    }
+}
+
+/// The sums of one group.
+#[derive(Default)]
+struct Group {
+    states: BTreeMap<ComponentState, u64>,
+    restarts: BTreeMap<&'static str, u64>,
+    /// `None` when nobody takes part in a drain.
+    in_flight: Option<u64>,
+}
+
+impl Group {
+    fn add(&mut self, snapshot: &Snapshot, id: ComponentId) {
+        let row = snapshot.component(id);
+        *self.states.entry(row.state).or_default() += 1;
+        for (reason, count) in row.restarts.by_reason() {
+            *self.restarts.entry(reason).or_default() += u64::from(count);
+        }
+        if snapshot.plan.drains(id) {
+            *self.in_flight.get_or_insert(0) += row.in_flight.unwrap_or(0);
+        }
+    }
+}
+
+/// The series of one name.
+struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    series: String,
+}
+
+impl Family {
+    fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self::of(name, "gauge", help)
+    }
+
+    fn counter(name: &'static str, help: &'static str) -> Self {
+        Self::of(name, "counter", help)
+    }
+
+    fn of(name: &'static str, kind: &'static str, help: &'static str) -> Self {
+        let series = String::new();
+        Self {
+            name,
+            kind,
+            help,
+            series,
+        }
+    }
+
+    fn add(&mut self, labels: &[(&str, &str)], value: u64) {
+        self.series.push_str(self.name);
+        for (position, (key, label)) in labels.iter().enumerate() {
+            let joint = if position == 0 { '{' } else { ',' };
+            // Writing to a string cannot fail.
+            let _ = write!(self.series, "{joint}{key}=\"{}\"", escaped(label));
+        }
+        let _ = writeln!(self.series, "}} {value}");
+    }
+
+    /// Nothing at all when there is no series.
+    fn render(self, text: &mut String) {
+        if self.series.is_empty() {
+            return;
+        }
+        let Self {
+            name,
+            kind,
+            help,
+            series,
+        } = self;
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{series}");
+    }
 }
 
 fn group(snapshot: &Snapshot, id: ComponentId) -> &str {
@@ -139,23 +243,37 @@ fn group(snapshot: &Snapshot, id: ComponentId) -> &str {
     grouping.next().map_or(OTHERS, |(_, value)| value)
 }
 
-fn is_failing(state: ComponentState) -> bool {
-    matches!(state, ComponentState::Faulted | ComponentState::BackingOff)
+/// Whether it is worth series of its own among very many.
+fn is_troubled(snapshot: &Snapshot, id: ComponentId) -> bool {
+    let row = snapshot.component(id);
+    let is_failing = matches!(
+        row.state,
+        ComponentState::Faulted | ComponentState::BackingOff
+    );
+    let blocks_drain = matches!(row.drain, DrainState::Draining | DrainState::Failed);
+    is_failing || blocks_drain || row.health == Health::Unhealthy
 }
 
 /// A label's value as the text format wants it.
-fn escaped(value: &str) -> String {
-    value
+fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(value);
+    }
+    let value = value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
-        .replace('\n', "\\n")
+        .replace('\n', "\\n");
+    Cow::Owned(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lifecycle_core::engine::Engine;
-    use lifecycle_core::{Defaults, Plan, Registration, Time, component};
+    use lifecycle_core::{
+        BoxError, Defaults, Lifecycle, Plan, Registration, StartContext, StopContext, Time,
+        component,
+    };
 
     fn snapshot(names: &[&str]) -> Snapshot {
         let idle = || component::from_fn(async |_| Ok(()), async |_| Ok(()));
@@ -174,21 +292,96 @@ mod tests {
     #[test]
     fn each_component_has_one_series_a_state_and_one_of_them_is_1() {
         let text = rendered(&snapshot(&["a", "b"]), 2);
-        let series: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
-        assert_eq!(series.iter().filter(|it| it.contains("\"a\"")).count(), 8);
+        let of_a = "lifecycle_component_state{component=\"a\",";
+        assert_eq!(text.lines().filter(|it| it.starts_with(of_a)).count(), 8);
         assert!(text.contains("lifecycle_component_state{component=\"a\",state=\"created\"} 1"));
         assert!(text.contains("lifecycle_component_state{component=\"b\",state=\"running\"} 0"));
     }
 
+    /// As [`snapshot`], where the first component was restarted and every one takes part in drains.
+    fn troubled(names: &[&str]) -> Snapshot {
+        struct Participant;
+        impl Lifecycle for Participant {
+            const DRAINS: bool = true;
+            async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
+                Ok(())
+            }
+            async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
+                Ok(())
+            }
+        }
+        let registrations = names.iter().map(|it| Registration::new(*it, Participant));
+        let compiled = Plan::compile(registrations.collect(), Defaults::default()).unwrap();
+        let mut snapshot = Engine::new(compiled.plan).snapshot(Time::ZERO);
+        let first = &mut snapshot.components[0];
+        first.restarts.lost = 3;
+        first.in_flight = Some(7);
+        first.drain = DrainState::Draining;
+        snapshot
+    }
+
     #[test]
-    fn above_the_limit_components_are_counted_by_group() {
+    fn contract_b08_restarts_are_counted_by_component_and_reason_and_what_is_in_flight_is_shown() {
+        let text = rendered(&troubled(&["a", "b"]), 2);
+        for line in [
+            "# TYPE lifecycle_restarts_total counter",
+            "lifecycle_restarts_total{component=\"a\",reason=\"lost\"} 3",
+            "lifecycle_restarts_total{component=\"b\",reason=\"operator\"} 0",
+            "lifecycle_drain_in_flight{component=\"a\"} 7",
+            "lifecycle_drain_in_flight{component=\"b\"} 0",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
+        }
+        assert!(!rendered(&snapshot(&["a"]), 2).contains("drain_in_flight"));
+    }
+
+    #[test]
+    fn above_the_limit_components_are_counted_by_group_and_those_in_trouble_have_their_own() {
         let text = rendered(&snapshot(&["a", "b", "c"]), 2);
         assert!(text.contains("lifecycle_components{group=\"workers\",state=\"created\"} 3"));
         assert!(!text.contains("component=\"a\""), "{text}");
+
+        let text = rendered(&troubled(&["a", "b", "c"]), 2);
+        for line in [
+            "lifecycle_restarts_total{component=\"a\",reason=\"lost\"} 3",
+            "lifecycle_drain_in_flight{component=\"a\"} 7",
+            "lifecycle_group_restarts_total{group=\"other\",reason=\"lost\"} 3",
+            "lifecycle_group_drain_in_flight{group=\"other\"} 7",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("component=\"b\""), "{text}");
+    }
+
+    #[test]
+    fn each_family_is_described_once_and_stands_together() {
+        let text = rendered(&troubled(&["a", "b", "c"]), 2);
+        let mut families = Vec::new();
+        for line in text
+            .lines()
+            .filter(|it| !it.is_empty() && !it.starts_with('#'))
+        {
+            let (name, _) = line.split_once('{').expect("labels");
+            if families.last() != Some(&name) {
+                families.push(name);
+            }
+        }
+        let mut distinct = families.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(families.len(), distinct.len(), "{families:?}");
+        for name in families {
+            assert_eq!(
+                text.matches(&format!("# TYPE {name} ")).count(),
+                1,
+                "{name}"
+            );
+        }
     }
 
     #[test]
     fn names_are_escaped() {
         assert_eq!(escaped("a\"b\\c"), "a\\\"b\\\\c");
+        assert_eq!(escaped("control-plane:http"), "control-plane:http");
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lifecycle_core::engine::OrchestratorState;
+use lifecycle_core::engine::{DrainState, OrchestratorState};
 use lifecycle_runtime::Status;
 
 /// How much an issue matters. The order is that of listing: the worst comes first.
@@ -89,6 +89,13 @@ impl Readiness {
             let state = status.state.as_str();
             issues.push(Issue::unavailable(format!("orchestrator:{state}")));
         }
+        if status.drain != DrainState::Active {
+            let drain = status.drain.as_str();
+            issues.push(Issue::unavailable(format!("node:{drain}")));
+        }
+        if status.cordoned {
+            issues.push(Issue::unavailable("node:cordoned"));
+        }
         // What is known of components may be a moment older or newer than the verdict: it must not contradict it.
         let agrees = |it: &Issue| !status.ready || it.severity == Severity::Degraded;
         issues.extend(components.into_iter().filter(agrees));
@@ -158,6 +165,25 @@ mod tests {
         let ready = status(OrchestratorState::Running, true);
         let stale = vec![Issue::unavailable("listener:starting")];
         assert!(Readiness::judge(&ready, stale, Vec::new()).ready);
+    }
+
+    #[test]
+    fn a_node_that_is_drained_or_cordoned_says_so_before_its_components() {
+        let mut drained = status(OrchestratorState::Running, false);
+        drained.cordoned = true;
+        let components = || vec![Issue::unavailable("pool:faulted")];
+        let readiness = Readiness::judge(&drained, components(), Vec::new());
+        assert_eq!(names(&readiness), ["node:cordoned", "pool:faulted"]);
+        for (drain, name) in [
+            (DrainState::Draining, "node:draining"),
+            (DrainState::Drained, "node:drained"),
+            (DrainState::Failed, "node:failed"),
+        ] {
+            drained.drain = drain;
+            let readiness = Readiness::judge(&drained, components(), Vec::new());
+            assert_eq!(names(&readiness), [name, "node:cordoned", "pool:faulted"]);
+            assert!(!readiness.ready);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `/control/lifecycle`: the snapshot as a document.
 //!
 //! Its entity tag is the sequence number of the last event it contains, with the process it was counted in and the issues
-//! that no event tells of. It is weak: the document says when it was taken, and durations go on.
+//! that no event tells of. It is weak: the document says when it was taken, durations go on, and what a component says of
+//! its progress is no event. While such words matter, because something starts, drains or stops, no reader is told that it
+//! has the document.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,9 +14,11 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use lifecycle_core::engine::{Awaited, ComponentState, Snapshot};
-use lifecycle_core::{ComponentId, Failure, Nanos, Time};
-use lifecycle_runtime::Clock;
+use lifecycle_core::engine::{
+    Awaited, ComponentRow, ComponentState, DrainState, OrchestratorState, Snapshot,
+};
+use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Time};
+use lifecycle_runtime::{Clock, Status};
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -30,8 +34,9 @@ const LISTED: usize = 100;
 /// The document, or 304 when the reader has it.
 pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> Response {
     let (readiness, _) = surface.readiness(LISTED);
-    let tag = entity_tag(&surface, surface.status().sequence, &readiness);
-    if knows(&headers, &tag) {
+    let status = surface.status();
+    let tag = entity_tag(&surface, status.sequence, &readiness);
+    if is_quiet(&status) && knows(&headers, &tag) {
         return tagged(StatusCode::NOT_MODIFIED, &tag);
     }
     let Ok(snapshot) = surface.handle.snapshot().await else {
@@ -52,6 +57,17 @@ fn tagged(status: StatusCode, tag: &str) -> Response {
         headers.insert(ETAG, tag);
     }
     response
+}
+
+/// Whether whatever happens is an event.
+fn is_quiet(status: &Status) -> bool {
+    let moves = match status.state {
+        OrchestratorState::Starting | OrchestratorState::Stopping => true,
+        OrchestratorState::Created | OrchestratorState::Running | OrchestratorState::Stopped => {
+            status.count(ComponentState::Starting) + status.count(ComponentState::Stopping) > 0
+        }
+    };
+    !moves && status.drain != DrainState::Draining
 }
 
 fn entity_tag(surface: &Surface, sequence: u64, readiness: &Readiness) -> String {
@@ -75,6 +91,7 @@ struct Document<'a> {
     schema_version: &'static str,
     captured_at: String,
     orchestrator: Orchestrator,
+    node: Node<'a>,
     readiness: Ready<'a>,
     counts: BTreeMap<&'static str, usize>,
     components: Vec<Component<'a>>,
@@ -89,6 +106,31 @@ struct Orchestrator {
     run: u64,
     sequence: u64,
     stop_deadline: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node<'a> {
+    cordoned: bool,
+    drain: &'static str,
+    since: String,
+    by: Option<&'a str>,
+    reason: Option<&'a str>,
+    /// When the drain under way no longer waits; null while there is none.
+    deadline: Option<String>,
+    forced: bool,
+    /// Participants that a drain waits for, or has failed for.
+    blocked_by: Vec<Blocking<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blocking<'a> {
+    component: &'a str,
+    drain: &'static str,
+    in_flight: Option<u64>,
+    progress: Option<&'a str>,
+    error: Option<LastError<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,6 +156,14 @@ struct Component<'a> {
     since: String,
     reason: &'static str,
     criticality: &'static str,
+    /// By its own account, while it runs.
+    health: &'static str,
+    /// What it says about that.
+    degraded: Option<&'a str>,
+    /// What it said last that it is doing.
+    progress: Option<&'a str>,
+    /// What it goes on without.
+    missing: Vec<&'a str>,
     generation: u32,
     /// 0 when no attempt of the phase was made.
     attempt: u32,
@@ -122,6 +172,18 @@ struct Component<'a> {
     waiting_on: Vec<Waiting<'a>>,
     cause: Option<&'a str>,
     last_error: Option<LastError<'a>>,
+    /// Whether it has failed for good, and stays down.
+    r#final: bool,
+    /// Whether an operator has stopped it.
+    held: bool,
+    /// The gate that it stands behind itself.
+    gate: Option<&'a str>,
+    /// Whether that gate, or the one of a hard dependency, is closed.
+    gated: bool,
+    /// Whether it is about to go down, and waits for its dependents to.
+    leaving: bool,
+    restarts: Restarts,
+    drain: Drain<'a>,
     depth: u32,
     dependencies: Vec<Dependency<'a>>,
     labels: BTreeMap<&'a str, &'a str>,
@@ -143,9 +205,32 @@ struct LastError<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Dependency<'a> {
     component: &'a str,
     edge: &'static str,
+    /// What becomes of the dependent when the dependency goes down; null where the edge is not hard.
+    on_loss: Option<&'static str>,
+}
+
+/// How often it was started again over all runs, and how much of its budget is used.
+#[derive(Debug, Serialize)]
+struct Restarts {
+    #[serde(flatten)]
+    by_reason: BTreeMap<&'static str, u32>,
+    /// Own failures within the window, and how many of them are followed by a restart.
+    charged: u32,
+    budget: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Drain<'a> {
+    /// Whether it takes part at all.
+    participant: bool,
+    state: &'static str,
+    in_flight: Option<u64>,
+    last_error: Option<LastError<'a>>,
 }
 
 /// How the time of this run was spent.
@@ -164,6 +249,7 @@ fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) 
         schema_version: SCHEMA,
         captured_at: timestamp(clock, snapshot.at),
         orchestrator: writer.orchestrator(),
+        node: writer.node(),
         readiness: Ready {
             ready: readiness.ready,
             degraded: readiness.is_degraded(),
@@ -184,8 +270,9 @@ fn issue_row(issue: &Issue) -> IssueRow<'_> {
 
 fn counts(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
     let mut counts: BTreeMap<_, _> = ComponentState::ALL.map(|it| (it.as_str(), 0)).into();
-    for row in &snapshot.components {
-        *counts.entry(row.state.as_str()).or_default() += 1;
+    for id in snapshot.plan.ids() {
+        let state = snapshot.component(id).state;
+        *counts.entry(state.as_str()).or_default() += 1;
     }
     counts
 }
@@ -208,6 +295,36 @@ impl<'a> Writer<'a> {
         }
     }
 
+    fn node(&self) -> Node<'a> {
+        let node = &self.snapshot.node;
+        Node {
+            cordoned: node.cordoned,
+            drain: node.drain.as_str(),
+            since: self.time(node.since),
+            by: node.intent.by.as_deref(),
+            reason: node.intent.reason.as_deref(),
+            deadline: node.deadline.map(|it| self.time(it)),
+            forced: node.forced,
+            blocked_by: self.blocked_by(),
+        }
+    }
+
+    fn blocked_by(&self) -> Vec<Blocking<'a>> {
+        let order = self.snapshot.plan.order().iter().copied();
+        let rows = order.map(|id| (id, self.snapshot.component(id)));
+        let blocking =
+            rows.filter(|(_, it)| matches!(it.drain, DrainState::Draining | DrainState::Failed));
+        blocking
+            .map(|(id, row)| Blocking {
+                component: self.name(id),
+                drain: row.drain.as_str(),
+                in_flight: row.in_flight,
+                progress: row.progress.as_deref(),
+                error: row.drain_failure.as_deref().map(last_error),
+            })
+            .collect()
+    }
+
     fn component(&self, id: ComponentId) -> Component<'a> {
         let plan = &self.snapshot.plan;
         let row = self.snapshot.component(id);
@@ -219,6 +336,10 @@ impl<'a> Writer<'a> {
             since: self.time(row.since),
             reason: row.reason.as_str(),
             criticality: plan.criticality(id).as_str(),
+            health: row.health.as_str(),
+            degraded: row.degraded.as_deref(),
+            progress: row.progress.as_deref(),
+            missing: self.missing(id, row),
             generation: row.generation,
             attempt: row.attempt,
             max_attempts: self.max_attempts(id, row.state),
@@ -226,6 +347,18 @@ impl<'a> Writer<'a> {
             waiting_on: self.waiting_on(id),
             cause: row.cause.map(|it| self.name(it)),
             last_error: row.failure.as_deref().map(last_error),
+            r#final: row.final_failure,
+            held: row.held,
+            gate: plan.gate(id).map(|it| plan.gate_name(it).as_str()),
+            gated: row.gated,
+            leaving: row.leaving,
+            restarts: self.restarts(id, row),
+            drain: Drain {
+                participant: plan.drains(id),
+                state: row.drain.as_str(),
+                in_flight: row.in_flight,
+                last_error: row.drain_failure.as_deref().map(last_error),
+            },
             depth: plan.depth(id),
             dependencies: self.dependencies(id),
             labels: labels.map(|(key, value)| (&**key, &**value)).collect(),
@@ -234,6 +367,23 @@ impl<'a> Writer<'a> {
                 working_ms: millis(row.worked),
                 backing_off_ms: millis(row.backed_off),
             },
+        }
+    }
+
+    /// Only what runs goes on without something; what waits says so by what it waits for.
+    fn missing(&self, id: ComponentId, row: &ComponentRow) -> Vec<&'a str> {
+        if row.state != ComponentState::Running {
+            return Vec::new();
+        }
+        let missing = self.snapshot.missing(id);
+        missing.map(|it| self.name(it)).collect()
+    }
+
+    fn restarts(&self, id: ComponentId, row: &ComponentRow) -> Restarts {
+        Restarts {
+            by_reason: row.restarts.by_reason().into(),
+            charged: row.charges,
+            budget: self.snapshot.plan.policies(id).restart.budget,
         }
     }
 
@@ -268,6 +418,7 @@ impl<'a> Writer<'a> {
             .map(|edge| Dependency {
                 component: self.name(edge.component),
                 edge: edge.kind.as_str(),
+                on_loss: (edge.kind == EdgeKind::Hard).then(|| edge.on_loss.as_str()),
             })
             .collect()
     }

@@ -3,4 +3,5 @@
 mod limits;
 mod probes;
 mod shown;
+mod supervised;
 mod support;

@@ -3,7 +3,7 @@
 use axum::routing::get as route_get;
 use diagnostics::Issue;
 use lifecycle_core::engine::OrchestratorState;
-use lifecycle_core::{Criticality, Registration, Retry};
+use lifecycle_core::{Criticality, Registration, Restart, Retry};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -56,7 +56,9 @@ fn contract_59_readiness_rises_and_falls_while_liveness_stays_200_to_the_end() {
 
 #[test]
 fn trouble_of_a_degradable_component_leaves_the_host_ready_and_names_it() {
-    let cache = Registration::new("cache", failing()).criticality(Criticality::Degradable);
+    let cache = Registration::new("cache", failing())
+        .criticality(Criticality::Degradable)
+        .restart(Restart::never());
     let extra = Registration::new("extra", failing()).criticality(Criticality::Optional);
     let rig = Rig::of(vec![cache, extra]);
     let address = rig.start();

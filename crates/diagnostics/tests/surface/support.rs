@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
-use lifecycle_core::{BoxError, Component, Defaults, Nanos, Registration, Retry, component};
+use lifecycle_core::{
+    BoxError, Component, Defaults, HealthCheck, Nanos, Registration, Retry, component,
+};
 use lifecycle_runtime::{Handle, Orchestrator};
 use serde_json::Value;
 use tokio::runtime::{self, Runtime};
@@ -48,9 +50,26 @@ impl Rig {
         Self::built(Vec::new(), defaults, configure)
     }
 
+    /// Diagnostics alone, asked for their health.
+    pub(crate) fn checked(
+        check: HealthCheck,
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
+        Self::of_parts(Vec::new(), Defaults::default(), Some(check), configure)
+    }
+
     fn built(
         registrations: Vec<Registration>,
         defaults: Defaults,
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
+        Self::of_parts(registrations, defaults, None, configure)
+    }
+
+    fn of_parts(
+        registrations: Vec<Registration>,
+        defaults: Defaults,
+        check: Option<HealthCheck>,
         configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
     ) -> Self {
         let runtime = runtime::Builder::new_multi_thread()
@@ -62,7 +81,9 @@ impl Rig {
         let any_port = "127.0.0.1:0".parse().unwrap();
         let diagnostics = Diagnostics::builder(builder.handle()).bind(any_port);
         let diagnostics = configure(diagnostics).build();
-        builder.register(diagnostics.registration());
+        let mut registration = diagnostics.registration();
+        registration.health_check = check;
+        builder.register(registration);
         builder.defaults(defaults).registrations(registrations);
         let entered = runtime.enter();
         let handle = builder.build().unwrap().spawn();
