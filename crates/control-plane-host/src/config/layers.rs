@@ -307,7 +307,9 @@ fn written(config: &Config) -> Table {
 mod tests {
     use super::*;
     use crate::config::Policies;
-    use lifecycle_core::{Backoff, Jitter, Nanos, Retry, RetryIf, Timeout};
+    use lifecycle_core::{
+        Backoff, HealthCheck, Jitter, Nanos, Restart, RestartWhen, Retry, RetryIf, Timeout,
+    };
 
     /// Every leaf of `table`, as far as the schema knows tables.
     fn leaves(above: &Key, table: &Table, found: &mut Vec<(Key, Value)>) {
@@ -330,15 +332,27 @@ mod tests {
             total: Some(Timeout::After(Nanos::from_secs(1))),
             retry_if: Some(RetryIf::Transient),
         };
+        let restart = Restart {
+            when: Some(RestartWhen::Always),
+            backoff: Some(Backoff::Fixed(Nanos::from_secs(1))),
+            jitter: Some(Jitter::Full),
+            budget: Some(3),
+            window: Some(Nanos::from_secs(60)),
+            stable_period: Some(Nanos::from_secs(60)),
+        };
         let policies = Policies {
             start: retry.clone(),
             stop: retry.clone(),
+            restart: restart.clone(),
+            health_check: Some(HealthCheck::default()),
+            drain_timeout: Some(Nanos::from_secs(1)),
             dispose_timeout: Some(Nanos::from_secs(1)),
             abort_grace: Some(Nanos::from_secs(1)),
         };
         let mut config = Config::default();
         config.defaults.start = retry.clone();
         config.defaults.stop = retry;
+        config.defaults.restart = restart;
         config.components.insert("diagnostics".into(), policies);
         let options = &mut config.gossip.options;
         options.node_id = Some("a".into());
@@ -358,9 +372,9 @@ mod tests {
                 panic!("{key} = {value}: {}", flaw.rule);
             }
         }
-        let retry = 6;
-        let of_component = 2 + 2 * retry;
-        let of_defaults = 5 + 2 * retry;
+        let (retry, restart, check) = (6, 6, 4);
+        let of_component = 3 + 2 * retry + restart + check;
+        let of_defaults = 8 + 2 * retry + restart;
         let listeners = 2 * 2;
         let (gossip, log, top) = (15, 2, 2);
         assert_eq!(

@@ -44,18 +44,39 @@ use Kind::{
 };
 use Node::{Components, Leaf, Table};
 
+const JITTER: &[&str] = &["none", "full", "equal"];
+
 const RETRY: Node = Table(&[
     ("attempt-timeout", Leaf(Limit)),
     ("backoff", Leaf(BackoffKind)),
-    ("jitter", Leaf(OneOf(&["none", "full", "equal"]))),
+    ("jitter", Leaf(OneOf(JITTER))),
     ("max-attempts", Leaf(Count)),
     ("retry-if", Leaf(OneOf(&["not-permanent", "transient"]))),
     ("total", Leaf(Limit)),
 ]);
 
+const RESTART: Node = Table(&[
+    ("backoff", Leaf(BackoffKind)),
+    ("budget", Leaf(Count)),
+    ("jitter", Leaf(OneOf(JITTER))),
+    ("stable-period", Leaf(Duration)),
+    ("when", Leaf(OneOf(&["never", "on-failure", "always"]))),
+    ("window", Leaf(Duration)),
+]);
+
+const HEALTH_CHECK: Node = Table(&[
+    ("every", Leaf(Duration)),
+    ("misses", Leaf(Count)),
+    ("restart-on-unhealthy", Leaf(Flag)),
+    ("timeout", Leaf(Duration)),
+]);
+
 const POLICIES: &[(&str, Node)] = &[
     ("abort-grace", Leaf(Duration)),
     ("dispose-timeout", Leaf(Duration)),
+    ("drain-timeout", Leaf(Duration)),
+    ("health-check", HEALTH_CHECK),
+    ("restart", RESTART),
     ("start", RETRY),
     ("stop", RETRY),
 ];
@@ -69,9 +90,13 @@ pub(crate) const DOCUMENT: &[(&str, Node)] = &[
         "defaults",
         Table(&[
             ("abort-grace", Leaf(Duration)),
+            ("await-interval", Leaf(Duration)),
             ("dispose-timeout", Leaf(Duration)),
+            ("drain-timeout", Leaf(Duration)),
             ("force-timeout", Leaf(Duration)),
+            ("restart", RESTART),
             ("seed", Leaf(Number)),
+            ("settle", Leaf(Duration)),
             ("shutdown-timeout", Leaf(Duration)),
             ("start", RETRY),
             ("stop", RETRY),
