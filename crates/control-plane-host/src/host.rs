@@ -4,15 +4,18 @@
 //! |---|---|---|
 //! | `diagnostics` | none; everything else comes after it | essential |
 //! | `mesh-gossip`, when enabled | none | degradable |
-//! | `control-plane:http` | hard: `mesh-gossip`, when that is enabled | essential |
+//! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled | essential; takes part in a drain |
+//!
+//! The edge to gossip asks for it at the start: a node that cannot gossip is told so before it serves, and the host ends. A
+//! loss later is another matter: the listener goes on with the members that were seen last.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use diagnostics::server::{Limits, Options};
+use diagnostics::server;
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
+use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 use mesh::gossip::{self, Members, Membership};
@@ -20,7 +23,6 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::herald::Herald;
-use crate::http::ControlHttp;
 use crate::peers;
 
 /// The name of the control listener.
@@ -28,9 +30,6 @@ pub const CONTROL_HTTP: &str = "control-plane:http";
 
 /// Every name under which this host registers a component, whether it is enabled or not.
 pub const COMPONENTS: [&str; 3] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP];
-
-/// How long open requests of the control listener may take once it shall close.
-const CONTROL_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
 /// code.
@@ -72,7 +71,7 @@ pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports,
 #[derive(Clone, Debug)]
 pub struct Ports {
     diagnostics: watch::Receiver<Option<SocketAddr>>,
-    http: watch::Receiver<Option<SocketAddr>>,
+    http: Arc<HttpServer>,
     members: Option<Members>,
 }
 
@@ -86,7 +85,7 @@ impl Ports {
     /// That of the control listener, TCP.
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
-        *self.http.borrow()
+        self.http.local_addr()
     }
 
     /// That of gossip, UDP.
@@ -110,12 +109,12 @@ fn connect(
     let http = Arc::new(control_http(config, &diagnostics, members.as_ref()));
     let ports = Ports {
         diagnostics: diagnostics.address(),
-        http: http.address(),
+        http: Arc::clone(&http),
         members,
     };
 
     let needed = registration.as_ref().map(|it| it.name.clone());
-    let http = Registration::new(CONTROL_HTTP, http).depends_on(needed);
+    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
     let all = [Some(diagnostics.registration()), registration, Some(http)];
     let all = all.into_iter().flatten();
     builder
@@ -131,20 +130,25 @@ fn gossip_of(config: &Config) -> Result<Option<(Registration, Members)>, BoxErro
     Ok(Some(gossip::registration(config.gossip_options())?))
 }
 
+/// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
 fn control_http(
     config: &Config,
     diagnostics: &Diagnostics,
     members: Option<&Members>,
-) -> ControlHttp {
+) -> HttpServer {
     let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
-    let options = Options {
-        limits: Limits {
-            drain: CONTROL_DRAIN,
-            ..Limits::default()
-        },
+    let options = server::Options {
         hosts: config.http.hosts.clone(),
-        ..Options::new(config.http.address)
+        ..server::Options::new(config.http.address)
+    };
+    let limits = Limits {
+        connections: options.limits.connections,
+        head: options.limits.head,
+        ..Limits::default()
     };
     let routes = diagnostics.routes().merge(peers::routes(members));
-    ControlHttp::new(options, routes)
+    HttpServer::new(server::guarded(routes, &options))
+        .bind(options.bind)
+        .limits(limits)
+        .answer_while_draining(diagnostics::paths())
 }

@@ -22,5 +22,4 @@ pub mod cli;
 pub mod config;
 mod herald;
 pub mod host;
-mod http;
 mod peers;

@@ -1,6 +1,6 @@
 //! What stands before every route of a [`server`](crate::server): checks of the request, limits, and headers of answers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,8 +24,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(bound: SocketAddr, options: &Options) -> Self {
-        let open = !is_loopback(bound.ip()) && options.hosts.is_empty();
+    pub(crate) fn new(options: &Options) -> Self {
+        let open = !is_loopback(options.bind.ip()) && options.hosts.is_empty();
         let names = || options.hosts.iter().map(|it| it.to_ascii_lowercase());
         Self {
             limits: options.limits,
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn verdict(options: &Options, host: &str) -> Option<u16> {
-        let guard = Guard::new(options.bind, options);
+        let guard = Guard::new(options);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
         let checked = guard.check(&Uri::from_static("/livez"), &headers);
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_request_in_absolute_form_is_checked_by_its_target() {
         let options = on("127.0.0.1:9180");
-        let guard = Guard::new(options.bind, &options);
+        let guard = Guard::new(&options);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         let uri = Uri::from_static("http://evil.example/livez");
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_check_without_a_host_is_let_in() {
         let options = on("127.0.0.1:9180");
-        let guard = Guard::new(options.bind, &options);
+        let guard = Guard::new(&options);
         let checked = guard.check(&Uri::from_static("/livez"), &HeaderMap::new());
         assert_eq!(checked, Ok(()));
     }
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_body_beyond_the_limit_is_refused_before_it_is_read() {
         let options = on("127.0.0.1:9180");
-        let guard = Guard::new(options.bind, &options);
+        let guard = Guard::new(&options);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("65537"));
         let refused = guard.check(&Uri::from_static("/"), &headers).unwrap_err();

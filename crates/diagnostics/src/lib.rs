@@ -2,7 +2,7 @@
 //!
 //! [`Diagnostics`] is a component: it is up before any other and down after all of them, answers from a thread of its
 //! own, and reads what it tells from the orchestrator's [`Handle`](lifecycle_runtime::Handle). A host can mount further
-//! routes and say what else speaks against readiness. [`server`] is the listener underneath, for hosts that serve more.
+//! routes and say what else speaks against readiness, and give a listener of its own the same guard ([`server::guarded`]).
 //!
 //! This crate knows neither host: no procedure, no peer, no configuration file, environment or signal.
 //!
@@ -38,3 +38,4 @@ pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
+pub use router::paths;

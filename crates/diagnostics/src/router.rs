@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use lifecycle_runtime::{Handle, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -50,14 +50,25 @@ impl fmt::Debug for Surface {
     }
 }
 
+fn table() -> [(&'static str, MethodRouter<Shared>); 6] {
+    [
+        ("/livez", get(health::live)),
+        ("/healthz", get(health::live)),
+        ("/readyz", get(health::ready)),
+        ("/startupz", get(health::started)),
+        ("/metrics", get(metrics::scrape)),
+        ("/control/lifecycle", get(snapshot::show)),
+    ]
+}
+
+/// The path of every route of this crate: what a listener that mounts them should answer while it is drained, too.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    table().into_iter().map(|(path, _)| path)
+}
+
 /// All routes of this crate.
 pub(crate) fn routes(surface: Shared) -> Router {
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/startupz", get(health::started))
-        .route("/metrics", get(metrics::scrape))
-        .route("/control/lifecycle", get(snapshot::show))
-        .with_state(surface)
+    let add = |router: Router<Shared>, (path, handlers)| router.route(path, handlers);
+    let routes = table().into_iter().fold(Router::new(), add);
+    routes.with_state(surface)
 }

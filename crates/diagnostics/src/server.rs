@@ -1,12 +1,14 @@
-//! A small HTTP/1.1 listener for control surfaces: bounded in connections, time and body size, and in how long it takes
-//! to close.
+//! A small HTTP/1.1 listener for probes: bounded in connections, time and body size, and in how long it takes to close.
+//!
+//! Public is what a host says about it, and [`guarded`] for a further listener of the host's own that shall let in and
+//! refuse the same.
 //!
 //! `axum::serve` has no limit on connections or on the time for a request's head, and no deadline for draining, so that
 //! one slow client could hold up a stop for ever; hence the accept loop here, on hyper's connections.
 //!
 //! Invariants:
 //!
-//! 1. When [`Bound::serve`] completes or is dropped, no task of it is alive and its port is free.
+//! 1. When `Bound::serve` completes or is dropped, no task of it is alive and its port is free.
 //! 2. It completes within the drain limit after it was asked to drain, and at once after it was asked to abort.
 
 use std::io;
@@ -91,7 +93,7 @@ pub struct BindError {
 
 /// An open port, and what it will serve. From now on clients can connect; they are answered by [`serve`](Self::serve).
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
     limits: Limits,
@@ -100,44 +102,51 @@ pub struct Bound {
 
 /// Ends a server: two tokens, of which either closes the port.
 #[derive(Clone, Debug, Default)]
-pub struct Closing {
+pub(crate) struct Closing {
     /// Cancelled when open requests shall be answered and nothing else.
-    pub drain: CancellationToken,
+    pub(crate) drain: CancellationToken,
     /// Cancelled when they shall be cut off.
-    pub abort: CancellationToken,
+    pub(crate) abort: CancellationToken,
 }
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
+pub(crate) struct Served {
     /// How many connections had to be cut off.
-    pub cut_off: usize,
+    pub(crate) cut_off: usize,
 }
 
-/// Opens the port for `router`, which is given a 404 and a 405 as problem documents and the limits of `options`.
+/// Puts before `router` what stands before the routes of this crate: the check of the `Host` header, a limit on bodies and
+/// on the time until an answer begins, and refusals (404, 405 and the rest) as problem documents.
+///
+/// For a listener of the host's own: of the limits [`request`](Limits::request) and [`body`](Limits::body) are kept here,
+/// the others are the listener's business.
+pub fn guarded(router: Router, options: &Options) -> Router {
+    guard::wrap(router, Guard::new(options))
+}
+
+/// Opens the port for `router`, [`guarded`] by `options`.
 ///
 /// # Errors
 ///
 /// [`BindError`] names the address.
-pub fn bind(options: &Options, router: Router) -> Result<Bound, BindError> {
+pub(crate) fn bind(options: &Options, router: Router) -> Result<Bound, BindError> {
     let address = options.bind;
     let wrap = |source| BindError { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(wrap)?;
     listener.set_nonblocking(true).map_err(wrap)?;
     let address = listener.local_addr().map_err(wrap)?;
-    let guard = Guard::new(address, options);
     Ok(Bound {
         listener,
         address,
         limits: options.limits,
-        router: guard::wrap(router, guard),
+        router: guarded(router, options),
     })
 }
 
 impl Bound {
     /// Where it listens, with the port that was taken.
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -151,7 +160,7 @@ impl Bound {
     /// # Cancel safety
     ///
     /// Dropping the future closes the port and cuts off every connection.
-    pub async fn serve(self, closing: &Closing) -> io::Result<Served> {
+    pub(crate) async fn serve(self, closing: &Closing) -> io::Result<Served> {
         let listener = TcpListener::from_std(self.listener)?;
         let service = TowerToHyperService::new(self.router);
         let mut connections = JoinSet::new();
@@ -176,8 +185,7 @@ impl Bound {
 
 impl Closing {
     /// Both tokens alive.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 

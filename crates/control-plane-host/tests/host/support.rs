@@ -64,6 +64,28 @@ impl Process {
         self.log.wait_for(|it| it.contains(text))
     }
 
+    /// Waits for a log line with all of `parts`.
+    #[track_caller]
+    pub(crate) fn logged_all(&mut self, parts: &[&str]) -> String {
+        self.log
+            .wait_for(|it| parts.iter().all(|part| it.contains(part)))
+    }
+
+    /// Whether a line that is `wanted` has been logged, or is within `limit`.
+    pub(crate) fn logs_within(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+        let before = self.log.seen.len();
+        if let Ok(line) = self.log.receiver.recv_timeout(limit) {
+            self.log.seen.push(line);
+            self.log.seen.extend(self.log.receiver.try_iter());
+        }
+        self.log.seen[before..].iter().any(|it| wanted(it))
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that was logged until the end.
     pub(crate) fn whole_log(mut self) -> String {
         self.exit();
@@ -169,10 +191,11 @@ impl Lines {
     }
 }
 
-/// What a server has answered: the status and the body.
+/// What a server has answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: String,
 }
 
@@ -180,6 +203,12 @@ impl Answer {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a JSON body")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|it| it.split_once(": "));
+        let named = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
     }
 }
 
@@ -203,8 +232,38 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
         body: body.to_owned(),
     }
+}
+
+/// Asks again and again until the answer is as wanted.
+#[track_caller]
+pub(crate) fn get_until(
+    address: SocketAddr,
+    path: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let begin = Instant::now();
+    loop {
+        let answer = get(address, path);
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "in vain: {answer:?}");
+        thread::yield_now();
+    }
+}
+
+/// The status of an answer; `None` when the port is closed, or is being closed.
+pub(crate) fn try_get(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
 }
 
 /// Asks for the peers again and again until `wanted` likes what `node` is said to be.
