@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use lifecycle_core::{Defaults, Nanos, Registration, Restart, Retry};
+use lifecycle_core::{Defaults, HealthCheck, Nanos, Registration, Restart, Retry};
 use lifecycle_runtime::{LogConfig, LogFormat};
 use mesh::gossip;
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,9 @@ pub struct Policies {
     pub stop: Retry,
     /// What follows when it is lost.
     pub restart: Restart,
-    /// How long its drain may take.
+    /// How its health is asked for; unset: it is not.
+    pub health_check: Option<HealthCheck>,
+    /// How long its drain may take, if it takes part in one.
     pub drain_timeout: Option<Nanos>,
     /// How long dispose may take.
     pub dispose_timeout: Option<Nanos>,
@@ -174,6 +176,7 @@ impl Config {
             registration.start = policies.start.clone();
             registration.stop = policies.stop.clone();
             registration.restart = policies.restart.clone();
+            registration.health_check = policies.health_check.clone();
             registration.drain_timeout = policies.drain_timeout;
             registration.dispose_timeout = policies.dispose_timeout;
             registration.abort_grace = policies.abort_grace;

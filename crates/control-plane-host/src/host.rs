@@ -4,14 +4,17 @@
 //! |---|---|---|
 //! | `diagnostics` | none; everything else comes after it | essential |
 //! | `mesh-gossip`, when enabled | none | degradable |
-//! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled; takes part in drains | essential |
+//! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled | essential; takes part in a drain |
+//!
+//! The edge to gossip asks for it at the start: a node that cannot gossip is told so before it serves, and the host ends. A
+//! loss later is another matter: the listener goes on with the members that were seen last.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnostics::server::{self, Options};
+use diagnostics::server;
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
@@ -113,7 +116,6 @@ fn connect(
     };
 
     let needed = registration.as_ref().map(|it| it.name.clone());
-    // A gossip that flaps must not take the listener down.
     let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
     let all = [Some(diagnostics.registration()), registration, Some(http)];
     let all = all.into_iter().flatten();
@@ -130,23 +132,99 @@ fn gossip_of(config: &Config) -> Result<Option<(Registration, Members)>, BoxErro
     Ok(Some(gossip::registration(config.gossip_options())?))
 }
 
+/// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
 fn control_http(
     config: &Config,
     diagnostics: &Diagnostics,
     members: Option<&Members>,
 ) -> HttpServer {
     let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
-    let options = Options {
+    let options = server::Options {
         hosts: config.http.hosts.clone(),
-        ..Options::new(config.http.address)
+        ..server::Options::new(config.http.address)
+    };
+    let limits = Limits {
+        connections: options.limits.connections,
+        head: options.limits.head,
+        ..Limits::default()
     };
     let routes = diagnostics.routes().merge(peers::routes(members));
     HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
-        .limits(Limits {
-            connections: options.limits.connections,
-            head: options.limits.head,
-            ..Limits::default()
-        })
+        .limits(limits)
         .answer_while_draining(diagnostics::paths())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use lifecycle_core::Component;
+    use lifecycle_runtime::Orchestrator;
+    use lifecycle_testkit::conformance::{Check, Suite};
+
+    use super::*;
+
+    /// A port of loopback that nobody has: closed, it can be opened again and again.
+    fn free_port() -> SocketAddr {
+        let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        probe.local_addr().expect("it is bound")
+    }
+
+    /// Diagnostics of an orchestrator that is not driven.
+    fn diagnostics_at(address: SocketAddr) -> Diagnostics {
+        let builder = Orchestrator::builder();
+        Diagnostics::builder(builder.handle()).bind(address).build()
+    }
+
+    /// Makes every check on what `make` makes, which listens on `address`, and sees each time that the port is free again.
+    async fn conforms(
+        name: &str,
+        address: SocketAddr,
+        bind: fn(SocketAddr) -> std::io::Result<()>,
+        make: impl Fn() -> Component,
+    ) {
+        let suite = Suite::of(make).named(name);
+        let free = move || async move { bind(address).map_err(BoxError::from) };
+        let report = suite.probe("the port is free", free).run().await;
+        report.assert_ok();
+        assert_eq!(report.passed, Check::ALL);
+    }
+
+    fn bind_tcp(address: SocketAddr) -> std::io::Result<()> {
+        TcpListener::bind(address).map(drop)
+    }
+
+    fn bind_udp(address: SocketAddr) -> std::io::Result<()> {
+        UdpSocket::bind(address).map(drop)
+    }
+
+    #[tokio::test]
+    async fn diagnostics_pass_the_conformance_suite() {
+        let address = free_port();
+        let make = || diagnostics_at(address).registration().component;
+        conforms(diagnostics::NAME, address, bind_tcp, make).await;
+    }
+
+    #[tokio::test]
+    async fn gossip_passes_the_conformance_suite() {
+        let address = free_port();
+        let mut config = Config::default();
+        config.gossip.options.bind = address;
+        let make = || {
+            let gossip = gossip_of(&config).expect("valid options");
+            gossip.expect("it is enabled").0.component
+        };
+        conforms(gossip::NAME, address, bind_udp, make).await;
+    }
+
+    #[tokio::test]
+    async fn the_control_listener_passes_the_conformance_suite() {
+        let address = free_port();
+        let mut config = Config::default();
+        config.http.address = address;
+        let diagnostics = diagnostics_at(free_port());
+        let make = || Component::from(control_http(&config, &diagnostics, None));
+        conforms(CONTROL_HTTP, address, bind_tcp, make).await;
+    }
 }

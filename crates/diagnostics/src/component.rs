@@ -277,7 +277,7 @@ fn watch_over(thread: &Thread, cx: &StartContext) {
     let (ended, run) = (thread.ended(), cx.run_token());
     cx.spawn("thread", async move {
         tokio::select! {
-            // Of a stop both may be seen at once.
+            // First: an end that follows from the stop is none that nobody asked for.
             biased;
             () = run.cancelled() => Ok(()),
             () = ended.cancelled() => Err("the diagnostics' thread ended"),

@@ -314,9 +314,8 @@ fn level(kind: &EventKind) -> Level {
     match kind {
         EventKind::Orchestrator { failure, .. } => warn_if(failure.is_some(), Level::INFO),
         EventKind::StopEnded { report } => warn_if(!report.is_clean(), Level::DEBUG),
-        EventKind::Transition {
-            from, to, failure, ..
-        } => warn_if(failure.is_some(), transition_level(*from, *to)),
+        // The failure behind it has a line of its own.
+        EventKind::Transition { from, to, .. } => transition_level(*from, *to),
         EventKind::AttemptFailed { .. }
         | EventKind::Aborted { .. }
         | EventKind::Held { .. }

@@ -205,7 +205,7 @@ impl Gossip {
         cx.spawn("loop", async move {
             let _watch = watch;
             tokio::select! {
-                // Of a stop both may be seen at once.
+                // First: an end that follows from the stop is none that nobody asked for.
                 biased;
                 () = stopped.cancelled() => Ok(()),
                 ended = ended => Err(ended),
@@ -237,9 +237,10 @@ impl Gossip {
         let half = cx.remaining().map_or(GOODBYE_LIMIT, |it| it / 2);
         let limit = GOODBYE_LIMIT.min(half);
         let told = tokio::select! {
+            // First what needs no time: where there is no peer, all have been told.
             biased;
-            () = cx.forced() => false,
             told = tokio::time::timeout(limit, node.say_goodbye(self.live_peers())) => told.is_ok(),
+            () = cx.forced() => false,
         };
         if !told {
             tracing::warn!(
@@ -429,6 +430,10 @@ mod support;
 
 #[cfg(test)]
 mod tests {
+    use lifecycle_core::engine::{ComponentState, EventKind};
+    use lifecycle_core::{Backoff, Component, Nanos, Restart, component};
+    use lifecycle_runtime::{Handle, Notice, Orchestrator, Subscription};
+
     use super::support::{DEADLINE, Run, Series};
     use super::*;
 
@@ -482,6 +487,62 @@ mod tests {
         let loss = loss(&run).await;
         assert!(loss.contains("panicked"), "{loss}");
         run.stop().await.expect("stops");
+    }
+
+    fn idle() -> Component {
+        component::from_fn(async |_| Ok(()), async |_| Ok(()))
+    }
+
+    /// Waits until `name` runs in its incarnation `generation`.
+    async fn running(events: &mut Subscription, handle: &Handle, name: &str, generation: u32) {
+        let plan = handle.plan().expect("it is built");
+        let id = plan.find(name).expect("it is registered");
+        let reached = async {
+            while let Some(notice) = events.next().await {
+                if let Notice::Event(event) = notice
+                    && let EventKind::Transition { key, to, .. } = event.kind
+                    && (key.component, key.generation, to)
+                        == (id, generation, ComponentState::Running)
+                {
+                    return;
+                }
+            }
+            panic!("nobody drives it");
+        };
+        let in_time = tokio::time::timeout(DEADLINE, reached).await;
+        in_time.unwrap_or_else(|_| panic!("{name} never ran as {generation}"));
+    }
+
+    #[tokio::test]
+    async fn contract_b07_a_loop_whose_task_is_aborted_is_started_again_and_its_edges_say_who_goes_with_it()
+     {
+        let gossip = Arc::new(local());
+        let again = Restart::on_failure().with_backoff(Backoff::Fixed(Nanos::from_millis(10)));
+        let mut builder = Orchestrator::builder();
+        builder.registrations([
+            Registration::new(NAME, Arc::clone(&gossip)).restart(again),
+            Registration::new("listener", idle()).tolerates([NAME]),
+            Registration::new("catalog", idle()).depends_on([NAME]),
+        ]);
+        let handle = builder.build().unwrap().spawn();
+        handle.start().await.expect("starts");
+        for round in 2..=4 {
+            let mut events = handle.subscribe();
+            let before = gossip.members().peers()[0].generation;
+            gossip.running().expect("a running node").kill();
+            running(&mut events, &handle, "catalog", round).await;
+            let local = gossip.members().peers()[0].clone();
+            assert_eq!(local.status, Status::Alive);
+            assert!(local.generation > before, "peers take it for newer");
+            let snapshot = handle.snapshot().await.unwrap();
+            let row = |name| snapshot.component(snapshot.plan.find(name).unwrap());
+            assert_eq!(row(NAME).generation, round);
+            assert_eq!(row(NAME).restarts.lost, round - 1);
+            assert_eq!(row("catalog").restarts.dependency, round - 1);
+            assert_eq!(row("listener").generation, 1);
+        }
+        handle.stop().await.expect("stops");
+        assert_closed(&gossip);
     }
 
     #[track_caller]

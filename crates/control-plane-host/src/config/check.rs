@@ -154,10 +154,7 @@ impl Checker<'_> {
             }
         };
         let phase_key = section.join(phase);
-        let key = match field_of(fault) {
-            Some(field) if matches!(phase, "start" | "stop") => phase_key.join(field),
-            Some(_) | None => phase_key,
-        };
+        let key = field_of(phase, fault).map_or(phase_key.clone(), |it| phase_key.join(it));
         let (rule, remedy) = fault.split_once("; ").unwrap_or((fault, ""));
         self.blame(&key, rule.to_owned(), remedy);
     }
@@ -187,15 +184,30 @@ impl Checker<'_> {
     }
 }
 
-/// The field that a fault of a retry policy is about; its first words say so.
-fn field_of(fault: &str) -> Option<&'static str> {
-    [
-        ("max-attempts", "max-attempts"),
-        ("attempt-timeout", "attempt-timeout"),
-        ("total", "total"),
-        ("back-off", "backoff"),
-        ("a back-off", "backoff"),
-    ]
-    .into_iter()
-    .find_map(|(begin, field)| fault.starts_with(begin).then_some(field))
+/// The field that a fault of a policy is about; its first words say so.
+fn field_of(phase: &str, fault: &str) -> Option<&'static str> {
+    let fields: &[(&str, &'static str)] = match phase {
+        "start" | "stop" => &[
+            ("max-attempts", "max-attempts"),
+            ("attempt-timeout", "attempt-timeout"),
+            ("total", "total"),
+            ("back-off", "backoff"),
+            ("a back-off", "backoff"),
+        ],
+        "restart" => &[
+            ("window", "window"),
+            ("stable-period", "stable-period"),
+            ("back-off", "backoff"),
+            ("a back-off or a budget", "when"),
+        ],
+        "health-check" => &[
+            ("every", "every"),
+            ("timeout", "timeout"),
+            ("misses", "misses"),
+        ],
+        _ => &[],
+    };
+    let mut fields = fields.iter();
+    let named = fields.find(|(begin, _)| fault.starts_with(begin));
+    named.map(|(_, field)| *field)
 }

@@ -307,7 +307,9 @@ fn written(config: &Config) -> Table {
 mod tests {
     use super::*;
     use crate::config::Policies;
-    use lifecycle_core::{Backoff, Jitter, Nanos, Restart, RestartWhen, Retry, RetryIf, Timeout};
+    use lifecycle_core::{
+        Backoff, HealthCheck, Jitter, Nanos, Restart, RestartWhen, Retry, RetryIf, Timeout,
+    };
 
     /// Every leaf of `table`, as far as the schema knows tables.
     fn leaves(above: &Key, table: &Table, found: &mut Vec<(Key, Value)>) {
@@ -334,14 +336,15 @@ mod tests {
             when: Some(RestartWhen::Always),
             backoff: Some(Backoff::Fixed(Nanos::from_secs(1))),
             jitter: Some(Jitter::Full),
-            budget: Some(2),
-            window: Some(Nanos::from_secs(1)),
-            stable_period: Some(Nanos::from_secs(1)),
+            budget: Some(3),
+            window: Some(Nanos::from_secs(60)),
+            stable_period: Some(Nanos::from_secs(60)),
         };
         let policies = Policies {
             start: retry.clone(),
             stop: retry.clone(),
             restart: restart.clone(),
+            health_check: Some(HealthCheck::default()),
             drain_timeout: Some(Nanos::from_secs(1)),
             dispose_timeout: Some(Nanos::from_secs(1)),
             abort_grace: Some(Nanos::from_secs(1)),
@@ -370,8 +373,8 @@ mod tests {
                 panic!("{key} = {value}: {}", flaw.rule);
             }
         }
-        let (retry, restart) = (6, 6);
-        let of_component = 3 + 2 * retry + restart;
+        let (retry, restart, check) = (6, 6, 4);
+        let of_component = 3 + 2 * retry + restart + check;
         let of_defaults = 8 + 2 * retry + restart;
         let listeners = 2 * 2;
         let (gossip, log, top) = (15, 2, 3);

@@ -44,10 +44,12 @@ use Kind::{
 };
 use Node::{Components, Leaf, Table};
 
+const JITTER: &[&str] = &["none", "full", "equal"];
+
 const RETRY: Node = Table(&[
     ("attempt-timeout", Leaf(Limit)),
     ("backoff", Leaf(BackoffKind)),
-    ("jitter", Leaf(OneOf(&["none", "full", "equal"]))),
+    ("jitter", Leaf(OneOf(JITTER))),
     ("max-attempts", Leaf(Count)),
     ("retry-if", Leaf(OneOf(&["not-permanent", "transient"]))),
     ("total", Leaf(Limit)),
@@ -56,16 +58,24 @@ const RETRY: Node = Table(&[
 const RESTART: Node = Table(&[
     ("backoff", Leaf(BackoffKind)),
     ("budget", Leaf(Count)),
-    ("jitter", Leaf(OneOf(&["none", "full", "equal"]))),
+    ("jitter", Leaf(OneOf(JITTER))),
     ("stable-period", Leaf(Duration)),
     ("when", Leaf(OneOf(&["never", "on-failure", "always"]))),
     ("window", Leaf(Duration)),
+]);
+
+const HEALTH_CHECK: Node = Table(&[
+    ("every", Leaf(Duration)),
+    ("misses", Leaf(Count)),
+    ("restart-on-unhealthy", Leaf(Flag)),
+    ("timeout", Leaf(Duration)),
 ]);
 
 const POLICIES: &[(&str, Node)] = &[
     ("abort-grace", Leaf(Duration)),
     ("dispose-timeout", Leaf(Duration)),
     ("drain-timeout", Leaf(Duration)),
+    ("health-check", HEALTH_CHECK),
     ("restart", RESTART),
     ("start", RETRY),
     ("stop", RETRY),

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io::Write as _;
 
 use control_plane_host::config::{Config, ConfigError, Key, Loaded, PREFIX, Sources};
-use lifecycle_core::{Backoff, Nanos, Retry};
+use control_plane_host::host;
+use lifecycle_core::{Backoff, HealthCheck, Jitter, Nanos, RestartWhen, Retry};
+use lifecycle_runtime::Orchestrator;
 use tempfile::NamedTempFile;
 
 use crate::support::command;
@@ -263,6 +265,66 @@ const BAD: &[Case] = &[
         &[(2, &["this is no back-off", "fixd", "{ fixed = \"1s\" }"])],
     ),
     (
+        "[defaults]\nsettle = '500d'\ndrain-timeout = '0s'\nawait-interval = '0s'",
+        &[
+            (2, &["defaults.settle: settle is", "365 days"]),
+            (3, &["defaults.drain-timeout: drain-timeout is 0"]),
+            (4, &["defaults.await-interval: await-interval is 0"]),
+        ],
+    ),
+    (
+        "[components.mesh-gossip.restart]\nwhen = 'sometimes'\nbudget = -1\nwindow = 60",
+        &[
+            (
+                2,
+                &["\"sometimes\" is not a choice", "never, on-failure, always"],
+            ),
+            (3, &["-1 is out of range"]),
+            (4, &["expected a duration, found 60"]),
+        ],
+    ),
+    (
+        "[components.mesh-gossip.restart]\nbudget = 3\nwhen = 'never'\nstable-period = '0s'",
+        &[
+            (
+                3,
+                &["restart.when: a back-off or a budget is set", "drop it"],
+            ),
+            (4, &["restart.stable-period: stable-period is 0"]),
+        ],
+    ),
+    (
+        "[defaults.restart]\nwindow = '0s'\nbackoff = { exponential = { initial = '9s', factor = 2.0, cap = '1s' } }",
+        &[
+            (2, &["defaults.restart.window: window is 0"]),
+            (3, &["defaults.restart.backoff", "raise the cap"]),
+        ],
+    ),
+    (
+        "[components.diagnostics.health-check]\nevery = '0s'\nmisses = 0\nmisses-allowed = 1",
+        &[
+            (
+                2,
+                &["components.diagnostics.health-check.every: every is 0"],
+            ),
+            (
+                3,
+                &[
+                    "components.diagnostics.health-check.misses: misses is 0",
+                    "use 1",
+                ],
+            ),
+            (4, &["health-check.misses-allowed: there is no such key"]),
+        ],
+    ),
+    (
+        "[components.\"control-plane:http\"]\ndrain-timeout = 'soon'\nhealth-check = true",
+        &[
+            (2, &["\"soon\" is not a duration"]),
+            (3, &["expected a table", "health-check"]),
+        ],
+    ),
+    (
         "[components.diagnostics]\nretries = 1",
         &[(2, &["components.diagnostics.retries: there is no such key"])],
     ),
@@ -360,6 +422,60 @@ fn what_is_configured_arrives_where_it_belongs() {
     assert_eq!(http.backoff, Some(Backoff::Fixed(Nanos::from_secs(1))));
     let endpoint = config.gossip_options().endpoint;
     assert_eq!(endpoint.as_deref(), Some("http://127.0.0.1:9181"));
+}
+
+#[test]
+fn what_follows_a_loss_a_drain_and_a_check_is_configured_by_file_variable_and_flag() {
+    let text = "\
+        [defaults]\n\
+        settle = '5s'\n\
+        restart = { budget = 9 }\n\
+        [components.mesh-gossip.restart]\n\
+        when = 'always'\nbackoff = { fixed = '1s' }\njitter = 'none'\n\
+        [components.diagnostics.health-check]\n\
+        every = '15s'\n";
+    let (_file, sources) = file(text);
+    let sources = Sources {
+        environment: vec![
+            variable("DEFAULTS__DRAIN_TIMEOUT", "20s"),
+            variable("COMPONENTS__MESH_GOSSIP__RESTART__STABLE_PERIOD", "2m"),
+            variable("COMPONENTS__DIAGNOSTICS__HEALTH_CHECK__MISSES", "1"),
+        ],
+        flags: vec![
+            flag(
+                "--set",
+                "components.\"control-plane:http\".drain-timeout",
+                "7s",
+            ),
+            flag("--set", "components.mesh-gossip.restart.window", "90s"),
+        ],
+        ..sources
+    };
+    let config = Config::load(&sources).unwrap().config;
+    assert_eq!(config.defaults.settle, Nanos::from_secs(5));
+    assert_eq!(config.defaults.drain_timeout, Nanos::from_secs(20));
+
+    let mut builder = Orchestrator::builder();
+    host::wire(&config, &mut builder).unwrap();
+    let orchestrator = builder.build().unwrap();
+    let plan = orchestrator.plan();
+    let policies = |name| plan.policies(plan.find(name).unwrap());
+    let gossip = &policies("mesh-gossip").restart;
+    assert_eq!(gossip.when, RestartWhen::Always);
+    assert_eq!(gossip.backoff, Backoff::Fixed(Nanos::from_secs(1)));
+    assert_eq!((gossip.jitter, gossip.budget), (Jitter::None, 9));
+    assert_eq!(gossip.window, Nanos::from_secs(90));
+    assert_eq!(gossip.stable_period, Nanos::from_secs(120));
+    let http = policies("control-plane:http");
+    assert_eq!(http.drain_timeout, Nanos::from_secs(7));
+    assert_eq!(
+        (http.restart.when, http.restart.budget),
+        (RestartWhen::OnFailure, 9)
+    );
+    assert_eq!(http.health_check, None);
+    let check = HealthCheck::every(Nanos::from_secs(15)).with_misses(1);
+    assert_eq!(policies("diagnostics").health_check, Some(check));
+    assert_eq!(policies("mesh-gossip").drain_timeout, Nanos::from_secs(20));
 }
 
 #[test]
@@ -461,5 +577,18 @@ fn the_program_says_78_for_configuration_and_64_for_usage_and_starts_nothing() {
         let printed = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(printed.contains(said), "{said} in\n{printed}");
+    }
+}
+
+#[test]
+fn the_samples_on_the_page_of_this_host_are_good() {
+    let page = include_str!("../../../../docs/control-plane-host.md");
+    let samples: Vec<&str> = page.split("```toml\n").skip(1).collect();
+    assert!(!samples.is_empty());
+    for sample in samples {
+        let (text, _) = sample.split_once("```").expect("an end");
+        if let Err(error) = load(text) {
+            panic!("{error}\nin\n{text}");
+        }
     }
 }

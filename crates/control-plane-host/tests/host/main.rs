@@ -1,7 +1,9 @@
 //! The control-plane host: its configuration, its wiring, and the program as a process.
 
 mod configuration;
+mod draining;
 mod processes;
 mod recovery;
+mod sockets;
 mod support;
 mod wiring;

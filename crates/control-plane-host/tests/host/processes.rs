@@ -1,7 +1,7 @@
 //! The program as operators run it.
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -105,6 +105,35 @@ fn contract_b21_a_port_in_use_ends_the_program_with_70_after_a_rollback() {
 }
 
 #[test]
+fn a_host_waits_for_the_port_of_gossip_as_long_as_its_policies_say() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ports = ["--diagnostics", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let start = |policies: &[&str]| {
+        let mut flags = vec!["--gossip", &address];
+        flags.extend(policies.iter().flat_map(|it| ["--set", it]));
+        Process::start(&[&ports[..], &flags].concat(), &[])
+    };
+    let mut strict = start(&["components.mesh-gossip.restart.when=never"]);
+    assert_eq!(strict.exit().code(), Some(70));
+    let log = strict.whole_log();
+    let waits_in_vain =
+        |it: &str| it.contains("control-plane:http faulted") && it.contains(&address);
+    assert!(log.lines().any(waits_in_vain), "{log}");
+
+    let start_policy = "components.mesh-gossip.start";
+    let mut patient = start(&[
+        &format!("{start_policy}.max-attempts=1000"),
+        &format!("{start_policy}.backoff={{ fixed = \"50ms\" }}"),
+    ]);
+    patient.logged("mesh-gossip start failed");
+    drop(taken);
+    patient.address("control-plane:http");
+    patient.terminate();
+    assert_eq!(patient.exit().code(), Some(0));
+}
+
+#[test]
 fn a_second_sigterm_stops_by_force_what_a_slow_client_holds_up() {
     let mut host = Process::anywhere(&[]);
     let http = host.address("control-plane:http");
@@ -153,8 +182,8 @@ fn contract_46_host_and_components_log_starting_started_stopping_stopped() {
     for component in ["diagnostics", "mesh-gossip", "control-plane:http"] {
         let of_component = fields().filter(|it| it["component"] == component);
         let events = of_component.filter_map(|it| it["event"].as_str());
-        // The listener is drained before.
-        let events: Vec<_> = events.filter(|it| !it.contains("drain")).collect();
+        let of_drain = ["component.draining", "component.drained"];
+        let events: Vec<_> = events.filter(|it| !of_drain.contains(it)).collect();
         assert_eq!(
             events,
             [

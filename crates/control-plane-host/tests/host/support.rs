@@ -1,15 +1,12 @@
 //! Hosts as processes, and a client that speaks plain HTTP/1.1 over a socket.
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use serde_json::Value;
 
 /// How long a test waits for what must come.
@@ -73,21 +70,26 @@ impl Process {
         self.log.wait_for(wanted)
     }
 
-    /// A further descriptor of the process's own socket at `address`, of `protocol` `tcp` or `udp`.
+    /// Waits for a log line with all of `parts`.
     #[track_caller]
-    pub(crate) fn socket(&self, address: SocketAddr, protocol: &str) -> OwnedFd {
-        let id = self.child.id();
-        let inode = inode_of(id, address.port(), protocol);
-        let socket = format!("socket:[{inode}]");
-        let entries = fs::read_dir(format!("/proc/{id}/fd")).expect("it runs");
-        let entry = entries
-            .map(Result::unwrap)
-            .find(|it| fs::read_link(it.path()).is_ok_and(|target| target.as_os_str() == &*socket));
-        let name = entry.expect("it holds the socket").file_name();
-        let number = name.to_str().unwrap().parse().expect("a number");
-        let process = Pid::from_child(&self.child);
-        let process = pidfd_open(process, PidfdFlags::empty()).expect("it runs");
-        pidfd_getfd(process, number, PidfdGetfdFlags::empty()).expect("a child may be looked into")
+    pub(crate) fn logged_all(&mut self, parts: &[&str]) -> String {
+        self.log
+            .wait_for(|it| parts.iter().all(|part| it.contains(part)))
+    }
+
+    /// Whether a line that is `wanted` has been logged, or is within `limit`.
+    pub(crate) fn logs_within(&mut self, limit: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+        let before = self.log.seen.len();
+        if let Ok(line) = self.log.receiver.recv_timeout(limit) {
+            self.log.seen.push(line);
+            self.log.seen.extend(self.log.receiver.try_iter());
+        }
+        self.log.seen[before..].iter().any(|it| wanted(it))
+    }
+
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything that was logged until the end.
@@ -125,18 +127,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The system's number of the socket at `port`, as `/proc/net` shows it: local address, and the inode in column 10.
-#[track_caller]
-fn inode_of(process: u32, port: u16, protocol: &str) -> String {
-    let table = fs::read_to_string(format!("/proc/{process}/net/{protocol}")).expect("it runs");
-    let local = format!(":{port:04X}");
-    let rows = table.lines().map(|it| it.split_whitespace().collect());
-    let row = rows
-        .into_iter()
-        .find(|it: &Vec<&str>| it[1].ends_with(&local) && it[2].ends_with(":0000"));
-    row.expect("somebody listens")[9].to_owned()
 }
 
 /// Flags for free ports on loopback.
@@ -207,10 +197,11 @@ impl Lines {
     }
 }
 
-/// What a server has answered: the status and the body.
+/// What a server has answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: String,
 }
 
@@ -218,6 +209,12 @@ impl Answer {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a JSON body")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|it| it.split_once(": "));
+        let named = lines.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value)
     }
 }
 
@@ -241,8 +238,38 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
         body: body.to_owned(),
     }
+}
+
+/// Asks again and again until the answer is as wanted.
+#[track_caller]
+pub(crate) fn get_until(
+    address: SocketAddr,
+    path: &str,
+    wanted: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let begin = Instant::now();
+    loop {
+        let answer = get(address, path);
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "in vain: {answer:?}");
+        thread::yield_now();
+    }
+}
+
+/// The status of an answer; `None` when the port is closed, or is being closed.
+pub(crate) fn try_get(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
 }
 
 /// Asks for the peers again and again until `wanted` likes what `node` is said to be.

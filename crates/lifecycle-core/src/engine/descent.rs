@@ -334,12 +334,14 @@ impl Engine {
             return;
         }
         let key = slot.key(id);
-        let kind = if back {
-            EventKind::DependencyBack { key, dependency }
+        let (reason, kind) = if back {
+            let kind = EventKind::DependencyBack { key, dependency };
+            (Reason::DependenciesReady, kind)
         } else {
-            EventKind::DependencyLost { key, dependency }
+            let kind = EventKind::DependencyLost { key, dependency };
+            (Reason::DependencyLost, kind)
         };
-        self.emit(now, Reason::DependencyLost, Some(dependency), kind);
+        self.emit(now, reason, Some(dependency), kind);
     }
 
     pub(super) fn meet_edge(&mut self, id: ComponentId) {
