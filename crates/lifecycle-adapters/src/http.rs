@@ -24,6 +24,7 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 /// begin with it.
 ///
 /// - `start` returns when the port is open, or fails with a [`BindError`] that names the address and what the system said.
+///   Starting what runs changes nothing.
 /// - `drain` refuses new requests and returns as soon as none is in flight. Whoever is refused gets 503 with
 ///   `Retry-After: 1`, or for a gRPC call the status `Unavailable` with the same metadata, and the connection closes
 ///   afterwards, so that its client comes back elsewhere. `resume` takes requests in again.
@@ -157,6 +158,9 @@ impl Lifecycle for HttpServer {
 
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
         if let Some(last) = self.serving() {
+            if last.worker.is_at_work() {
+                return Ok(());
+            }
             last.worker.make_way(cx).await?;
         }
         let (listener, address) = self.open().await?;

@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 ///   as soon as it has ended, and then one each period from there.
 /// - An error or a panic of a tick is a loss of the component, so that its restart policy says what follows. What shall
 ///   not end it is handled in the closure.
-/// - `start` returns at once; it does not wait for the first tick.
+/// - `start` returns at once; it does not wait for the first tick. Starting what runs changes nothing.
 /// - `stop` begins no further tick and lets the present one finish: work is not left half done. A tick that takes long
 ///   heeds [`Tick::cancelled`]. It is cut off, that is, its future dropped, when the stop is forced or its time is nearly
 ///   up.
@@ -135,6 +135,9 @@ where
 {
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
         if let Some(last) = self.worker() {
+            if last.is_at_work() {
+                return Ok(());
+            }
             last.make_way(cx).await?;
         }
         let ticks = Ticks {

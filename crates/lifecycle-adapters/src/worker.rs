@@ -12,6 +12,8 @@ const RESERVE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     cut: CancellationToken,
+    /// Cancelled when its generation goes down.
+    run: CancellationToken,
     /// Cancelled when the task is gone, however it went.
     ended: CancellationToken,
 }
@@ -28,6 +30,7 @@ impl Worker {
     {
         let worker = Self {
             cut: CancellationToken::new(),
+            run: cx.run_token(),
             ended: CancellationToken::new(),
         };
         let ended = worker.ended.clone().drop_guard();
@@ -37,6 +40,13 @@ impl Worker {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
+    }
+
+    /// Whether it works, and nobody has told it to end: a start of what runs changes nothing.
+    pub(crate) fn is_at_work(&self) -> bool {
+        ![&self.ended, &self.run, &self.cut]
+            .into_iter()
+            .any(CancellationToken::is_cancelled)
     }
 
     /// Waits until the task has ended, which it does by itself. Cuts it off when the stop is forced, and shortly before its

@@ -49,6 +49,9 @@ pub enum Check {
     StartStop,
     /// After that, the same value starts and stops again.
     Restart,
+    /// A start that comes once more while it runs, which no orchestrator does and other callers may, neither hangs nor
+    /// panics, and the stop ends what both have begun.
+    StartTwice,
     /// A start whose token is cancelled, at each of its await points, ends within the abort grace; after dispose a start
     /// works.
     CancelledStart,
@@ -72,9 +75,10 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order in which they are made.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::StartStop,
         Self::Restart,
+        Self::StartTwice,
         Self::CancelledStart,
         Self::DroppedStart,
         Self::DroppedStop,
@@ -91,6 +95,7 @@ impl Check {
         match self {
             Self::StartStop => "start and stop",
             Self::Restart => "restart",
+            Self::StartTwice => "start twice",
             Self::CancelledStart => "cancelled start",
             Self::DroppedStart => "dropped start",
             Self::DroppedStop => "dropped stop",

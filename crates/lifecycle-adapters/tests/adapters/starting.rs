@@ -55,6 +55,23 @@ async fn what_was_stopped_can_be_started_and_serves_again() {
 }
 
 #[tokio::test]
+async fn contract_73_starting_what_listens_changes_nothing() {
+    let server = HttpServer::new(Router::new().route("/", route_get(async || "hello")));
+    let server = server.bind(any_port());
+    let scope = TestScope::new();
+    let cx = StartContext::new(scope.clone());
+    server.start(&cx).await.expect("the port is free");
+    let address = server.local_addr().expect("it listens");
+    let mut kept = Client::connect(address).await;
+    assert_eq!(kept.get("/").await.status, 200);
+    server.start(&cx).await.expect("it runs");
+    assert_eq!(server.local_addr(), Some(address));
+    assert_eq!(kept.get("/").await.status, 200, "nobody is cut off");
+    scope.run.cancel();
+    within(server.dispose()).await.expect("nothing is left");
+}
+
+#[tokio::test]
 async fn a_handler_is_told_where_its_request_comes_from() {
     let whence = async |ConnectInfo(address): ConnectInfo<SocketAddr>,
                         Extension(Peer(peer)): Extension<Peer>| {

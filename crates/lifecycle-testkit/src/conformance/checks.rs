@@ -22,6 +22,7 @@ pub(super) async fn make(check: Check, suite: &Suite<'_>) -> Vec<String> {
     match check {
         Check::StartStop => once(suite, start_stop).await,
         Check::Restart => once(suite, restart).await,
+        Check::StartTwice => once(suite, start_again).await,
         Check::CancelledStart => at_each_poll(suite, cancelled_start).await,
         Check::DroppedStart => at_each_poll(suite, dropped_start).await,
         Check::DroppedStop => at_each_poll(suite, dropped_stop).await,
@@ -83,6 +84,21 @@ async fn restart(trial: &mut Trial<'_>) {
         trial.after("start, stop and dispose");
         trial.live().await;
     }
+}
+
+async fn start_again(trial: &mut Trial<'_>) {
+    if !trial.start().await {
+        return;
+    }
+    trial.after("a start that succeeded");
+    let ended = trial
+        .begin_further_start()
+        .finish(trial.limits().call)
+        .await;
+    trial.expect("start", ended.misconduct());
+    trial.stop().await;
+    trial.after("two starts, stop and dispose");
+    trial.live().await;
 }
 
 async fn cancelled_start(trial: &mut Trial<'_>, polls: usize) -> Round {

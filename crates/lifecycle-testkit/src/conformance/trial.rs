@@ -121,6 +121,12 @@ impl<'a> Trial<'a> {
         (CallInFlight::new(self.value().start(cx)), token)
     }
 
+    /// Begins a start of what runs, in the same generation.
+    pub(super) fn begin_further_start(&self) -> CallInFlight {
+        let cx = StartContext::new(self.stage.clone());
+        CallInFlight::new(self.value().start(cx))
+    }
+
     /// Begins a stop; the run token is cancelled first, as an orchestrator does.
     pub(super) fn begin_stop(&self, attempt: u32) -> (CallInFlight, CancellationToken) {
         let cx = StopContext::new(self.stage.clone(), attempt);
