@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
-#[path = "../tests/model/exploration.rs"]
+#[path = "../tests/model/exploration/mod.rs"]
 mod exploration;
 
 use std::process::ExitCode;
@@ -13,23 +13,30 @@ use std::time::Instant;
 
 use exploration::{Case, explore};
 
-/// How many components each graph has.
-const COMPONENTS: usize = 3;
-
 fn main() -> ExitCode {
-    let verbose = std::env::args().skip(1).any(|it| it == "--verbose");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|it| it == flag);
+    let number_after = |flag: &str| {
+        let index = args.iter().position(|it| it == flag)?;
+        args.get(index + 1)?.parse::<usize>().ok()
+    };
+    let components = if has("--full") { 4 } else { 3 };
+    let (row, most) = (number_after("--row"), number_after("--most"));
+    let cases = Case::all(components).filter(|it| row.is_none_or(|row| row == it.row));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let began = Instant::now();
-    let mut states = 0;
-    let mut deepest = 0;
-    let mut cases = 0;
-    for case in Case::all(COMPONENTS) {
+    let (mut states, mut deepest, mut explored_to_the_end, mut cut) = (0, 0, 0, 0);
+    for case in cases {
         let name = format!("graph {} row {}", case.graph, case.row);
-        let explored = explore(case, threads);
-        if verbose {
+        let since = Instant::now();
+        let explored = explore(case, threads, most);
+        if has("--verbose") {
             println!(
-                "{name}: {} states, {} steps deep",
-                explored.states, explored.depth
+                "{name}: {} states, {} steps deep, {:.1} s{}",
+                explored.states,
+                explored.depth,
+                since.elapsed().as_secs_f64(),
+                if explored.complete { "" } else { ", cut off" }
             );
         }
         if let Some(broken) = explored.broken {
@@ -38,10 +45,12 @@ fn main() -> ExitCode {
         }
         states += explored.states;
         deepest = deepest.max(explored.depth);
-        cases += 1;
+        explored_to_the_end += usize::from(explored.complete);
+        cut += usize::from(!explored.complete);
     }
     println!(
-        "{cases} cases of {COMPONENTS} components, {states} states, {deepest} steps deep, {:.1} s on {threads} threads",
+        "{explored_to_the_end} cases of {components} components to the end, {cut} cut off, {states} states, \
+         {deepest} steps deep, {:.1} s on {threads} threads",
         began.elapsed().as_secs_f64()
     );
     ExitCode::SUCCESS

@@ -174,10 +174,12 @@ impl Engine {
             Wanted::Held => {
                 self.enter(now, id, ComponentState::Stopped, Reason::OperatorStop);
                 self.settle_without(id);
+                self.answer_behind(now, id);
             }
             Wanted::StoppedByEdge => {
                 self.enter(now, id, ComponentState::Stopped, Reason::DependencyLost);
                 self.settle_without(id);
+                self.answer_behind(now, id);
             }
             Wanted::Completed => {
                 self.enter(now, id, ComponentState::Stopped, Reason::Completed);
@@ -244,6 +246,7 @@ impl Engine {
         self.enter_waiting(now, id);
         self.settle_while_waiting(id);
         self.wait_outside(now, id);
+        self.answer_operations(now, id);
     }
 
     /// Between two generations of which neither has run lies a step too, for whoever counts them.

@@ -490,6 +490,8 @@ impl Engine {
             Course::Cancelling if drain.open == 0 => {
                 let requests = drain.requests.clone();
                 self.begin_resume(now, requests, self.node.intent.clone());
+                // There may be nothing to resume.
+                self.finish_drain_if_done(now);
             }
             Course::Resuming if drain.open == 0 => self.finish_drain(now),
             Course::Draining | Course::Cancelling | Course::Resuming => {}

@@ -297,35 +297,75 @@ impl Engine {
 
     /// Answers whoever waits for what `id` has come to.
     pub(super) fn answer_operations(&mut self, now: Time, id: ComponentId) {
-        let slot = &mut self.slots[id.index()];
-        let Some(extra) = &mut slot.extra else { return };
-        if extra.operations.is_empty() {
+        let slot = &self.slots[id.index()];
+        let asked = slot.extra.as_ref().map(|it| it.operations.is_empty());
+        if asked != Some(false) {
             return;
         }
+        let wanted = slot.wanted;
         let rests = slot.phase == Phase::Idle && !slot.leaving;
         let runs = slot.available;
         let failed = slot.wanted == Wanted::Failed && (rests || slot.phase == Phase::Kept);
-        let waits_outside = slot.phase == Phase::Waiting && slot.gates_closed > 0;
+        let waits = slot.phase == Phase::Waiting;
+        let waits_outside = waits && slot.gates_closed > 0;
         let removed = slot.wanted == Wanted::Removed && rests;
+        // Its stop has failed while everything went down.
+        let kept = slot.wanted == Wanted::Removed && slot.phase == Phase::Kept;
+        let waits_in_vain = waits && self.unwanted_dependency(id).is_some();
         let done = |operation: Operation| match operation {
             // Its dependents may hold it up.
-            Operation::Stop => (slot.wanted == Wanted::Held && rests) || failed,
+            Operation::Stop => (wanted == Wanted::Held && rests) || failed,
             Operation::Start | Operation::Restart | Operation::Add => {
-                runs || failed || removed || waits_outside
+                runs || failed || removed || waits_outside || waits_in_vain
             }
-            Operation::Remove => removed || failed,
+            Operation::Remove => removed || failed || kept,
         };
-        let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut extra.operations)
-            .into_iter()
-            .partition(|it| done(it.operation));
-        extra.operations = open;
-        for operation in done {
-            let well = if is_start(operation.operation) {
-                runs || waits_outside
-            } else {
-                !failed
+        for operation in self.take_operations(id, done) {
+            let well = match operation.operation {
+                Operation::Start | Operation::Restart if waits_in_vain && !waits_outside => {
+                    self.refuse_in_vain(id, operation.request);
+                    continue;
+                }
+                // It is there, and comes as soon as what it waits for does.
+                Operation::Add => runs || waits_outside || waits_in_vain,
+                Operation::Start | Operation::Restart => runs || waits_outside,
+                Operation::Stop | Operation::Remove => !failed && !kept,
             };
             self.answer_operation(now, id, operation, well);
+        }
+    }
+
+    /// Takes out the operations of `id` that are `done`.
+    fn take_operations(
+        &mut self,
+        id: ComponentId,
+        done: impl Fn(Operation) -> bool,
+    ) -> Vec<OpenOperation> {
+        let operations = &mut self.slot(id).extra().operations;
+        let (done, open) = std::mem::take(operations)
+            .into_iter()
+            .partition(|it| done(it.operation));
+        *operations = open;
+        done
+    }
+
+    /// Somebody has stopped what `id` waits for.
+    fn refuse_in_vain(&mut self, id: ComponentId, request: RequestId) {
+        let Some(dependency) = self.unwanted_dependency(id) else {
+            return;
+        };
+        let name = |id: ComponentId| self.plan.name(id).clone();
+        let error = OperationError::DependencyDown {
+            component: name(id),
+            dependency: name(dependency),
+        };
+        self.refuse_operation(request, error);
+    }
+
+    /// `id` is down and stays there: whoever waits for something that waits for it is told.
+    pub(super) fn answer_behind(&mut self, now: Time, id: ComponentId) {
+        for waiting in self.waiting_behind(id) {
+            self.answer_operations(now, waiting);
         }
     }
 
@@ -363,13 +403,6 @@ impl Engine {
         };
         self.respond(operation.request, Response::Operation(result));
     }
-}
-
-fn is_start(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Start | Operation::Restart | Operation::Add
-    )
 }
 
 fn operation_reason(operation: Operation) -> Reason {

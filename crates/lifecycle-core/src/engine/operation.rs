@@ -107,7 +107,8 @@ pub enum OperationError {
         /// The essential one: itself, or one that goes down with it.
         essential: ComponentName,
     },
-    /// It cannot start while a hard dependency is held or has failed for good; nothing has changed.
+    /// It cannot start while a hard dependency is held or has failed for good; nothing has changed. Or that dependency
+    /// was stopped while the start waited for it: then it starts with the dependency, and nobody waits for that.
     DependencyDown {
         /// Which component.
         component: ComponentName,

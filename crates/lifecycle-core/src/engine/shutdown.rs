@@ -623,8 +623,11 @@ impl Engine {
             slot.wanted == Wanted::Removed && slot.phase == Phase::Idle
         };
         self.removed = order.filter(wanted_out).collect();
-        for id in self.removed.clone() {
-            self.answer_operations(now, id);
+        let plan = Arc::clone(&self.plan);
+        for &id in plan.order() {
+            if self.slots[id.index()].wanted == Wanted::Removed {
+                self.answer_operations(now, id);
+            }
         }
         if report.incomplete.is_empty() {
             let reason = shutdown.reason;

@@ -603,3 +603,38 @@ fn two_that_become_unhealthy_in_one_step_go_down_in_order() {
     assert!(said.ends_with("stop b"), "{said}");
     assert!(!said.contains("stop a"), "{said}");
 }
+
+#[test]
+fn a_gate_that_opens_and_closes_before_the_start_changes_nothing() {
+    let mut run = of(vec![
+        registration("a").gated_by(Gate::new("leader", ms(60_000))),
+        registration("b").wants(["a"]),
+    ]);
+    run.open_gate("leader", None);
+    assert_eq!(run.close_gate("leader"), "");
+    assert_eq!(run.start(), "start b");
+}
+
+#[test]
+fn a_drain_that_is_cancelled_is_answered_though_no_participant_lets_go() {
+    let mut run = of(vec![participant("a")]);
+    run.up();
+    run.drain();
+    run.node(NodeCommand::Cancel);
+    assert!(run.pass(10_000).contains("node "));
+}
+
+#[test]
+fn a_start_that_waits_for_what_an_operator_then_stops_is_refused() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .depends_on(["a"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.start();
+    run.operate(Operation::Restart, "b");
+    run.operate(Operation::Stop, "a");
+    let said = run.fails("start a");
+    assert!(said.contains("\"b\" needs \"a\", which is down"), "{said}");
+}
