@@ -638,3 +638,38 @@ fn a_start_that_waits_for_what_an_operator_then_stops_is_refused() {
     let said = run.fails("start a");
     assert!(said.contains("\"b\" needs \"a\", which is down"), "{said}");
 }
+
+#[test]
+fn an_addition_behind_what_is_held_is_answered_and_comes_with_it() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b").criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "a");
+    run.ok("stop a");
+    let added = registration("c")
+        .depends_on(["a"])
+        .criticality(Criticality::Optional);
+    assert_eq!(run.add(added), "done: add");
+    assert_eq!(run.state("c"), State::Waiting);
+    run.operate(Operation::Start, "a");
+    assert_eq!(run.ok("start a"), "done: start, start c");
+}
+
+#[test]
+fn a_removal_whose_stop_fails_in_a_rollback_is_answered() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b"),
+    ]);
+    run.start();
+    run.ok("start a");
+    run.remove("a", Cascade::Refuse);
+    run.fails("start b");
+    let said = run.fails("stop a");
+    assert!(
+        said.contains("refused") || said.contains("failed"),
+        "{said}"
+    );
+}
