@@ -58,7 +58,7 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
     stage("clippy", 300, Work::Commands(CLIPPY)),
     stage("docs", 150, Work::Commands(DOCS)),
-    stage("tests", 480, Work::Commands(TESTS)),
+    stage("tests", 600, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
 
