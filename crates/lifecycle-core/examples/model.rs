@@ -13,24 +13,61 @@ use std::time::Instant;
 
 use exploration::{Case, explore};
 
+const USAGE: &str = "usage: model [--full] [--verbose] [--row N] [--most STATES]";
+
+/// What is to be explored.
+#[derive(Default)]
+struct Args {
+    full: bool,
+    verbose: bool,
+    row: Option<usize>,
+    most: Option<usize>,
+}
+
+impl Args {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut args = Self::default();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--full" => args.full = true,
+                "--verbose" => args.verbose = true,
+                "--row" => args.row = Some(number(&word, words.next())?),
+                "--most" => args.most = Some(number(&word, words.next())?),
+                _ => return Err(format!("{word} is unknown")),
+            }
+        }
+        Ok(args)
+    }
+}
+
+fn number(flag: &str, value: Option<String>) -> Result<usize, String> {
+    let value = value.ok_or(format!("{flag} needs a number"))?;
+    value
+        .parse()
+        .map_err(|error| format!("{flag} {value}: {error}"))
+}
+
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| args.iter().any(|it| it == flag);
-    let number_after = |flag: &str| {
-        let index = args.iter().position(|it| it == flag)?;
-        args.get(index + 1)?.parse::<usize>().ok()
-    };
-    let components = if has("--full") { 4 } else { 3 };
-    let (row, most) = (number_after("--row"), number_after("--most"));
-    let cases = Case::all(components).filter(|it| row.is_none_or(|row| row == it.row));
+    match Args::parse(std::env::args().skip(1)) {
+        Ok(args) => run(&args),
+        Err(fault) => {
+            println!("{fault}; {USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+fn run(args: &Args) -> ExitCode {
+    let components = if args.full { 4 } else { 3 };
+    let wanted = |case: &Case| args.row.is_none_or(|row| row == case.row);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let began = Instant::now();
     let (mut states, mut deepest, mut explored_to_the_end, mut cut) = (0, 0, 0, 0);
-    for case in cases {
+    for case in Case::all(components).filter(wanted) {
         let name = format!("graph {} row {}", case.graph, case.row);
         let since = Instant::now();
-        let explored = explore(case, threads, most);
-        if has("--verbose") {
+        let explored = explore(case, threads, args.most);
+        if args.verbose {
             println!(
                 "{name}: {} states, {} steps deep, {:.1} s{}",
                 explored.states,
@@ -53,5 +90,9 @@ fn main() -> ExitCode {
          {deepest} steps deep, {:.1} s on {threads} threads",
         began.elapsed().as_secs_f64()
     );
+    if explored_to_the_end + cut == 0 {
+        println!("there is no such row");
+        return ExitCode::from(64);
+    }
     ExitCode::SUCCESS
 }

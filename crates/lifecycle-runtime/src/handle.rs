@@ -334,7 +334,7 @@ impl Handle {
     }
 
     /// Adds a component. It may depend on what is there; nothing there can depend on it. If the orchestrator runs it is
-    /// started at once, and the future completes once it runs, or waits for a gate.
+    /// started at once, and the future completes once it runs, or waits for a gate or for what an operator has stopped.
     ///
     /// # Errors
     ///

@@ -56,9 +56,9 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
-    stage("clippy", 220, Work::Commands(CLIPPY)),
-    stage("docs", 110, Work::Commands(DOCS)),
-    stage("tests", 600, Work::Commands(TESTS)),
+    stage("clippy", 200, Work::Commands(CLIPPY)),
+    stage("docs", 80, Work::Commands(DOCS)),
+    stage("tests", 650, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
 

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifecycle_adapters::{First, Interval, Tick};
-use lifecycle_core::{BoxError, Defaults};
+use lifecycle_core::{BoxError, Defaults, Lifecycle as _, StartContext};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::scope::TestScope;
 use crate::support::drive;
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -94,6 +95,22 @@ async fn it_ticks_at_once_and_then_once_a_period() {
     handle.stop().await.expect("the stop is clean");
     journal.until(100).await;
     assert!(journal.take().is_empty(), "it ticks no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn starting_what_ticks_changes_nothing() {
+    let journal = Journal::new();
+    let interval = slow(&journal, |_| 1);
+    let scope = TestScope::new();
+    let cx = StartContext::new(scope.clone());
+    interval.start(&cx).await.expect("nothing can fail");
+    journal.until(5).await;
+    interval.start(&cx).await.expect("it runs");
+    journal.until(11).await;
+    let ticks = ["tick 1 at 0", "end at 1", "tick 2 at 10", "end at 11"];
+    assert_eq!(journal.take(), ticks);
+    scope.run.cancel();
+    interval.dispose().await.expect("nothing is left");
 }
 
 #[tokio::test(start_paused = true)]

@@ -394,11 +394,19 @@ impl Engine {
                 took: now.since(operation.began),
             }))
         } else {
-            let root = self.root_of(id);
+            // What a failed stop has left up is its own fault, whatever took it down.
+            let own = slot.failure.clone().filter(|_| slot.phase == Phase::Kept);
+            let (component, failure) = match own {
+                Some(failure) => (id, failure),
+                None => {
+                    let root = self.root_of(id);
+                    (root.component, root.failure)
+                }
+            };
             Err(Arc::new(OperationError::Failed {
                 component: name(id),
-                cause: (root.component != id).then(|| name(root.component)),
-                failure: root.failure,
+                cause: (component != id).then(|| name(component)),
+                failure,
             }))
         };
         self.respond(operation.request, Response::Operation(result));

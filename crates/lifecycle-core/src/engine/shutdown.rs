@@ -623,11 +623,8 @@ impl Engine {
             slot.wanted == Wanted::Removed && slot.phase == Phase::Idle
         };
         self.removed = order.filter(wanted_out).collect();
-        let plan = Arc::clone(&self.plan);
-        for &id in plan.order() {
-            if self.slots[id.index()].wanted == Wanted::Removed {
-                self.answer_operations(now, id);
-            }
+        for id in self.removed.clone() {
+            self.answer_operations(now, id);
         }
         if report.incomplete.is_empty() {
             let reason = shutdown.reason;

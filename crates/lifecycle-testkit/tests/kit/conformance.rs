@@ -125,6 +125,34 @@ fn a_second_start_that_fails_is_found_and_fresh_values_mend_it() {
     report(|| component::factory(StartsOnce::default)).assert_ok();
 }
 
+/// Panics when it is started while it runs.
+#[derive(Default)]
+struct ExpectsToBeDown(Lock);
+
+impl Lifecycle for ExpectsToBeDown {
+    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
+        self.0.take().expect("it is down");
+        Ok(())
+    }
+
+    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
+        self.0.free();
+        Ok(())
+    }
+
+    async fn dispose(&self) -> Result<(), BoxError> {
+        self.0.free();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_start_of_what_runs_that_panics_is_found() {
+    let report = report(ExpectsToBeDown::default);
+    found(&report, Check::StartTwice, "start panicked");
+    assert_eq!(failed(&report), [Check::StartTwice]);
+}
+
 /// Releases in `stop`, but not in `dispose`.
 #[derive(Default)]
 struct IgnoresDispose(Lock);

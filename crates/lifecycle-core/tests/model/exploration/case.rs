@@ -303,6 +303,7 @@ pub(crate) const ROWS: [Row; 18] = [
         criticality: [Degradable, Optional, Degradable, Optional],
         on_loss: OnLoss::Stops,
         starts_fail: false,
+        stops_fail: false,
         budget: Budget {
             losses: 1,
             operator_stops: 1,

@@ -10,13 +10,15 @@
 
 mod case;
 mod oracle;
+mod step;
 mod world;
 
 pub(crate) use case::Case;
 
 use lifecycle_core::engine::OrchestratorState;
 use stateright::{Checker as _, Expectation, HasDiscoveries, Model, Property};
-use world::{Step, World, fingerprint};
+use step::Step;
+use world::{World, fingerprint};
 
 /// How often the liveness of a state is tried out: once in this many states.
 const LIVENESS_SAMPLE: u64 = 8;

@@ -69,12 +69,14 @@ pub(super) struct Book {
     left_behind: bool,
     /// It was taken out.
     removed: bool,
-    /// It was drained since it started or resumed last, or cannot be asked to.
+    /// Its drain has ended since it started or resumed last, or nobody knows whether it is drained.
     drained: bool,
     /// How often it was lost by itself, while all that it needs ran, since it got its budget.
     losses: u8,
-    /// Something of it went wrong since it ran last.
-    pub(super) troubled: bool,
+    /// So much of it went wrong in this run that its budget may be used up.
+    spent: bool,
+    /// Something of it went wrong in this run, which its budget allows for.
+    charged: bool,
 }
 
 impl Oracle {
@@ -112,6 +114,7 @@ impl Oracle {
                 self.last_start = Some(request);
                 for book in &mut self.components {
                     (book.held, book.losses) = (false, 0);
+                    (book.charged, book.spent) = (false, false);
                 }
             }
             Ask::Stop => self.stopping = true,
@@ -132,7 +135,7 @@ impl Oracle {
     }
 
     /// A task of `id` is lost.
-    pub(super) fn lose(&mut self, plan: &Plan, id: ComponentId) {
+    pub(super) fn lose(&mut self, plan: &Plan, row: &Row, id: ComponentId) {
         let charged = plan
             .dependencies(id)
             .iter()
@@ -141,7 +144,7 @@ impl Oracle {
         let book = self.book(id);
         book.losses += u8::from(charged);
         book.lost = true;
-        book.troubled = true;
+        self.fail(row, id);
     }
 
     fn runs_throughout(&self, plan: &Plan, id: ComponentId) -> bool {
@@ -161,12 +164,10 @@ impl Oracle {
             EventKind::Transition { key, from, to, .. } => {
                 let book = self.book(key.component);
                 book.running = *to == ComponentState::Running;
-                book.troubled &= !book.running;
                 book.ran |= book.running;
                 let gave_up =
                     reason == Reason::AttemptsExhausted && *from == ComponentState::Stopping;
                 book.kept = (gave_up || reason == Reason::Held) && book.up;
-                book.troubled |= book.kept;
                 if !from.may_become(*to) {
                     return Err("an illegal step of a component's state");
                 }
@@ -181,8 +182,7 @@ impl Oracle {
                 }
             }
             EventKind::Abandoned { key } => {
-                let book = self.book(key.component);
-                (book.troubled, book.left_behind) = (true, true);
+                self.book(key.component).left_behind = true;
             }
             _ => {}
         }
@@ -297,9 +297,7 @@ impl Oracle {
         row: &Row,
         id: ComponentId,
     ) -> Result<(), &'static str> {
-        let book = self.book(id);
-        book.drained = true;
-        if !book.running {
+        if !self.book(id).running {
             return Err("rule 11: a drain of what does not run");
         }
         let mut open: Vec<ComponentId> = vec![id];
@@ -319,8 +317,15 @@ impl Oracle {
         self.book(id).drained = false;
     }
 
-    /// A drain does not end, or a resume fails: whether the component is drained nobody knows.
-    pub(super) fn give_up_draining(&mut self, id: ComponentId) {
+    /// A call of `id` fails or is told to end, or a task of it is lost. Once may be started again, where restarts are.
+    pub(super) fn fail(&mut self, row: &Row, id: ComponentId) {
+        let book = self.book(id);
+        let charged = std::mem::replace(&mut book.charged, true);
+        book.spent |= charged || !row.restarts;
+    }
+
+    /// A drain has ended, or does not end, or a resume has failed: no drain below waits for the component.
+    pub(super) fn end_drain(&mut self, id: ComponentId) {
         self.book(id).drained = true;
     }
 
@@ -328,7 +333,7 @@ impl Oracle {
     pub(super) fn abandon(&mut self, id: ComponentId, disposing: bool) {
         let book = self.book(id);
         book.stop_owed = false;
-        book.troubled = true;
+        book.left_behind = true;
         if disposing {
             book.up = false;
         }
@@ -348,14 +353,6 @@ impl Oracle {
             return Err("stopped, and somebody still waits for an answer");
         }
         Ok(())
-    }
-
-    /// Whether somebody waits for an answer that only time or the environment can bring.
-    pub(super) fn is_owed_an_answer(&self, plan: &Plan) -> bool {
-        let gated = plan.gate_count() > 0 && !self.gate_open;
-        self.open
-            .values()
-            .any(|it| !(gated && matches!(it, Ask::Operation(..))))
     }
 
     /// Everything has gone well for long, and nothing moves: what does not run, and nothing keeps it from that?
@@ -383,7 +380,9 @@ impl Oracle {
         }
         for id in plan.ids() {
             let book = &self.components[id.index()];
-            if book.running || book.removed || book.held || book.troubled {
+            let unwanted = book.removed || book.held;
+            let failed = book.spent || book.left_behind || book.kept;
+            if book.running || unwanted || failed {
                 continue;
             }
             if plan.gate(id).is_some() && !self.gate_open {

@@ -1,17 +1,18 @@
-//! The engine and its environment: what may happen, and what it does.
+//! The engine and its environment, and what a step does.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    AttemptKey, Call, Cascade, Command, Engine, Input, Intent, NodeCommand, Operation,
-    OrchestratorState, StopMode,
+    AttemptKey, Call, Command, Engine, Input, Intent, NodeCommand, Operation, OrchestratorState,
+    StopMode,
 };
 use lifecycle_core::{ComponentId, Failure, GateId, Nanos, Time};
 
 use super::case::{Budget, Case, GATE_MARGIN};
 use super::oracle::{Ask, Oracle};
+use super::step::{Ending, Step};
 
 /// After how many deadlines everything must be answered when nobody outside ever answers anything again.
 const MOST_DEADLINES: usize = 64;
@@ -24,63 +25,32 @@ const MOST_TURNS: usize = 256;
 pub(crate) struct World {
     pub(super) engine: Engine,
     now: Time,
-    pending: Vec<Pending>,
-    budget: Budget,
+    pub(super) pending: Vec<Pending>,
+    pub(super) budget: Budget,
     pub(super) oracle: Oracle,
     /// The invariant that the last step broke.
     pub(super) broken: Option<&'static str>,
     /// The process was told to end.
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 /// Something that the engine waits for, or has stopped waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Pending {
-    what: Awaited,
+pub(super) struct Pending {
+    pub(super) what: Awaited,
     key: AttemptKey,
     /// It was asked to end.
     cancelled: bool,
     /// It was told to vanish.
     aborted: bool,
     /// Nobody waits for it any more.
-    abandoned: bool,
+    pub(super) abandoned: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Awaited {
+pub(super) enum Awaited {
     Call(Call),
     Scope,
-}
-
-/// A step of the environment.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Step {
-    Start,
-    CancelStart,
-    Stop,
-    Force,
-    Ends(usize, Ending),
-    Loses(ComponentId),
-    Operate(ComponentId, Operation),
-    /// The gate opens for good.
-    Open,
-    /// The gate opens until a moment that is far enough for its margin.
-    OpenForNow,
-    Close,
-    Node(NodeCommand),
-    /// The last component comes.
-    Add,
-    Remove(ComponentId, Cascade),
-    /// Time jumps to the next deadline.
-    Deadline,
-    /// Time jumps far beyond it.
-    Oversleep,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Ending {
-    Well,
-    Badly,
 }
 
 impl Hash for World {
@@ -158,126 +128,7 @@ impl World {
         )
     }
 
-    /// Everything that may happen next.
-    pub(super) fn offer(&self, case: &Case, steps: &mut Vec<Step>) {
-        if self.broken.is_some() || self.halted {
-            return;
-        }
-        self.offer_commands(steps);
-        self.offer_operations(steps);
-        self.offer_gate(case, steps);
-        self.offer_answers(case, steps);
-        self.offer_losses(case, steps);
-        if self.engine.clone().poll_timeout().is_some() {
-            steps.push(Step::Deadline);
-            if self.budget.oversleeps > 0 {
-                steps.push(Step::Oversleep);
-            }
-        }
-    }
-
-    fn offer_commands(&self, steps: &mut Vec<Step>) {
-        let state = self.engine.state();
-        let idle = self.is_idle();
-        let budget = &self.budget;
-        let running = state == OrchestratorState::Running;
-        let offers = [
-            (budget.starts > 0 && idle, Step::Start),
-            (
-                budget.cancels > 0 && state == OrchestratorState::Starting,
-                Step::CancelStart,
-            ),
-            (budget.stops > 0 && !idle, Step::Stop),
-            (budget.forces > 0 && !idle, Step::Force),
-            (
-                budget.drains > 0 && running,
-                Step::Node(NodeCommand::Drain { deadline: None }),
-            ),
-            (
-                budget.drain_cancels > 0 && running,
-                Step::Node(NodeCommand::Cancel),
-            ),
-            (
-                budget.resumes > 0 && running,
-                Step::Node(NodeCommand::Resume),
-            ),
-        ];
-        steps.extend(offers.into_iter().filter(|it| it.0).map(|it| it.1));
-    }
-
-    fn offer_operations(&self, steps: &mut Vec<Step>) {
-        let works = matches!(
-            self.engine.state(),
-            OrchestratorState::Starting | OrchestratorState::Running
-        );
-        if !works {
-            return;
-        }
-        let budget = &self.budget;
-        let plan = self.engine.plan();
-        let present = |id: &ComponentId| !self.oracle.is_removed(*id);
-        for (left, operation) in [
-            (budget.operator_starts, Operation::Start),
-            (budget.operator_stops, Operation::Stop),
-            (budget.operator_restarts, Operation::Restart),
-        ] {
-            if left > 0 {
-                let ids = plan.ids().filter(present);
-                steps.extend(ids.map(|id| Step::Operate(id, operation)));
-            }
-        }
-        if budget.additions > 0 {
-            steps.push(Step::Add);
-        }
-        if budget.removals > 0 {
-            let ids = plan.ids().filter(present);
-            steps.extend(ids.map(|id| Step::Remove(id, Cascade::Dependents)));
-        }
-    }
-
-    fn offer_gate(&self, case: &Case, steps: &mut Vec<Step>) {
-        if case.row().gated.is_none() {
-            return;
-        }
-        if self.budget.opens > 0 {
-            steps.extend([Step::Open, Step::OpenForNow]);
-        }
-        if self.budget.closes > 0 && self.oracle.gate_open {
-            steps.push(Step::Close);
-        }
-    }
-
-    fn offer_answers(&self, case: &Case, steps: &mut Vec<Step>) {
-        let row = case.row();
-        for (index, pending) in self.pending.iter().enumerate() {
-            if pending.abandoned && self.budget.late == 0 {
-                continue;
-            }
-            steps.push(Step::Ends(index, Ending::Well));
-            let may_fail = match pending.what {
-                Awaited::Call(Call::Start) => row.starts_fail,
-                Awaited::Call(Call::Stop) => row.stops_fail,
-                Awaited::Call(Call::Drain | Call::Resume) => true,
-                Awaited::Call(Call::Dispose) | Awaited::Scope => false,
-            };
-            if may_fail && !pending.abandoned {
-                steps.push(Step::Ends(index, Ending::Badly));
-            }
-        }
-    }
-
-    fn offer_losses(&self, case: &Case, steps: &mut Vec<Step>) {
-        // Where everything begins with a start, losses at any time are more than can be explored.
-        let stopping = self.engine.state() == OrchestratorState::Stopping;
-        if self.budget.losses == 0 || !(case.row().up || stopping) {
-            return;
-        }
-        let ids = self.engine.plan().ids();
-        let running = ids.filter(|id| self.oracle.components[id.index()].running);
-        steps.extend(running.map(Step::Loses));
-    }
-
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         matches!(
             self.engine.state(),
             OrchestratorState::Created | OrchestratorState::Stopped
@@ -318,7 +169,7 @@ impl World {
                 self.budget.late -= u8::from(pending.abandoned);
                 self.answer(case, pending, ending);
             }
-            Step::Loses(id) => self.lose(id),
+            Step::Loses(id) => self.lose(case, id),
             Step::Operate(component, operation) => {
                 let request = self.oracle.ask(Ask::Operation(component, operation));
                 self.input(Input::OperationRequested {
@@ -405,9 +256,9 @@ impl World {
         });
     }
 
-    fn lose(&mut self, id: ComponentId) {
+    fn lose(&mut self, case: &Case, id: ComponentId) {
         let plan = Arc::clone(self.engine.plan());
-        self.oracle.lose(&plan, id);
+        self.oracle.lose(&plan, case.row(), id);
         let row = self.engine.snapshot(self.now).component(id).clone();
         let key = AttemptKey {
             component: id,
@@ -462,10 +313,12 @@ impl World {
                 Call::Dispose => book.up = false,
                 Call::Drain | Call::Resume => {}
             }
-            book.troubled |= !well || pending.aborted || pending.cancelled;
+            if !well || pending.aborted || pending.cancelled {
+                self.oracle.fail(case.row(), key.component);
+            }
         }
-        if call == Call::Resume && (!well || pending.cancelled) {
-            self.oracle.give_up_draining(key.component);
+        if call == Call::Drain || (call == Call::Resume && (!well || pending.cancelled)) {
+            self.oracle.end_drain(key.component);
         }
         let failure = || match (pending.aborted, case.row().panics) {
             (true, _) => Failure::lost(),
@@ -510,7 +363,7 @@ impl World {
             Command::Abort { call, key } => {
                 self.mark(Awaited::Call(*call), *key, |it| it.aborted = true);
                 if matches!(call, Call::Drain | Call::Resume) {
-                    self.oracle.give_up_draining(key.component);
+                    self.oracle.end_drain(key.component);
                 }
             }
             Command::CloseScope { key } => self.close(case, *key),
@@ -604,8 +457,7 @@ impl World {
             let verdict = self.oracle.check_idle();
             self.judge(verdict);
         }
-        let plan = Arc::clone(self.engine.plan());
-        if self.oracle.is_owed_an_answer(&plan) && self.engine.poll_timeout().is_none() {
+        if !self.oracle.open.is_empty() && self.engine.poll_timeout().is_none() {
             self.judge(Err(
                 "somebody waits for an answer, and no deadline is armed",
             ));
@@ -621,9 +473,7 @@ impl World {
     fn run_silently(&self, case: &Case) -> Self {
         let mut world = self.clone();
         for _ in 0..MOST_DEADLINES {
-            let plan = Arc::clone(world.engine.plan());
-            let waits = world.oracle.is_owed_an_answer(&plan);
-            if world.broken.is_some() || world.halted || !waits {
+            if world.broken.is_some() || world.halted || world.oracle.open.is_empty() {
                 return world;
             }
             world = world.after(case, Step::Deadline);
