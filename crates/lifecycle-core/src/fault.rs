@@ -174,7 +174,8 @@ fn suggestion(nearest: Option<&ComponentName>) -> String {
     }
 }
 
-struct Chain<'a>(&'a [ComponentName]);
+/// Components in the order in which they stop.
+pub(crate) struct Chain<'a>(pub(crate) &'a [ComponentName]);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

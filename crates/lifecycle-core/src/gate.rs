@@ -13,9 +13,10 @@ use crate::time::Nanos;
 /// `margin` before that moment at the latest, so that everything is down when it comes. What is not down then means that
 /// the promise of the gate is broken, and the process ends (semantics 26).
 ///
-/// So the margin must be long enough for the longest declared stop of the component and of what depends on it; `build()`
-/// refuses one that is shorter. The built-in limits of a stop are made for hosts, not for leases: a gated component
-/// declares its own.
+/// So the margin must be long enough for the longest declared stop of the component and of what falls with it; `build()`
+/// refuses one that is shorter. A dependent that does not fall is waited for all the same while it is on its way down for a
+/// reason of its own; a margin too short for that is a [`PlanWarning`](crate::PlanWarning). The built-in limits of a stop
+/// are made for hosts, not for leases: a gated component declares its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
     /// The gate's name; the naming rule is that of components.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::component::Component;
 use crate::defaults::Defaults;
-use crate::fault::{BuildError, GraphFault};
+use crate::fault::{BuildError, Chain, GraphFault};
 use crate::gate::{GateName, PlannedGate};
 use crate::graph::{Adjacency, Edge, Graph};
 use crate::name::{self, ComponentName};
@@ -95,6 +95,34 @@ pub enum PlanWarning {
         /// The optional one.
         dependency: ComponentName,
     },
+    /// A dependent that does not fall with a gated component delays it all the same when it is on its way down for a
+    /// reason of its own. The gate's margin does not leave time for that: the process would end, as if a limit had been
+    /// broken (semantics 26).
+    #[error(
+        "\"{component}\" is gated by \"{gate}\" with a margin of {margin}; while another operation takes its dependents down, stopping {} may take {longest} by what is declared, and the process would end; declare shorter stop attempts, disposes and abort graces, or raise the margin",
+        Chain(.path)
+    )]
+    CrowdedGate {
+        /// The gated component.
+        component: ComponentName,
+        /// Its gate.
+        gate: String,
+        /// The time that the gate leaves.
+        margin: Nanos,
+        /// The longest declared stop of it and of all that depends on it, whatever the edge.
+        longest: Nanos,
+        /// The components on that path, the first to stop first.
+        path: Vec<ComponentName>,
+    },
+}
+
+/// A gated component whose margin is too short, and for what.
+struct OverlongFall {
+    component: ComponentName,
+    gate: String,
+    margin: Nanos,
+    longest: Nanos,
+    path: Vec<ComponentName>,
 }
 
 /// The longest that a graceful shutdown may take by declaration, and along which components.
@@ -148,7 +176,6 @@ pub struct Plan {
     gates: Vec<Arc<GateName>>,
     gated: Vec<(ComponentId, PlannedGate)>,
     defaults: Defaults,
-    warnings: Vec<PlanWarning>,
 }
 
 /// A plan, and the components that it orders, by [`ComponentId::index`].
@@ -474,13 +501,26 @@ impl Plan {
 
     /// Gated components whose longest declared stop is longer than their margin (semantics 26).
     fn gate_faults(&self) -> Vec<GraphFault> {
+        let overlong = self.overlong_falls(Edge::takes_down).into_iter();
+        let faults = overlong.map(|it| GraphFault::GateMargin {
+            component: it.component,
+            gate: it.gate,
+            margin: it.margin,
+            longest: it.longest,
+            path: it.path,
+        });
+        faults.collect()
+    }
+
+    /// Gated components for which the margin is too short, when the dependents over edges that `count` must be down first.
+    fn overlong_falls(&self, count: impl Fn(&Edge) -> bool) -> Vec<OverlongFall> {
         if self.gated.is_empty() {
             return Vec::new();
         }
-        let longest = self.longest_falls();
-        let faults = self.gated.iter().filter_map(|(id, gate)| {
+        let longest = self.longest_falls(count);
+        let overlong = self.gated.iter().filter_map(|(id, gate)| {
             let (length, _) = longest[id.index()];
-            (length > gate.margin).then(|| GraphFault::GateMargin {
+            (length > gate.margin).then(|| OverlongFall {
                 component: self.name(*id).clone(),
                 gate: gate.name.to_string(),
                 margin: gate.margin,
@@ -488,15 +528,15 @@ impl Plan {
                 path: self.fall_of(*id, &longest),
             })
         });
-        faults.collect()
+        overlong.collect()
     }
 
-    /// For each component, how long it may take until it and all that goes down with it are down, and who is next on the
-    /// longest way there.
-    fn longest_falls(&self) -> Vec<(Nanos, Option<ComponentId>)> {
+    /// For each component, how long it may take until it and its dependents over edges that `count` are down, and who is
+    /// next on the longest way there.
+    fn longest_falls(&self, count: impl Fn(&Edge) -> bool) -> Vec<(Nanos, Option<ComponentId>)> {
         let mut longest = vec![(Nanos::ZERO, None); self.capacity()];
         for &id in self.order.iter().rev() {
-            let falling = self.dependents(id).iter().filter(|it| it.takes_down());
+            let falling = self.dependents(id).iter().filter(|it| count(it));
             let above = falling.map(|it| (longest[it.component.index()].0, it.component));
             let above = above.max_by_key(|(length, id)| (*length, std::cmp::Reverse(*id)));
             let rest = above.map_or(Nanos::ZERO, |(length, _)| length);
@@ -523,10 +563,41 @@ impl Plan {
         &self.defaults
     }
 
-    /// What is legal but probably not meant.
+    /// What is legal but probably not meant. Takes time linear in components and edges at each call.
     #[must_use]
-    pub fn warnings(&self) -> &[PlanWarning] {
-        &self.warnings
+    pub fn warnings(&self) -> Vec<PlanWarning> {
+        let mut warnings = self.optional_needs();
+        warnings.extend(self.crowded_gates());
+        warnings
+    }
+
+    fn optional_needs(&self) -> Vec<PlanWarning> {
+        let mut warnings = Vec::new();
+        let essential = |id: &&ComponentId| self.criticality(**id) == Criticality::Essential;
+        for id in self.order.iter().filter(essential) {
+            let hard = self.dependencies(*id).iter();
+            let hard = hard.filter(|it| it.kind == EdgeKind::Hard);
+            let needs = hard.map(|it| it.component);
+            let optional = needs.filter(|it| self.criticality(*it) == Criticality::Optional);
+            warnings.extend(optional.map(|it| PlanWarning::EssentialNeedsOptional {
+                component: self.name(*id).clone(),
+                dependency: self.name(it).clone(),
+            }));
+        }
+        warnings
+    }
+
+    /// Gated components that may have to wait too long for one that does not fall with them but is on its way down.
+    fn crowded_gates(&self) -> Vec<PlanWarning> {
+        let overlong = self.overlong_falls(|_| true).into_iter();
+        let warnings = overlong.map(|it| PlanWarning::CrowdedGate {
+            component: it.component,
+            gate: it.gate,
+            margin: it.margin,
+            longest: it.longest,
+            path: it.path,
+        });
+        warnings.collect()
     }
 }
 
@@ -600,7 +671,6 @@ fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) 
     let count = graph.names.len();
     let ids: Vec<Option<ComponentId>> = ComponentId::all(count).map(Some).collect();
     let tails = tails(&graph.order, &graph.dependencies, &specs, &defaults);
-    let warnings = warnings(&graph.order, &graph.names, &graph.dependencies, &specs);
     let mut aliases = graph.aliases;
     aliases.sort_unstable_by(|left, right| left.0.cmp(&right.0));
     let plan = Plan {
@@ -620,7 +690,6 @@ fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) 
         gates: gates.names,
         gated: gates.gated,
         defaults,
-        warnings,
     };
     Compiled {
         plan: Arc::new(plan),
@@ -755,26 +824,4 @@ fn tails(
         tails[id.index()] = below.max().unwrap_or(Nanos::ZERO);
     }
     tails.into()
-}
-
-fn warnings(
-    order: &[ComponentId],
-    names: &[ComponentName],
-    dependencies: &Adjacency,
-    specs: &[Spec],
-) -> Vec<PlanWarning> {
-    let mut warnings = Vec::new();
-    let essential = |id: &&ComponentId| specs[id.index()].criticality == Criticality::Essential;
-    for id in order.iter().filter(essential) {
-        for edge in dependencies.of(*id) {
-            let optional = specs[edge.component.index()].criticality == Criticality::Optional;
-            if edge.kind == EdgeKind::Hard && optional {
-                warnings.push(PlanWarning::EssentialNeedsOptional {
-                    component: names[id.index()].clone(),
-                    dependency: names[edge.component.index()].clone(),
-                });
-            }
-        }
-    }
-    warnings
 }

@@ -192,6 +192,7 @@ impl Engine {
             remaining: self.plan.len(),
             open: 0,
         });
+        self.node.resumed = false;
         self.adopt_node_calls();
         self.enter_node(now, cordoned, DrainState::Draining, intent);
         let plan = Arc::clone(&self.plan);
@@ -268,9 +269,11 @@ impl Engine {
         }
     }
 
-    /// A participant that comes up while the node is drained is drained too, in a drain under way in its turn.
+    /// A participant that comes up while the node is drained is drained too, in a drain under way in its turn. After a
+    /// resume it takes in work, also when another could not resume.
     pub(super) fn drain_latecomer(&mut self, now: Time, id: ComponentId) {
-        if !self.plan.drains(id) || self.node.drain == DrainState::Active {
+        let takes_in = self.node.drain == DrainState::Active || self.node.resumed;
+        if !self.plan.drains(id) || takes_in {
             return;
         }
         let passed = self.slot(id).drain_passed;
@@ -531,6 +534,7 @@ impl Engine {
 
     fn begin_resume(&mut self, now: Time, requests: Vec<RequestId>, intent: Intent) {
         self.node.intent = intent;
+        self.node.resumed = true;
         self.drain = Some(Drain {
             course: Course::Cancelling,
             requests,

@@ -356,7 +356,7 @@ impl Engine {
         }
         (&self.startable, &self.stoppable, &self.drainable).hash(state);
         self.startup.hash(state);
-        (self.node.cordoned, self.node.drain).hash(state);
+        (self.node.cordoned, self.node.drain, self.node.resumed).hash(state);
         if let Some(drain) = &self.drain {
             drain.fingerprint(now, state);
         }

@@ -123,6 +123,9 @@ impl std::error::Error for NodeError {}
 pub(super) struct Node {
     pub(super) cordoned: bool,
     pub(super) drain: DrainState,
+    /// Whether it was to take in work again when its drain state was last decided, though a participant may have failed
+    /// to. What comes up then takes in work.
+    pub(super) resumed: bool,
     /// Since when cordon and drain are what they are.
     pub(super) since: Time,
     /// Who wanted it last, and why.

@@ -10,7 +10,7 @@ use crate::name::ComponentName;
 use crate::registration::Registration;
 use crate::topology;
 
-use super::{ComponentId, Extended, Gates, Plan, Spec, by_name, ranks, spec, tails, warnings};
+use super::{ComponentId, Extended, Gates, Plan, Spec, by_name, ranks, spec, tails};
 
 /// A registration whose names and edges were checked against a plan.
 pub(super) struct Addition {
@@ -218,7 +218,6 @@ impl Rows {
         Plan {
             by_name: by_name(&self.ids, &self.names),
             tails: tails(&order, &dependencies, &self.specs, &defaults),
-            warnings: warnings(&order, &self.names, &dependencies, &self.specs),
             ranks: ranks(&order, self.ids.len()),
             ids: self.ids.into(),
             next_serial: self.next_serial,

@@ -422,14 +422,53 @@ fn rule_26_a_build_refuses_a_margin_that_is_shorter_than_the_longest_stop_and_na
             "\"leader\" is gated by \"lease\" with a margin of 700ms, but stopping helper, then worker, then leader may take 780ms by what is declared; declare shorter stop attempts, disposes and abort graces, or raise the margin"
         ]
     );
-    // What does not go down with it takes none of its time.
-    let harmless = vec![
-        short,
-        registration("ui").tolerates(["leader"]),
-        registration("log").after(["leader"]),
-        registration("api").wants(["leader"]),
-    ];
-    assert!(Plan::compile(harmless, Defaults::default()).is_ok());
+}
+
+#[test]
+fn rule_26_a_build_warns_of_dependents_that_go_down_for_a_reason_of_their_own_longer_than_the_margin()
+ {
+    let short = quick("leader").gated_by(Gate::new("lease", ms(700)));
+    let compiled = |dependents: Vec<Registration>| {
+        let registrations = [vec![short.clone()], dependents].concat();
+        Plan::compile(registrations, Defaults::default()).expect("it does not fall with the leader")
+    };
+    let warnings = |dependents| {
+        let warnings = compiled(dependents).plan.warnings();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for dependents in [
+        vec![registration("ui").tolerates(["leader"])],
+        vec![registration("ui").after(["leader"])],
+        vec![registration("ui").wants(["leader"])],
+    ] {
+        assert_eq!(
+            warnings(dependents),
+            [
+                "\"leader\" is gated by \"lease\" with a margin of 700ms; while another operation takes its dependents down, stopping ui, then leader may take 18260ms by what is declared, and the process would end; declare shorter stop attempts, disposes and abort graces, or raise the margin"
+            ]
+        );
+    }
+    assert_eq!(warnings(vec![quick("ui").tolerates(["leader"])]), [""; 0]);
+}
+
+#[test]
+fn rule_26_a_dependent_on_its_way_down_is_waited_for_though_it_would_not_fall() {
+    let mut run = created(vec![
+        quick("leader").gated_by(Gate::new("lease", ms(300))),
+        quick("ui")
+            .tolerates(["leader"])
+            .stop_retry(Retry::none().with_attempt_timeout(ms(600))),
+    ]);
+    run.open_gate("lease", Some(10_000));
+    run.up();
+    assert_eq!(run.pass(9_650), "");
+    assert_eq!(run.operate(Operation::Restart, "ui"), "stop ui");
+    assert_eq!(
+        run.pass(50),
+        "",
+        "the gate closes, and its turn has not come"
+    );
+    assert_eq!(run.pass(300), "halt for leader");
 }
 
 #[test]

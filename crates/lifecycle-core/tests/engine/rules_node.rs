@@ -537,6 +537,29 @@ fn rule_27_a_resume_that_meets_a_latecomer_ends_its_drain_and_resumes_it() {
 }
 
 #[test]
+fn rule_27_a_participant_that_comes_up_after_a_resume_takes_in_work_though_another_could_not_resume()
+ {
+    let mut run = drained();
+    run.node(NodeCommand::Resume);
+    run.fails("resume outbound");
+    assert!(run.ok("resume inbound").starts_with("refused"));
+    assert_eq!(node(&run), (true, DrainState::Failed));
+    run.loses("inbound");
+    run.ok("stop inbound");
+    run.pass(100);
+    assert_eq!(run.ok("start inbound"), "");
+    assert_eq!(drain_of(&run, "inbound"), DrainState::Active);
+    // The next drain is for all of them.
+    assert_eq!(run.drain(), "drain inbound");
+    run.ok("drain inbound");
+    run.ok("drain outbound");
+    run.loses("inbound");
+    run.ok("stop inbound");
+    run.pass(100);
+    assert_eq!(run.ok("start inbound"), "drain inbound");
+}
+
+#[test]
 fn rule_27_a_latecomer_is_drained_before_what_it_needs() {
     let mut run = run_of(vec![
         participant("outbound"),

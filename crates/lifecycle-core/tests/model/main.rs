@@ -109,3 +109,8 @@ fn no_invariant_breaks_when_components_come_and_go_and_something_is_lost() {
 fn no_invariant_breaks_when_components_come_and_go_while_everything_stops() {
     check(17);
 }
+
+#[test]
+fn no_invariant_breaks_when_a_drain_is_resumed_and_something_is_lost() {
+    check(18);
+}

@@ -184,7 +184,7 @@ const SUPERVISED: Row = Row {
 };
 
 /// Rows in which every value meets the others' where they matter; the module's doc says what all rows share.
-pub(crate) const ROWS: [Row; 18] = [
+pub(crate) const ROWS: [Row; 19] = [
     Row {
         budget: Budget {
             starts: 2,
@@ -401,6 +401,20 @@ pub(crate) const ROWS: [Row; 18] = [
             additions: 1,
             removals: 1,
             stops: 1,
+            ..Budget::NONE
+        },
+        ..SUPERVISED
+    },
+    // A drain and a resume, while something is lost.
+    Row {
+        criticality: [Essential, Degradable, Optional, Degradable],
+        drains: [true, false, true, false],
+        starts_fail: false,
+        stops_fail: false,
+        budget: Budget {
+            drains: 1,
+            resumes: 1,
+            losses: 1,
             ..Budget::NONE
         },
         ..SUPERVISED
