@@ -7,6 +7,7 @@ mod found;
 mod main_paths;
 mod museum;
 mod properties;
+mod rules_attempts;
 mod rules_changes;
 mod rules_gates;
 mod rules_losses;

@@ -1,0 +1,151 @@
+//! Rules 5 to 8 and 18 at their edges: one start attempt, what gives it up, and what undoes it.
+
+use lifecycle_core::engine::{EventKind, Operation, Reason, StopOutcome};
+use lifecycle_core::{Backoff, Class, Failure, Jitter, Restart, Retry};
+
+use crate::support::{Run, State, ms, no_restarts, registration};
+
+fn run_of(registrations: Vec<lifecycle_core::Registration>) -> Run {
+    Run::with(registrations, no_restarts())
+}
+
+/// Two attempts, a tenth of a second apart.
+fn twice() -> Retry {
+    Retry::attempts(2)
+        .with_backoff(Backoff::Fixed(ms(100)))
+        .with_jitter(Jitter::None)
+}
+
+fn reason_of_start(run: &Run, name: &str) -> Reason {
+    let id = run.id(name);
+    let starts = run.events.iter().filter(|event| match &event.kind {
+        EventKind::Transition { key, to, .. } => key.component == id && *to == State::Starting,
+        _ => false,
+    });
+    starts.last().expect("it was started").reason
+}
+
+#[test]
+fn rule_05_a_start_says_whether_it_waited_for_dependencies() {
+    let mut run = run_of(vec![
+        registration("db"),
+        registration("api").depends_on(["db"]).start_retry(twice()),
+    ]);
+    run.start();
+    run.ok("start db");
+    assert_eq!(reason_of_start(&run, "db"), Reason::StartRequested);
+    assert_eq!(reason_of_start(&run, "api"), Reason::DependenciesReady);
+    run.fails("start api");
+    assert_eq!(run.pass(100), "start api");
+    assert_eq!(reason_of_start(&run, "api"), Reason::RetryDue);
+}
+
+#[test]
+fn rule_06_what_it_tolerates_and_needs_to_start_goes_away_between_two_attempts() {
+    let at_once = Restart::on_failure()
+        .with_backoff(Backoff::Fixed(ms(1_000)))
+        .with_jitter(Jitter::None);
+    let mut run = run_of(vec![
+        registration("db").restart(at_once),
+        registration("api").tolerates(["db"]).start_retry(twice()),
+    ]);
+    run.start();
+    run.ok("start db");
+    run.fails("start api");
+    assert_eq!(run.loses("db"), "stop db");
+    assert_eq!(run.pass(100), "dispose api", "it is not tried without");
+    assert_eq!(run.state("api"), State::Waiting);
+    assert_eq!(run.ok("stop db"), "dispose db");
+    assert_eq!(run.pass(900), "start db");
+    assert_eq!(run.ok("start db"), "start api");
+    assert_eq!(run.row("api").generation, 2, "nothing was charged");
+}
+
+#[test]
+fn rule_07_a_start_that_was_given_up_and_spoils_its_value_is_not_tried_again() {
+    let retry = twice().with_attempt_timeout(ms(100));
+    for spoil in [
+        Failure::panic("out of range"),
+        Failure::error("no such table").with_class(Class::Permanent),
+    ] {
+        let message = spoil.message.clone();
+        let mut run = run_of(vec![registration("db").start_retry(retry.clone())]);
+        run.start();
+        assert_eq!(run.pass(100), "cancel start db");
+        assert_eq!(
+            run.fails_with("start db", spoil),
+            "dispose db, start failed"
+        );
+        let failure = run.row("db").failure.expect("it has failed");
+        assert_eq!(failure.message, message);
+    }
+    // Any other error is what its limit did.
+    let mut run = run_of(vec![registration("db").start_retry(retry)]);
+    run.start();
+    run.pass(100);
+    assert_eq!(run.fails("start db"), "");
+    assert_eq!(run.pass(100), "start db");
+}
+
+#[test]
+fn rule_07_what_a_given_up_start_built_is_stopped_once() {
+    let mut run = run_of(vec![
+        registration("db").start_retry(Retry::none().with_attempt_timeout(ms(100))),
+    ]);
+    run.start();
+    run.pass(100);
+    assert_eq!(run.ok("start db"), "stop db");
+    let key = run.key("stop db").expect("it was called");
+    assert_eq!(key.attempt, 1);
+    assert_eq!(run.ok("stop db"), "dispose db, start failed");
+}
+
+#[test]
+fn rule_18_what_a_given_up_start_built_is_stopped_only_while_there_is_time_for_a_call() {
+    for (left, said) in [
+        (6, "stop db"),
+        (5, "stop db"),
+        (4, "dispose db, start failed, stop failed"),
+    ] {
+        let mut run = run_of(vec![registration("db")]);
+        run.start();
+        run.stop_within(100);
+        run.pass(100 - left);
+        assert_eq!(run.ok("start db"), said, "{left} ms are left");
+    }
+}
+
+#[test]
+fn rule_07_undoing_that_is_dropped_is_told_as_aborted() {
+    let stop = Retry::none().with_attempt_timeout(ms(100));
+    let mut run = run_of(vec![registration("db").stop_retry(stop)]);
+    run.start();
+    assert_eq!(run.stop(), "cancel start db");
+    run.ok("start db");
+    assert_eq!(run.pass(100), "abort stop db");
+    run.vanishes("stop db");
+    assert_eq!(run.report().troubles[0].outcome, StopOutcome::Aborted);
+}
+
+#[test]
+fn rule_18_a_back_off_that_ends_with_the_time_of_the_whole_start_is_not_begun() {
+    for (total, said) in [(301, ""), (300, "dispose db, start failed")] {
+        let retry = twice().with_total(ms(total));
+        let mut run = run_of(vec![registration("db").start_retry(retry)]);
+        run.start();
+        run.pass(200);
+        assert_eq!(run.fails("start db"), said);
+    }
+}
+
+#[test]
+fn rule_08_a_task_that_ends_between_two_attempts_of_a_stop_was_asked_to() {
+    let mut run = run_of(vec![registration("db").stop_retry(twice())]);
+    run.up();
+    run.operate_with(Operation::Stop, "db", true);
+    run.fails("stop db");
+    assert_eq!(run.loses("db"), "");
+    assert_eq!(run.told(|it| matches!(it, EventKind::Lost { .. })), 0);
+    assert_eq!(run.state("db"), State::BackingOff);
+    assert_eq!(run.pass(100), "stop db");
+}
