@@ -222,7 +222,8 @@ impl Engine {
         self.revive_victims(now, id);
     }
 
-    /// What has failed for good only because `root` had is wanted again.
+    /// What has failed for good only because `root` had is wanted again. What cannot run for another failure as well has
+    /// that one for its cause from now on.
     fn revive_victims(&mut self, now: Time, root: ComponentId) {
         let plan = Arc::clone(&self.plan);
         let mut open = vec![root];
@@ -234,9 +235,17 @@ impl Engine {
                 let failed_for_it = slot.wanted == Wanted::Failed
                     && slot.motive == Reason::DependencyFailed
                     && slot.cause == Some(root);
-                if !failed_for_it || self.dead_dependency(victim).is_some() {
+                if !failed_for_it {
                     continue;
                 }
+                if let Some(dead) = self.dead_dependency(victim) {
+                    self.blame(victim, dead);
+                    if self.slot(victim).cause != Some(root) {
+                        open.push(victim);
+                    }
+                    continue;
+                }
+                open.push(victim);
                 let slot = self.slot(victim);
                 slot.wanted = Wanted::Up;
                 slot.start_failed = false;
@@ -244,7 +253,6 @@ impl Engine {
                 if slot.phase == Phase::Idle && !slot.leaving {
                     self.await_start(now, victim);
                 }
-                open.push(victim);
             }
         }
     }

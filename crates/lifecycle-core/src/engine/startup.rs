@@ -270,12 +270,10 @@ impl Engine {
         id: ComponentId,
         dependency: ComponentId,
     ) {
-        let root = self.root_of(dependency);
         let added = self.is_being_added(id);
+        self.blame(id, dependency);
         let slot = &mut self.slots[id.index()];
         slot.phase = Phase::Idle;
-        slot.cause = Some(root.component);
-        slot.failure = Some(Arc::clone(&root.failure));
         if added {
             slot.wanted = Wanted::Removed;
             self.rest(now, id);
@@ -288,6 +286,14 @@ impl Engine {
         self.settle(id);
         self.answer_operations(now, id);
         self.stop_if_essential(now, id);
+    }
+
+    /// `id` cannot run for what is behind the failure of `dependency`.
+    pub(super) fn blame(&mut self, id: ComponentId, dependency: ComponentId) {
+        let root = self.root_of(dependency);
+        let slot = self.slot(id);
+        slot.cause = Some(root.component);
+        slot.failure = Some(root.failure);
     }
 
     /// What is behind the failure of `id`: itself, or what it waited for.

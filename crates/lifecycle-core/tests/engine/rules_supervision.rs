@@ -3,7 +3,8 @@
 
 use lifecycle_core::engine::{Operation, Reason, StopOutcome};
 use lifecycle_core::{
-    Backoff, Criticality, Defaults, Dependency, Failure, Jitter, Registration, Restart, Retry,
+    Backoff, Class, Criticality, Defaults, Dependency, Failure, Jitter, Registration, Restart,
+    Retry,
 };
 
 use crate::support::{Run, State, fresh, ms, registration};
@@ -131,4 +132,49 @@ fn museum_22_a_crash_loop_is_charged_however_it_is_activated() {
     let refused = run.operate(Operation::Restart, "api");
     assert!(refused.contains("start \"db\" first"), "{refused}");
     assert_eq!(run.pass(60_000), "");
+}
+
+#[test]
+fn rule_22_a_victim_of_two_failures_runs_again_once_both_were_started() {
+    for order in [["cache", "db"], ["db", "cache"]] {
+        let mut run = run_of(vec![
+            optional("cache"),
+            optional("db"),
+            optional("api").depends_on(["cache", "db"]),
+            optional("ui").depends_on(["api"]),
+        ]);
+        run.start();
+        for name in order {
+            let failure = Failure::error("no such host").with_class(Class::Permanent);
+            run.fails_with(&format!("start {name}"), failure);
+        }
+        assert_eq!(run.state("ui"), State::Faulted);
+        let [first, second] = order;
+        run.operate(Operation::Start, first);
+        run.ok(&format!("start {first}"));
+        for victim in ["api", "ui"] {
+            assert_eq!(run.state(victim), State::Faulted);
+            assert_eq!(run.row(victim).cause, Some(run.id(second)));
+        }
+        run.operate(Operation::Start, second);
+        assert_eq!(run.ok(&format!("start {second}")), "done: start, start api");
+        assert_eq!(run.ok("start api"), "start ui");
+    }
+}
+
+#[test]
+fn rule_22_what_two_victims_of_one_failure_need_runs_again_with_them() {
+    let mut run = run_of(vec![
+        optional("db"),
+        optional("api").depends_on(["db"]),
+        optional("jobs").depends_on(["db"]),
+        optional("ui").depends_on(["api", "jobs"]),
+    ]);
+    run.start();
+    let failure = Failure::error("no such host").with_class(Class::Permanent);
+    run.fails_with("start db", failure);
+    run.operate(Operation::Start, "db");
+    run.ok("start db");
+    run.ok("start api");
+    assert_eq!(run.ok("start jobs"), "start ui");
 }
