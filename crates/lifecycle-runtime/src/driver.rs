@@ -591,7 +591,8 @@ impl Driver {
 
     fn ask_operation(&mut self, id: RequestId, order: Order, reply: OperationReply) {
         let Some(component) = self.engine.plan().find(&order.component) else {
-            let _ = reply.send(Err(Arc::new(OperationError::NotFound)));
+            let error = OperationError::unknown(self.engine.plan(), &order.component);
+            let _ = reply.send(Err(Arc::new(error)));
             return;
         };
         self.replies.insert(id, Reply::Operation(reply));
@@ -613,7 +614,8 @@ impl Driver {
         reply: OperationReply,
     ) {
         let Some(component) = self.engine.plan().find(component) else {
-            let _ = reply.send(Err(Arc::new(OperationError::NotFound)));
+            let error = OperationError::unknown(self.engine.plan(), component);
+            let _ = reply.send(Err(Arc::new(error)));
             return;
         };
         self.replies.insert(id, Reply::Operation(reply));

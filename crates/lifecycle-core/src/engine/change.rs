@@ -1,5 +1,6 @@
 //! Components that come and go while the orchestrator runs (semantics 25).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::plan::{ComponentId, Plan};
@@ -140,7 +141,7 @@ impl Engine {
         cascade: Cascade,
     ) -> Result<Vec<ComponentId>, OperationError> {
         if !self.plan.contains(id) || self.slots[id.index()].wanted == Wanted::Removed {
-            return Err(OperationError::NotFound);
+            return Err(self.not_found(id));
         }
         if self.state == OrchestratorState::Stopping {
             return Err(OperationError::FailedPrecondition {
@@ -149,13 +150,14 @@ impl Engine {
             });
         }
         let mut removal = vec![id];
+        let mut known = HashSet::from([id]);
         let mut next = 0;
         while let Some(&id) = removal.get(next) {
             next += 1;
             for edge in self.plan.dependents(id) {
                 let gone = self.slots[edge.component.index()].wanted == Wanted::Removed;
                 let hard = edge.kind == EdgeKind::Hard && !gone;
-                if hard && !removal.contains(&edge.component) {
+                if hard && known.insert(edge.component) {
                     removal.push(edge.component);
                 }
             }

@@ -1,5 +1,6 @@
 //! Gates: conditions outside under which alone a component runs (semantics 26).
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -167,6 +168,7 @@ impl Engine {
     fn check_closed(&mut self, now: Time, gate: GateId) {
         let plan = Arc::clone(&self.plan);
         let mut behind: Vec<ComponentId> = plan.gated(gate).map(|(id, _)| id).collect();
+        let mut known: HashSet<ComponentId> = behind.iter().copied().collect();
         let mut next = 0;
         while let Some(&id) = behind.get(next) {
             next += 1;
@@ -178,7 +180,7 @@ impl Engine {
                 return;
             }
             for edge in plan.dependents(id).iter().filter(|it| it.takes_down()) {
-                if !behind.contains(&edge.component) {
+                if known.insert(edge.component) {
                     behind.push(edge.component);
                 }
             }

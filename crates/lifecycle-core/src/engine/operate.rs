@@ -77,7 +77,7 @@ impl Engine {
         operation: Operation,
     ) -> Result<(), OperationError> {
         if !self.plan.contains(id) || self.slots[id.index()].wanted == Wanted::Removed {
-            return Err(OperationError::NotFound);
+            return Err(self.not_found(id));
         }
         if !self.is_running() {
             return Err(OperationError::FailedPrecondition {
@@ -148,6 +148,19 @@ impl Engine {
                 dependency: self.plan.name(dependency).clone(),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// `id` was taken out, or is on its way.
+    pub(super) fn not_found(&self, id: ComponentId) -> OperationError {
+        let component = if self.plan.contains(id) {
+            self.plan.name(id).to_string()
+        } else {
+            format!("{id:?}")
+        };
+        OperationError::NotFound {
+            component,
+            nearest: None,
         }
     }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::failure::Failure;
+use crate::graph;
 use crate::name::ComponentName;
+use crate::plan::Plan;
 use crate::time::Nanos;
 
 use super::state::{ComponentState, OrchestratorState};
@@ -92,7 +94,12 @@ pub struct OperationReport {
 #[non_exhaustive]
 pub enum OperationError {
     /// There is no such component (any more); nothing has changed.
-    NotFound,
+    NotFound {
+        /// The name that was given.
+        component: String,
+        /// The component whose name is spelled most like it, if one is near.
+        nearest: Option<ComponentName>,
+    },
     /// The orchestrator is in a state that refuses operations; nothing has changed.
     FailedPrecondition {
         /// What was wanted.
@@ -143,10 +150,29 @@ pub enum OperationError {
     },
 }
 
+impl OperationError {
+    /// There is no component called `name` in `plan`; names the one that is spelled most like it. Takes time linear in the
+    /// components.
+    #[must_use]
+    pub fn unknown(plan: &Plan, name: &str) -> Self {
+        let name = name.trim();
+        let names = plan.by_name().iter().map(|it| plan.name(*it));
+        Self::NotFound {
+            component: name.to_owned(),
+            nearest: graph::nearest(names, name),
+        }
+    }
+}
+
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("there is no such component"),
+            Self::NotFound { component, nearest } => {
+                write!(f, "there is no component \"{component}\"")?;
+                nearest
+                    .iter()
+                    .try_for_each(|it| write!(f, "; did you mean \"{it}\"?"))
+            }
             Self::FailedPrecondition { operation, state } => write!(
                 f,
                 "failed precondition: the orchestrator is {}; {} needs it to be running",

@@ -88,7 +88,12 @@ async fn an_operator_restarts_stops_and_starts_one_component() {
     reach(&handle, "api", ComponentState::Running).await;
 
     let error = handle.restart("nobody").await.unwrap_err();
-    assert_eq!(error.to_string(), "there is no such component");
+    assert_eq!(error.to_string(), "there is no component \"nobody\"");
+    let error = handle.remove("dbs").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no component \"dbs\"; did you mean \"db\"?"
+    );
     handle.stop().await.unwrap();
     let error = handle.restart("db").await.unwrap_err();
     assert!(error.to_string().contains("stopped"), "{error}");
