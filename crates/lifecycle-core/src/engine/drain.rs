@@ -101,6 +101,10 @@ impl Engine {
             (NodeCommand::Cordon, _) if self.node.cordoned => Ok(Next::Nothing),
             (NodeCommand::Cordon, _) => Ok(Next::Cordon(true)),
             (NodeCommand::Uncordon, DrainState::Active) => Ok(Next::Cordon(false)),
+            // What a stop left of a drain ends with the next start, so there is nothing to cancel or to resume first.
+            (NodeCommand::Uncordon, _) if self.state != OrchestratorState::Running => {
+                Ok(Next::Cordon(false))
+            }
             (NodeCommand::Uncordon, DrainState::Draining) => conflict("cancel the drain"),
             (NodeCommand::Uncordon, DrainState::Drained | DrainState::Failed) => {
                 conflict("resume the node")

@@ -608,6 +608,21 @@ fn rule_27_a_new_run_clears_the_drain_and_keeps_the_cordon() {
 }
 
 #[test]
+fn rule_27_the_cordon_of_a_node_that_was_drained_and_stopped_can_be_lifted() {
+    let mut run = drained();
+    run.stop();
+    assert_eq!(run.node(NodeCommand::Uncordon), "node drained");
+    run.ok("stop inbound");
+    run.ok("stop router");
+    run.ok("stop outbound");
+    run.node(NodeCommand::Cordon);
+    assert_eq!(run.node(NodeCommand::Uncordon), "node drained");
+    run.up();
+    assert_eq!(node(&run), (false, DrainState::Active));
+    assert!(run.engine.is_ready());
+}
+
+#[test]
 fn rule_11_a_stop_settles_then_drains_then_stops() {
     let mut run = run_with(service(), with_settle(5_000));
     assert_eq!(run.stop(), "");
