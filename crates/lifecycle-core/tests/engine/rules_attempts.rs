@@ -149,3 +149,38 @@ fn rule_08_a_task_that_ends_between_two_attempts_of_a_stop_was_asked_to() {
     assert_eq!(run.state("db"), State::BackingOff);
     assert_eq!(run.pass(100), "stop db");
 }
+
+#[test]
+fn rule_16_a_stop_of_what_does_not_run_says_whether_it_was_forced() {
+    let mut run = run_of(vec![registration("db")]);
+    assert_eq!(run.stop(), "stopped");
+    assert!(!run.report().forced);
+    assert_eq!(run.force(), "stopped");
+    assert!(run.report().forced);
+}
+
+#[test]
+fn rule_19_a_report_names_the_first_of_many_and_counts_the_others() {
+    let dependents = ["a", "b", "c", "d", "e", "f"];
+    for (count, names) in [
+        (1, "(awaited by: a)"),
+        (2, "(awaited by: a, b)"),
+        (4, "(awaited by: a, b, c, d)"),
+        (5, "(awaited by: a, b, c, d and 1 more)"),
+        (6, "(awaited by: a, b, c, d and 2 more)"),
+    ] {
+        let mut registrations: Vec<_> = dependents[..count]
+            .iter()
+            .map(|it| registration(it))
+            .collect();
+        registrations.push(registration("hung").depends_on(dependents[..count].iter().copied()));
+        let mut run = run_of(registrations);
+        run.up();
+        run.stop_within(1_000);
+        run.pass(10_000);
+        let troubles = &run.report().troubles;
+        let hung = troubles.iter().find(|it| it.component.as_str() == "hung");
+        let text = hung.expect("it hangs").to_string();
+        assert!(text.contains(names), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Rules 6, 8, 12 and 15 where they meet a loss, and what the contract and the museum say of losses; rules 3, 9 and 21 to 23 are
 //! in `rules_losses`.
 
-use lifecycle_core::engine::{Operation, Reason, StopOutcome};
+use lifecycle_core::engine::{EventKind, Operation, Reason, StopOutcome};
 use lifecycle_core::{
     Backoff, Class, Criticality, Defaults, Dependency, Failure, Jitter, Registration, Restart,
     Retry,
@@ -177,4 +177,86 @@ fn rule_22_what_two_victims_of_one_failure_need_runs_again_with_them() {
     run.ok("start db");
     run.ok("start api");
     assert_eq!(run.ok("start jobs"), "start ui");
+}
+
+#[test]
+fn rule_21_who_came_up_without_a_dependency_does_not_make_its_dependents_pay() {
+    let mut run = up(vec![
+        optional("db").restart(after(1_000)),
+        optional("cache").tolerates(["db"]).restart(after(0)),
+        optional("api").depends_on(["cache"]),
+    ]);
+    run.operate(Operation::Restart, "cache");
+    run.ok("stop api");
+    assert!(run.ok("stop cache").contains("start cache"));
+    run.loses("db");
+    run.ok("stop db");
+    assert!(run.ok("start cache").contains("start api"));
+    assert!(run.ok("start api").is_empty());
+    run.loses("api");
+    assert_eq!(run.row("api").charges, 0);
+    assert_eq!(run.row("api").cause, Some(run.id("db")));
+}
+
+#[test]
+fn rule_21_two_tolerated_losses_are_over_when_both_are_back() {
+    let mut run = up(vec![
+        optional("cache"),
+        optional("db"),
+        optional("api").tolerates(["cache", "db"]),
+        optional("ui").depends_on(["api"]),
+    ]);
+    for name in ["cache", "db"] {
+        run.loses(name);
+        run.ok(&format!("stop {name}"));
+    }
+    run.pass(100);
+    run.ok("start cache");
+    run.loses("ui");
+    assert_eq!(run.row("ui").cause, Some(run.id("db")));
+    run.ok("stop ui");
+    run.ok("start db");
+    run.pass(100);
+    run.ok("start ui");
+    run.loses("ui");
+    assert_eq!(run.row("ui").charges, 1, "everything runs");
+}
+
+#[test]
+fn rule_12_what_tolerates_a_start_that_was_cut_short_goes_down_before_what_that_needs() {
+    let mut run = up(vec![
+        optional("db"),
+        optional("cache").depends_on(["db"]).restart(after(0)),
+        optional("api").tolerates(["cache"]),
+    ]);
+    run.loses("cache");
+    assert!(run.ok("stop cache").contains("start cache"));
+    assert_eq!(run.stop(), "cancel start cache, stop api");
+    assert_eq!(run.fails("start cache"), "dispose cache");
+    assert_eq!(run.ok("stop api"), "dispose api, stop db");
+}
+
+#[test]
+fn rule_21_a_start_says_what_it_waited_for_since_a_loss_or_a_restart() {
+    let starting = |run: &Run, name: &str| {
+        let id = run.id(name);
+        let starts = run.events.iter().filter(|it| match &it.kind {
+            EventKind::Transition { key, to, .. } => key.component == id && *to == State::Starting,
+            _ => false,
+        });
+        starts.last().expect("it was started").reason
+    };
+    let mut run = up(vec![optional("db"), optional("api").depends_on(["db"])]);
+    run.loses("db");
+    run.ok("stop api");
+    run.ok("stop db");
+    run.pass(100);
+    run.ok("start db");
+    assert_eq!(starting(&run, "db"), Reason::RestartDue);
+    assert_eq!(starting(&run, "api"), Reason::DependenciesReady);
+    run.ok("start api");
+    run.operate(Operation::Restart, "db");
+    run.ok("stop api");
+    run.ok("stop db");
+    assert_eq!(starting(&run, "db"), Reason::OperatorRestart);
 }
