@@ -351,9 +351,6 @@ impl Engine {
         if let (Some(deadline), true) = (deadline, earlier) {
             shutdown.deadline = deadline;
             shutdown.stage_ends = shutdown.stage_ends.min(deadline);
-            if shutdown.stage == Stage::InTime {
-                shutdown.stage_ends = deadline;
-            }
         }
         let newly_forced = forced && !shutdown.forced;
         shutdown.forced |= forced;

@@ -708,6 +708,34 @@ fn rule_11_a_stop_with_a_deadline_keeps_its_reserve_within_that() {
 }
 
 #[test]
+fn rule_11_an_earlier_deadline_during_the_drain_leaves_the_stops_their_part_of_what_is_left() {
+    let mut run = up();
+    run.stop();
+    run.pass(2_000);
+    run.stop_within(10_000);
+    assert_eq!(run.pass(4_999), "");
+    assert_eq!(run.pass(1), "cancel drain inbound, abort drain inbound");
+    // A later deadline changes nothing.
+    let mut run = up();
+    run.stop_within(10_000);
+    run.pass(2_000);
+    run.stop_within(8_000);
+    assert_eq!(run.pass(2_999), "");
+    assert_eq!(run.pass(1), "cancel drain inbound, abort drain inbound");
+}
+
+#[test]
+fn rule_11_an_earlier_deadline_after_the_drain_asks_nobody_to_drain_again() {
+    let mut run = up();
+    run.stop();
+    run.fails("drain inbound");
+    assert_eq!(run.fails("drain outbound"), "stop inbound");
+    assert_eq!(run.stop_within(10_000), "");
+    assert_eq!(run.ok("stop inbound"), "dispose inbound, stop router");
+    assert_eq!(run.ok("stop router"), "dispose router, stop outbound");
+}
+
+#[test]
 fn rule_11_the_settling_leaves_the_stops_their_time_too() {
     let mut run = run_with(service(), with_settle(60_000));
     run.stop();
