@@ -647,6 +647,16 @@ fn rule_11_without_a_settle_time_the_drain_begins_at_once() {
 fn rule_11_what_has_no_participants_stops_at_once() {
     let mut run = run_of(vec![registration("db")]);
     assert_eq!(run.stop(), "stop db");
+    assert_eq!(node(&run).1, DrainState::Active, "nothing was drained");
+    // Nor was one that is down.
+    let mut run = run_of(vec![
+        participant("inbound").criticality(Criticality::Optional),
+        registration("db"),
+    ]);
+    run.operate(Operation::Stop, "inbound");
+    run.ok("stop inbound");
+    assert_eq!(run.stop(), "stop db");
+    assert_eq!(node(&run).1, DrainState::Active);
 }
 
 #[test]
