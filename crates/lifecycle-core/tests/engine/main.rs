@@ -9,6 +9,7 @@ mod museum;
 mod properties;
 mod rules_attempts;
 mod rules_changes;
+mod rules_deadline;
 mod rules_gates;
 mod rules_losses;
 mod rules_node;
