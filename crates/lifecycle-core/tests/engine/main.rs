@@ -15,6 +15,7 @@ mod rules_losses;
 mod rules_node;
 mod rules_operations;
 mod rules_plan;
+mod rules_snapshot;
 mod rules_start;
 mod rules_stop;
 mod rules_supervision;
