@@ -164,6 +164,11 @@ impl Book {
         self.is_clear() && !self.is_falling && !self.is_retrying
     }
 
+    /// It was just added and is cleaned up after, and may have failed for good already.
+    pub(super) fn may_be_failing(&self) -> bool {
+        self.is_joining && !self.is_clear() && self.busy != Some(Call::Start)
+    }
+
     pub(super) fn begin_run(&mut self) {
         // What blocks a thread is refused before any call is made.
         self.want = if self.is_abandoned {
@@ -430,8 +435,7 @@ impl Books {
 
     /// Whether `id` waits for an addition that is being cleaned up after, and may have failed for good already.
     pub(super) fn waits_for_what_may_fail(&self, id: ComponentId) -> bool {
-        let ends = |it: &Book| it.is_joining && !it.is_clear() && it.busy != Some(Call::Start);
-        self.missing(id).iter().any(|it| ends(&self[*it]))
+        self.missing(id).iter().any(|it| self[*it].may_be_failing())
     }
 
     /// What `id` needs and misses, and what that needs and misses, and so on.

@@ -130,7 +130,7 @@ impl World {
             return Some(Refusal::FailedPrecondition);
         }
         let mut dependents = self.books.needed_by(id).into_iter();
-        let needed = dependents.any(|it| !self.is_gone(it));
+        let needed = dependents.any(|it| !self.is_gone(it) && !self.books[it].may_be_failing());
         (needed && cascade == Cascade::Refuse).then_some(Refusal::HasDependents)
     }
 
@@ -258,6 +258,10 @@ impl World {
         let refusal = result.as_ref().err();
         match refusal.and_then(|it| Refusal::of_operation(it)) {
             Some(Refusal::NotFound) => self.is_joining(id),
+            Some(Refusal::HasDependents) => {
+                let mut dependents = self.books.needed_by(id).into_iter();
+                expected.is_none() && dependents.any(|it| self.books[it].may_be_failing())
+            }
             Some(Refusal::DependencyDown) => expected.is_none() && self.books.misses_any(id),
             _ => false,
         }
