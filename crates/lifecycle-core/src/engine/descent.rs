@@ -47,6 +47,9 @@ impl Engine {
                 self.stoppable.insert(plan.rank(id));
             }
         }
+        for &id in &falling {
+            self.settle_behind_lost(id);
+        }
         falling
     }
 
@@ -119,9 +122,12 @@ impl Engine {
             self.timers.disarm(id);
         }
         for edge in plan.dependencies(id) {
-            self.slot(edge.component).blockers += 1;
-            // It may have been about to stop in this very step.
-            self.stoppable.remove(plan.rank(edge.component));
+            let dependency = self.slot(edge.component);
+            dependency.blockers += 1;
+            if !dependency.has_turn {
+                // It may have been about to stop in this very step.
+                self.stoppable.remove(plan.rank(edge.component));
+            }
         }
         self.unsettle(id);
     }
@@ -172,14 +178,10 @@ impl Engine {
             Wanted::Up if slot.quarantined => self.refuse_quarantined(now, id),
             Wanted::Up => self.await_next(now, id),
             Wanted::Held => {
-                self.enter(now, id, ComponentState::Stopped, Reason::OperatorStop);
-                self.settle_without(id);
-                self.answer_behind(now, id);
+                self.rest_unwanted(now, id, Reason::OperatorStop);
             }
             Wanted::StoppedByEdge => {
-                self.enter(now, id, ComponentState::Stopped, Reason::DependencyLost);
-                self.settle_without(id);
-                self.answer_behind(now, id);
+                self.rest_unwanted(now, id, Reason::DependencyLost);
             }
             Wanted::Completed => {
                 self.enter(now, id, ComponentState::Stopped, Reason::Completed);
@@ -205,6 +207,14 @@ impl Engine {
             }
         }
         self.answer_operations(now, id);
+    }
+
+    /// `id` is down because somebody wants it so: nobody waits for it, nor for what is behind it.
+    fn rest_unwanted(&mut self, now: Time, id: ComponentId, reason: Reason) {
+        self.enter(now, id, ComponentState::Stopped, reason);
+        self.settle_without(id);
+        self.settle_behind_unwanted(id);
+        self.answer_behind(now, id);
     }
 
     /// `id` shall run again: after its delay, once its edges and its gate allow it.

@@ -246,6 +246,10 @@ impl Engine {
         let runs = slot.state == ComponentState::Running && !slot.leaving;
         let takes_part = runs && slot.phase == Phase::Running;
         let todo = slot.drain != DrainState::Drained;
+        if slot.node_call_standing == Standing::Counted {
+            // It came up late and was being drained when this drain began; it is passed when that ends.
+            return;
+        }
         if self.plan.drains(id) && takes_part && todo {
             self.call_node(now, id, Call::Drain);
         } else {
@@ -422,7 +426,8 @@ impl Engine {
         if !slot.leaving {
             self.schedule_check(now, id);
         } else if slot.has_turn {
-            self.ask_to_stop(now, id);
+            // With its end a drain may end, and everything go down in this very step, in order.
+            self.stoppable.insert(self.plan.rank(id));
         }
     }
 

@@ -16,8 +16,11 @@ use super::state::{ComponentState, Health};
 use super::supervision::Loss;
 
 impl Engine {
-    /// Arms the next health check of `id`, if it has any.
+    /// Arms the next health check of `id`, if it has any. One that was lost while the host stops is not asked.
     pub(super) fn schedule_check(&mut self, now: Time, id: ComponentId) {
+        if self.slot(id).state != ComponentState::Running {
+            return;
+        }
         let policies = self.plan.policies(id);
         let Some(check) = &policies.health_check else {
             return;
@@ -76,13 +79,13 @@ impl Engine {
         let slot = self.slot(id);
         let expected = slot.key(id) == key && slot.phase.is_up();
         let phase = slot.phase;
-        let leaving = slot.leaving;
+        let ends = slot.leaving || slot.state != ComponentState::Running;
         let Some(extra) = &mut slot.extra else { return };
         if !expected || extra.check != check {
             return;
         }
         extra.check_unanswered = false;
-        if !std::mem::replace(&mut extra.checking, false) || leaving {
+        if !std::mem::replace(&mut extra.checking, false) || ends {
             return;
         }
         if phase == Phase::Running {

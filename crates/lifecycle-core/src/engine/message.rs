@@ -726,7 +726,8 @@ pub enum Verdict {
         /// How many restarts for own failures there were within the window, this one counted.
         restarts: u32,
     },
-    /// A hard dependency does not run, so that the failure is not its own: it is started again as soon as that does.
+    /// A hard dependency does not run, so that the failure is not its own: it is started again as soon as that does. Or
+    /// it was on its way down already, and comes back from there.
     Follow,
     /// It stays down.
     Final,

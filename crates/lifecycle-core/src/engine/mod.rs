@@ -371,14 +371,15 @@ impl Engine {
     /// Issues every call that may go now: the only place that does, so that its order is the plan's (invariant 2).
     fn advance(&mut self, now: Time) {
         loop {
+            // With the end of its drain everything goes down, in one order with what goes down anyway.
+            if self.is_draining_for_stop() {
+                self.advance_drain(now);
+            }
             // A component that goes down in its turn may free another, which is always one of lower rank.
             while let Some(rank) = self.stoppable.pop_last() {
                 self.take_stop_turn(now, self.plan.order()[rank]);
             }
-            while let Some(rank) = self.drainable.pop_last() {
-                self.take_drain_turn(now, self.plan.order()[rank]);
-            }
-            self.finish_drain_if_done(now);
+            self.advance_drain(now);
             // What is down may be stopped before anything is started.
             if !self.stoppable.is_empty() {
                 continue;
@@ -395,6 +396,13 @@ impl Engine {
         self.finish_startup_if_settled(now);
         self.finish_shutdown_if_down(now);
         self.take_out_removed(now);
+    }
+
+    fn advance_drain(&mut self, now: Time) {
+        while let Some(rank) = self.drainable.pop_last() {
+            self.take_drain_turn(now, self.plan.order()[rank]);
+        }
+        self.finish_drain_if_done(now);
     }
 
     /// The one place where a component's state changes. Keeps invariant 14.

@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// What shall run, and waits for `id`, or for something that does.
-    fn waiting_behind(&self, id: ComponentId) -> Vec<ComponentId> {
+    pub(super) fn waiting_behind(&self, id: ComponentId) -> Vec<ComponentId> {
         let mut waiting = vec![id];
         let mut known = HashSet::from([id]);
         let mut next = 0;
@@ -166,6 +166,17 @@ impl Engine {
 
     /// A hard dependency, direct or not, that is down and shall stay down.
     pub(super) fn unwanted_dependency(&self, id: ComponentId) -> Option<ComponentId> {
+        self.find_missing(id, |wanted| wanted != Wanted::Up)
+    }
+
+    /// Whether a hard dependency, direct or not, has failed or completed for good, or is being taken out. It may not be
+    /// down yet, so that nobody has been told.
+    fn is_behind_what_is_gone(&self, id: ComponentId) -> bool {
+        self.find_missing(id, Wanted::is_gone).is_some()
+    }
+
+    /// A hard dependency, direct or not, that is missing and of which that is wanted which `is` says.
+    fn find_missing(&self, id: ComponentId, is: impl Fn(Wanted) -> bool) -> Option<ComponentId> {
         let mut known = HashSet::from([id]);
         let mut open = vec![id];
         while let Some(id) = open.pop() {
@@ -175,7 +186,7 @@ impl Engine {
                 if dependency.available || !known.insert(edge.component) {
                     continue;
                 }
-                if dependency.wanted != Wanted::Up {
+                if is(dependency.wanted) {
                     return Some(edge.component);
                 }
                 open.push(edge.component);
@@ -233,6 +244,8 @@ impl Engine {
             self.await_start(now, id);
         }
         self.revive_victims(now, id);
+        // An addition that was to fail with it waits for others alone now.
+        self.answer_behind(now, id);
     }
 
     /// What has failed for good only because `root` had is wanted again. What cannot run for another failure as well has
@@ -327,18 +340,22 @@ impl Engine {
         let rests = slot.phase == Phase::Idle && !slot.leaving;
         let runs = slot.available;
         let failed = slot.wanted == Wanted::Failed && (rests || slot.phase == Phase::Kept);
-        let waits = slot.phase == Phase::Waiting;
+        // What a dependency has outlived a closed gate for starts in this very step.
+        let waits = slot.phase == Phase::Waiting && !self.may_start(id);
         let waits_outside = waits && slot.gates_closed > 0;
         let removed = slot.wanted == Wanted::Removed && rests;
         // Its stop has failed while everything went down.
         let kept = slot.wanted == Wanted::Removed && slot.phase == Phase::Kept;
         let waits_in_vain = waits && self.unwanted_dependency(id).is_some();
+        // An addition fails with what it waits for, as soon as that is down.
+        let stays = (waits_outside || waits_in_vain) && !self.is_behind_what_is_gone(id);
         let done = |operation: Operation| match operation {
             // Its dependents may hold it up.
             Operation::Stop => (wanted == Wanted::Held && rests) || failed,
-            Operation::Start | Operation::Restart | Operation::Add => {
+            Operation::Start | Operation::Restart => {
                 runs || failed || removed || waits_outside || waits_in_vain
             }
+            Operation::Add => runs || failed || removed || stays,
             Operation::Remove => removed || failed || kept,
         };
         for operation in self.take_operations(id, done) {
@@ -348,7 +365,7 @@ impl Engine {
                     continue;
                 }
                 // It is there, and comes as soon as what it waits for does.
-                Operation::Add => runs || waits_outside || waits_in_vain,
+                Operation::Add => runs || stays,
                 Operation::Start | Operation::Restart => runs || waits_outside,
                 Operation::Stop | Operation::Remove => !failed && !kept,
             };

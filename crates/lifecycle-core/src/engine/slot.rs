@@ -107,6 +107,13 @@ pub(super) enum Wanted {
     Removed,
 }
 
+impl Wanted {
+    /// Whether it comes back only if somebody starts it anew, so that whoever needs it fails.
+    pub(super) fn is_gone(self) -> bool {
+        matches!(self, Self::Failed | Self::Completed | Self::Removed)
+    }
+}
+
 /// What a start attempt or a generation has come to, beyond its phase.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot {

@@ -104,6 +104,10 @@ impl Engine {
         };
         self.tell_loss(now, id, loss, verdict);
         self.enter_lost(now, id, loss);
+        if self.slot(id).phase == Phase::Running {
+            // While the whole settles or drains it is not leaving yet, and has a check armed.
+            self.timers.disarm(id);
+        }
     }
 
     /// A component that is lost is shown so until its stop is called, which may have to wait for its followers. One that
@@ -293,12 +297,12 @@ impl Engine {
                 self.emit(now, Reason::AttemptsExhausted, None, kind);
                 self.plan_restart(now, id, Reason::Lost, verdict);
                 self.slot(id).motive = Reason::RestartDue;
-                self.settle_without(id);
+                self.settle_failing(id);
             }
             Verdict::Follow => {
                 self.plan_restart(now, id, Reason::Lost, verdict);
                 self.slot(id).motive = Reason::DependenciesReady;
-                self.settle_without(id);
+                self.settle_failing(id);
             }
             Verdict::Final => {
                 let motive = self.final_motive(id, Reason::AttemptsExhausted);
@@ -350,10 +354,11 @@ impl Engine {
         self.stop_without(now, id, reason);
     }
 
-    /// An essential component that goes down with one that is gone for good waits in vain: it is lost with it.
+    /// An essential component that goes down with one that is gone for good waits in vain: it is lost with it. One that
+    /// is just being added is taken out again instead.
     fn stop_without_follower(&mut self, now: Time, falling: &[ComponentId]) {
         let essential = falling.iter().skip(1).find(|id| {
-            let waits = self.slots[id.index()].wanted == Wanted::Up;
+            let waits = self.slots[id.index()].wanted == Wanted::Up && !self.is_being_added(**id);
             waits && self.plan.criticality(**id) == Criticality::Essential
         });
         if let Some(&id) = essential {
@@ -379,13 +384,7 @@ impl Engine {
     /// A hard dependency of `id` that has failed or completed for good, or is being taken out.
     pub(super) fn dead_dependency(&self, id: ComponentId) -> Option<ComponentId> {
         let hard = self.plan.dependencies(id).iter();
-        let dead = |slot: &Slot| {
-            let gone = matches!(
-                slot.wanted,
-                Wanted::Failed | Wanted::Completed | Wanted::Removed
-            );
-            gone && !slot.available
-        };
+        let dead = |slot: &Slot| slot.wanted.is_gone() && !slot.available;
         hard.filter(|it| it.kind == EdgeKind::Hard)
             .map(|it| it.component)
             .find(|it| dead(&self.slots[it.index()]))
@@ -394,6 +393,16 @@ impl Engine {
     /// `id` does not run yet, and who waits for it by an edge that is not hard need not wait longer (semantics 9).
     pub(super) fn settle_without(&mut self, id: ComponentId) {
         self.settle(id);
+        self.release_soft(id);
+        self.settle_those_behind(id);
+    }
+
+    /// The start attempts of `id` are exhausted and there will be others. A start of the whole goes on without it, unless
+    /// it is essential and has been lost before: that must be mended first.
+    fn settle_failing(&mut self, id: ComponentId) {
+        if self.plan.criticality(id) != Criticality::Essential {
+            self.settle(id);
+        }
         self.release_soft(id);
         self.settle_those_behind(id);
     }
@@ -427,6 +436,13 @@ impl Engine {
         }
     }
 
+    /// `id` has run and goes down: a start of the whole waits for whoever waits for it as little as for itself.
+    pub(super) fn settle_behind_lost(&mut self, id: ComponentId) {
+        if self.startup.is_some() && self.slot(id).released {
+            self.settle_those_behind(id);
+        }
+    }
+
     /// `id` waits: if what it waits for has settled without running, and the start may go on without `id`, so has `id`.
     pub(super) fn settle_while_waiting(&mut self, id: ComponentId) {
         let plan = Arc::clone(&self.plan);
@@ -435,8 +451,24 @@ impl Engine {
             let slot = &self.slots[it.component.index()];
             slot.released && !slot.available
         });
-        if behind && self.may_settle_waiting(id) {
-            self.settle_without(id);
+        if !behind || !self.may_settle_waiting(id) {
+            return;
+        }
+        self.settle_without(id);
+        if self.startup.is_some() && self.unwanted_dependency(id).is_some() {
+            self.settle_behind_unwanted(id);
+        }
+    }
+
+    /// Somebody wants it so that `id` stays down: no start of the whole waits for what is behind it, however far, also
+    /// where that has settled before.
+    pub(super) fn settle_behind_unwanted(&mut self, id: ComponentId) {
+        for waiting in self.waiting_behind(id) {
+            let waits = self.slot(waiting).phase == Phase::Waiting;
+            if waits && self.may_settle_waiting(waiting) {
+                self.settle(waiting);
+                self.release_soft(waiting);
+            }
         }
     }
 }

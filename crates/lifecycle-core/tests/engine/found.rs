@@ -676,3 +676,139 @@ fn a_removal_whose_stop_fails_in_a_rollback_is_answered() {
         "refused: \"a\" failed: no luck, start failed"
     );
 }
+
+#[test]
+fn an_addition_behind_what_has_failed_and_is_not_down_yet_fails_with_it() {
+    let mut run = of(vec![
+        registration("a")
+            .restart(Restart::never())
+            .criticality(Criticality::Optional),
+        registration("b")
+            .depends_on(["a"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.disposes_slowly("a");
+    run.start();
+    run.fails("start a");
+    assert_eq!(run.add(registration("c").depends_on(["b"])), "");
+    let said = run.ok("dispose a");
+    let refused = "refused: \"c\" failed: no luck (it depends on \"a\")";
+    assert!(said.starts_with(refused), "{said}");
+    assert_eq!(run.orchestrator(), OrchestratorState::Running);
+}
+
+#[test]
+fn what_was_lost_while_a_stop_settles_is_not_asked_for_its_health() {
+    let defaults = Defaults {
+        settle: ms(1_000),
+        ..Defaults::default()
+    };
+    let check = HealthCheck::every(ms(100));
+    let components = vec![registration("a").health_check(check)];
+    let mut run = Run::with(components, defaults);
+    run.up();
+    run.stop();
+    run.loses("a");
+    assert_eq!(run.pass(900), "");
+}
+
+#[test]
+fn a_start_does_not_wait_for_what_waits_for_one_that_was_lost() {
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a"),
+        optional("b"),
+        optional("c").depends_on(["a"]).wants(["b"]),
+    ]);
+    run.start();
+    run.ok("start a");
+    run.loses("a");
+    assert_eq!(run.ok("start b"), "started");
+}
+
+#[test]
+fn a_start_does_not_wait_for_an_essential_one_behind_one_that_has_settled_behind_what_is_stopped() {
+    let mut run = of(vec![
+        registration("a").criticality(Criticality::Optional),
+        registration("b")
+            .depends_on(["a"])
+            .criticality(Criticality::Optional),
+        registration("c").depends_on(["b"]),
+    ]);
+    run.start();
+    run.fails("start a");
+    run.operate_with(Operation::Stop, "a", true);
+    assert_eq!(run.fails("start a"), "dispose a, done: stop, started");
+}
+
+#[test]
+fn what_was_lost_in_a_drain_goes_down_in_order_with_everything_that_goes_down_as_the_drain_ends() {
+    let mut run = of(vec![
+        participant("a").criticality(Criticality::Optional),
+        registration("b"),
+    ]);
+    run.up();
+    run.drain();
+    run.loses("a");
+    run.stop();
+    assert_eq!(run.vanishes("drain a"), "node drained, stop b, stop a");
+}
+
+#[test]
+fn an_essential_addition_whose_dependency_is_lost_for_good_while_it_starts_stops_nothing() {
+    let mut run = of(vec![
+        registration("a")
+            .restart(Restart::never())
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.add(registration("b").depends_on(["a"]));
+    assert_eq!(run.loses("a"), "cancel start b");
+    assert!(run.fails("start b").ends_with("forget"));
+    assert_eq!(run.orchestrator(), OrchestratorState::Running);
+}
+
+#[test]
+fn a_start_waits_for_an_essential_one_that_was_lost_and_whose_restart_fails_at_first() {
+    let mut run = of(vec![registration("a"), registration("b")]);
+    run.start();
+    run.ok("start a");
+    run.loses("a");
+    run.ok("stop a");
+    run.fails("start a");
+    assert_eq!(run.ok("start b"), "");
+    assert_eq!(run.ok("start a"), "started");
+}
+
+#[test]
+fn an_addition_behind_what_outlives_a_closed_gate_is_answered_when_it_runs() {
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a").gated_by(Gate::new("leader", ms(60_000))),
+        optional("b").tolerates(["a"]),
+    ]);
+    run.open_gate("leader", None);
+    run.up();
+    run.close_gate("leader");
+    run.ok("stop a");
+    assert_eq!(run.add(optional("c").depends_on(["b"])), "start c");
+    assert_eq!(run.ok("start c"), "done: add");
+}
+
+#[test]
+fn a_further_drain_waits_for_a_latecomer_that_is_being_drained() {
+    let mut run = of(vec![
+        participant("a").criticality(Criticality::Optional),
+        participant("b")
+            .tolerates(["a"])
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.loses("b");
+    run.drain();
+    run.fails("drain a");
+    run.ok("stop b");
+    run.ok("start b");
+    assert_eq!(run.drain(), "");
+    assert_eq!(run.ok("drain b"), "drain a");
+}

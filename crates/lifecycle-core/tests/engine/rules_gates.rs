@@ -414,7 +414,7 @@ fn rule_26_a_build_refuses_a_margin_that_is_shorter_than_the_longest_stop_and_na
     let short = quick("leader").gated_by(Gate::new("lease", ms(700)));
     assert_eq!(
         faults(vec![
-            short.clone(),
+            short,
             quick("worker").depends_on(["leader"]),
             quick("helper").depends_on(["worker"]),
         ]),
