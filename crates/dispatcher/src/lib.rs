@@ -1,7 +1,42 @@
 //! An RPC dispatcher whose every moving part is an orchestrated component.
 //!
-//! What it promises about starting and stopping is written down in `tests/parity`, as traces to be read by people; the
-//! dispatcher itself is built to satisfy them. It will contain no sequencing of its own: no order, no retry, no shutdown.
-//! It knows no configuration file, no signal, and not the other host.
+//! A [`Dispatcher`] is a value: it looks up [`Procedure`]s of five [`Shape`]s and calls them through layers. What of it moves,
+//! inbounds, outbounds and whatever else was added, comes as registrations for an orchestrator, which alone decides what is
+//! started and stopped, in which order, how often it is tried and for how long. There is no such code here, and no runtime to
+//! write it with. It knows no configuration file, no signal, and not the other host.
+//!
+//! What it promises about starting and stopping is written down in `tests/parity`, as traces to be read by people.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod builder;
+mod call;
+mod code;
+mod dispatcher;
+mod error;
+mod fault;
+mod handler;
+mod headers;
+mod inbound;
+mod messages;
+mod outbound;
+mod pattern;
+mod procedure;
+mod registrations;
+mod registry;
+mod shape;
+
+pub use builder::DispatcherBuilder;
+pub use call::{Meta, Request, Response};
+pub use code::{Code, UnknownCode};
+pub use dispatcher::{Dispatcher, LifecycleError};
+pub use error::RpcError;
+pub use fault::{BuildError, Fault};
+pub use handler::{Handler, handler, handler_fn};
+pub use headers::{HeaderError, Headers};
+pub use inbound::Inbound;
+pub use messages::Messages;
+pub use outbound::{DEFAULT_KEY, Outbound};
+pub use procedure::Procedure;
+pub use registrations::Gate;
+pub use shape::Shape;

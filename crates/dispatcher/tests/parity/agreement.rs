@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lifecycle_core::engine::{self, ComponentState, OrchestratorState};
-use lifecycle_core::{
-    BoxError, Defaults, Lifecycle, Registration, Retry, StartContext, StopContext,
-};
+use lifecycle_core::{BoxError, Lifecycle, Registration, Retry, StartContext, StopContext};
 use lifecycle_runtime::{StartError, StopError};
 use lifecycle_testkit::simulate;
 use proptest::collection::vec;
@@ -139,7 +137,8 @@ fn compare(case: &Case) {
     simulate(async {
         let journal = Arc::new(Mutex::new(Journal::default()));
         let registrations = (0..case.parts.len()).map(|it| registration(case, it, &journal));
-        let subject = Subject::assemble(registrations.collect(), Defaults::default());
+        let none = Retry::default();
+        let subject = Subject::assemble(registrations.collect(), none.clone(), none);
         let mut model = Model::new(case.parts.clone());
         for (number, request) in case.requests.iter().enumerate() {
             *journal.lock().unwrap() = Journal {

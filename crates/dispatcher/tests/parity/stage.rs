@@ -6,7 +6,7 @@ use std::time::Duration;
 use lifecycle_core::engine::{
     self, ComponentState, EventKind, OrchestratorState, StartReport, StopReport, StopTrouble,
 };
-use lifecycle_core::{Defaults, Plan, Registration};
+use lifecycle_core::{Plan, Registration};
 use lifecycle_runtime::{Notice, StartError, StopError, Subscription};
 use lifecycle_testkit::{Hook, Moment, Note, Record, Scripted, simulate};
 use tokio::time::Instant;
@@ -22,13 +22,9 @@ pub(crate) fn play(trace: &Trace) -> String {
     simulate(async {
         let components: Vec<_> = trace.components.iter().map(component).collect();
         let (registrations, records): (Vec<_>, Vec<_>) = components.into_iter().unzip();
-        let defaults = Defaults {
-            start: trace.default_start.clone(),
-            stop: trace.default_stop.clone(),
-            ..Defaults::default()
-        };
+        let (start, stop) = (trace.default_start.clone(), trace.default_stop.clone());
         let mut stage = Stage {
-            subject: Subject::assemble(registrations, defaults),
+            subject: Subject::assemble(registrations, start, stop),
             records,
             seen: 0,
         };
