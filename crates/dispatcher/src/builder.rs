@@ -66,8 +66,8 @@ impl DispatcherBuilder {
 
     /// Adds a place where calls come in.
     #[must_use]
-    pub fn inbound(mut self, inbound: Inbound) -> Self {
-        self.moving.inbounds.push(inbound);
+    pub fn inbound(mut self, inbound: impl Into<Inbound>) -> Self {
+        self.moving.inbounds.push(inbound.into());
         self
     }
 

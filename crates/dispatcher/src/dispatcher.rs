@@ -1,9 +1,13 @@
 //! [`Dispatcher`]: looks procedures up and calls them.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use futures_util::FutureExt as _;
+use lifecycle_core::component::panic_message;
 use lifecycle_core::engine::{OrchestratorState, StartReport, StopReport};
 use lifecycle_runtime::{Handle, StartError, StatusWatch, StopError};
 use tokio_util::sync::CancellationToken;
@@ -145,13 +149,14 @@ impl Dispatcher {
 
     /// Calls a procedure of this service.
     ///
-    /// A panic in it is the caller's: transports catch it. The deadline in the request is for middleware to keep.
+    /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
+    /// middleware to keep.
     ///
     /// # Errors
     ///
     /// [`Code::InvalidArgument`] without a procedure or with a stream where its shape has one message,
-    /// [`Code::Unimplemented`] when there is none or another service is meant, [`Code::Internal`] when it answers in another
-    /// shape, and what it says itself.
+    /// [`Code::Unimplemented`] when there is none or another service is meant, [`Code::Internal`] when it panics or answers
+    /// in another shape, and what it says itself.
     ///
     /// # Cancel safety
     ///
@@ -175,8 +180,13 @@ impl Dispatcher {
         if request.meta.encoding.is_none() {
             request.meta.encoding.clone_from(&entry.encoding);
         }
-        let response = entry.handler.clone().oneshot(request).await?;
-        check_response(shape, &entry.name, response)
+        let encoding = request.meta.encoding.clone();
+        let answering = AssertUnwindSafe(entry.handler.clone().oneshot(request));
+        let answered = answering.catch_unwind().await;
+        let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
+        let mut response = check_response(shape, &entry.name, response)?;
+        response.encoding = response.encoding.or(encoding);
+        Ok(response)
     }
 
     /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`].
@@ -269,6 +279,18 @@ impl Dispatcher {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What a caller is told of a panic: that there was something. The log has the rest.
+fn panicked(procedure: &str, panic: &(dyn Any + Send)) -> RpcError {
+    tracing::error!(
+        event = "procedure.panicked",
+        procedure,
+        error = panic_message(panic),
+        "a procedure panicked"
+    );
+    RpcError::new(Code::Internal, "the call failed inside the server")
+        .with_reason("dispatcher.procedure.panicked")
 }
 
 impl fmt::Debug for Dispatcher {

@@ -2,8 +2,8 @@
 //!
 //! A [`Dispatcher`] is a value: it looks up [`Procedure`]s of five [`Shape`]s and calls them through layers. What of it moves,
 //! inbounds, outbounds and whatever else was added, comes as registrations for an orchestrator, which alone decides what is
-//! started and stopped, in which order, how often it is tried and for how long. There is no such code here, and no runtime to
-//! write it with. It knows no configuration file, no signal, and not the other host.
+//! started and stopped, in which order, how often it is tried and for how long. There is no such code here, and of tokio nothing
+//! but timers to write it with. It knows no configuration file, no signal, and not the other host.
 //!
 //! What it promises about starting and stopping is written down in `tests/parity`, as traces to be read by people.
 
@@ -17,6 +17,7 @@ mod error;
 mod fault;
 mod handler;
 mod headers;
+mod http;
 mod inbound;
 mod messages;
 mod outbound;
@@ -34,6 +35,7 @@ pub use error::RpcError;
 pub use fault::{BuildError, Fault};
 pub use handler::{Handler, handler, handler_fn};
 pub use headers::{HeaderError, Headers};
+pub use http::{HttpInbound, HttpPort};
 pub use inbound::Inbound;
 pub use messages::Messages;
 pub use outbound::{DEFAULT_KEY, Outbound};

@@ -171,7 +171,28 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "dispatcher",
         layer: Layer::Binaries,
-        external: External::Only(&["bytes", "futures-core", "thiserror", "tokio-util", "tower"]),
+        external: External::Only(&[
+            "bytes",
+            // The program's flags.
+            "clap",
+            "futures-core",
+            // Catches panics of a call.
+            "futures-util",
+            "http",
+            "http-body-util",
+            "hyper",
+            // Deadlines as they are written down.
+            "jiff",
+            // The documents of errors.
+            "serde",
+            "serde_json",
+            "thiserror",
+            // Timers alone.
+            "tokio",
+            "tokio-util",
+            "tower",
+            "tracing",
+        ]),
         silent_about: &[],
         leaves: SEQUENCING,
     },
