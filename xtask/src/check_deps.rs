@@ -88,6 +88,7 @@ impl Workspace {
         violations.extend(core.iter().flat_map(CoreTree::violations));
         violations.extend(inheritance_violations(&self.manifests)?);
         violations.extend(word_violations(&self.sources));
+        violations.extend(sequencing_violations(&self.sources));
         // Stable: lines of a file stay in their order.
         violations.sort_by(|a, b| (&a.package, a.rule).cmp(&(&b.package, b.rule)));
         let members = self.graph.workspace();
@@ -111,7 +112,7 @@ fn read_sources(graph: &PackageGraph) -> Result<Vec<(&'static Row, Text)>> {
         let Some(row) = layers::row(member.name()) else {
             continue;
         };
-        if row.silent_about.is_empty() {
+        if row.silent_about.is_empty() && row.leaves.is_empty() {
             continue;
         }
         for file in files_of(member)? {
@@ -195,6 +196,29 @@ fn words_in_file(row: &Row, text: &Text) -> Vec<Violation> {
             rule: Rule::ForbiddenWord,
             place: format!("{}:{}: `{word}`", text.path, before + 1),
         }));
+    }
+    found
+}
+
+fn sequencing_violations(sources: &[(&Row, Text)]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (row, text) in sources {
+        if !text.path.contains("/src/") {
+            continue;
+        }
+        for (before, line) in words::code_of(&text.content) {
+            let named = words::named_in(line, row.leaves);
+            found.extend(named.into_iter().map(|word| Violation {
+                package: text.package.clone(),
+                rule: Rule::Sequencing,
+                place: format!(
+                    "{}:{}: `{}`",
+                    text.path,
+                    before + 1,
+                    word.replace("||", "::")
+                ),
+            }));
+        }
     }
     found
 }

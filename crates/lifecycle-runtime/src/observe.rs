@@ -4,6 +4,7 @@
 //! but them. Nothing here is labelled by component: such series are rendered from the snapshot.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(crate) struct Observer {
     meters: Meters,
     /// Whether the stop under way is a rollback; then failures are its failures.
     rolling_back: bool,
+    /// Whose last stop attempt in it has failed, without another one to follow.
+    failed_in_rollback: BTreeSet<ComponentId>,
 }
 
 impl Observer {
@@ -34,6 +37,7 @@ impl Observer {
             plan,
             meters: Meters::new(),
             rolling_back: false,
+            failed_in_rollback: BTreeSet::new(),
         }
     }
 
@@ -54,14 +58,32 @@ impl Observer {
 
     /// Takes in one event; `left` names what an event of abandoning leaves behind, and is empty otherwise.
     pub(crate) fn event(&mut self, event: &Event, left: &[Cow<'static, str>]) {
-        if let EventKind::Orchestrator { to, .. } = &event.kind {
-            self.rolling_back =
-                *to == OrchestratorState::Stopping && event.reason == Reason::Rollback;
-        }
+        self.follow_rollback(event);
         self.meters.event(event, left);
         let level = level(&event.kind);
         if level <= LevelFilter::current() {
             self.log(event, level, left);
+        }
+    }
+
+    /// Keeps book of a rollback. It has failed for a component when that is down and faulted by its last stop attempt: an
+    /// attempt that is followed by another one is none of its failures yet.
+    fn follow_rollback(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Orchestrator { to, .. } => {
+                self.rolling_back =
+                    *to == OrchestratorState::Stopping && event.reason == Reason::Rollback;
+                self.failed_in_rollback.clear();
+            }
+            EventKind::AttemptFailed { call, key, .. }
+                if *call == Call::Stop && self.rolling_back =>
+            {
+                self.failed_in_rollback.insert(key.component);
+            }
+            EventKind::RetryScheduled { call, key, .. } if *call == Call::Stop => {
+                self.failed_in_rollback.remove(&key.component);
+            }
+            _ => {}
         }
     }
 
@@ -150,11 +172,12 @@ impl Observer {
             })
             .with_duration(report.took),
             EventKind::Transition {
+                key,
                 to,
                 lasted,
                 failure,
                 ..
-            } => Line::new(component_event(*to))
+            } => Line::new(self.entered_event(key.component, *to))
                 .with_call(phase(*to))
                 .with_duration(*lasted)
                 .with_failure(failure.as_ref()),
@@ -163,7 +186,7 @@ impl Observer {
                 worked,
                 failure,
                 ..
-            } => Line::new(self.failed_event(*call, failure.kind))
+            } => Line::new(failed_event(*call, failure.kind))
                 .with_call(Some(*call))
                 .with_duration(*worked)
                 .with_failure(Some(failure)),
@@ -215,17 +238,12 @@ impl Observer {
         }
     }
 
-    fn failed_event(&self, call: Call, kind: FailureKind) -> &'static str {
-        match (call, kind) {
-            (Call::Stop, _) if self.rolling_back => "component.rollback_failed",
-            (Call::Start, FailureKind::Timeout) => "component.start_timed_out",
-            (Call::Start, _) => "component.start_failed",
-            (Call::Stop, FailureKind::Timeout) => "component.stop_timed_out",
-            (Call::Stop, _) => "component.stop_failed",
-            (Call::Dispose, FailureKind::Timeout) => "component.dispose_timed_out",
-            (Call::Dispose, _) => "component.dispose_failed",
-            (Call::Drain, _) => "component.drain_failed",
-            (Call::Resume, _) => "component.resume_failed",
+    /// The event of a component that enters `to`.
+    fn entered_event(&self, component: ComponentId, to: ComponentState) -> &'static str {
+        let failed = self.failed_in_rollback.contains(&component);
+        match to {
+            ComponentState::Faulted if failed => "component.rollback_failed",
+            _ => component_event(to),
         }
     }
 }
@@ -365,6 +383,19 @@ fn phase(to: ComponentState) -> Option<Call> {
         | ComponentState::Faulted
         | ComponentState::Waiting
         | ComponentState::BackingOff => None,
+    }
+}
+
+fn failed_event(call: Call, kind: FailureKind) -> &'static str {
+    match (call, kind) {
+        (Call::Start, FailureKind::Timeout) => "component.start_timed_out",
+        (Call::Start, _) => "component.start_failed",
+        (Call::Stop, FailureKind::Timeout) => "component.stop_timed_out",
+        (Call::Stop, _) => "component.stop_failed",
+        (Call::Dispose, FailureKind::Timeout) => "component.dispose_timed_out",
+        (Call::Dispose, _) => "component.dispose_failed",
+        (Call::Drain, _) => "component.drain_failed",
+        (Call::Resume, _) => "component.resume_failed",
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) external: External,
     /// Words that its sources and documents must not contain.
     pub(crate) silent_about: &'static [&'static [&'static str]],
+    /// What its code must not contain, since another crate does that for it.
+    pub(crate) leaves: &'static [&'static str],
 }
 
 /// What a crate may take from outside the workspace as a normal or build dependency.
@@ -46,6 +48,18 @@ const HOSTS: &[&str] = &["control-plane", "controlplane", "dispatcher"];
 const MESH: &[&str] = &["gossip", "mesh"];
 const TRANSPORTS: &[&str] = &["axum", "g-rpc", "grpc", "http", "hyper", "tonic"];
 
+/// How one would start, stop or look after components without the orchestrator.
+const SEQUENCING: &[&str] = &[
+    "erased-lifecycle",
+    "instantiate",
+    "join-set",
+    "lifecycle||start",
+    "lifecycle||stop",
+    "task-tracker",
+    "task||spawn",
+    "tokio||spawn",
+];
+
 /// Every member of the workspace, bottom layer first; the reasons are in docs/architecture.md.
 ///
 /// A crate that is planned has its row already, with nothing to take from outside: who writes it
@@ -56,6 +70,7 @@ pub(crate) const TABLE: &[Row] = &[
         layer: Layer::Core,
         external: External::Only(&["serde", "thiserror", "tokio-util"]),
         silent_about: &[HOSTS, MESH, TRANSPORTS],
+        leaves: &[],
     },
     Row {
         name: "lifecycle-runtime",
@@ -71,12 +86,14 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing-subscriber",
         ]),
         silent_about: &[HOSTS, MESH, TRANSPORTS],
+        leaves: &[],
     },
     Row {
         name: "lifecycle-testkit",
         layer: Layer::TestKit,
         external: External::Only(&["tokio", "tokio-util"]),
         silent_about: &[HOSTS, MESH, TRANSPORTS],
+        leaves: &[],
     },
     Row {
         name: "lifecycle-adapters",
@@ -94,6 +111,7 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing",
         ]),
         silent_about: &[HOSTS, MESH],
+        leaves: &[],
     },
     Row {
         name: "diagnostics",
@@ -112,6 +130,7 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing",
         ]),
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: "mesh",
@@ -129,6 +148,7 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing",
         ]),
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: "control-plane-host",
@@ -146,36 +166,63 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing-subscriber",
         ]),
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: "dispatcher",
         layer: Layer::Binaries,
-        external: External::Only(&[]),
+        external: External::Only(&[
+            "bytes",
+            // The program's flags.
+            "clap",
+            "futures-core",
+            // Catches panics of a call.
+            "futures-util",
+            "http",
+            "http-body-util",
+            "hyper",
+            // Deadlines as they are written down.
+            "jiff",
+            // The documents of errors.
+            "serde",
+            "serde_json",
+            "thiserror",
+            // Timers alone.
+            "tokio",
+            "tokio-util",
+            "tower",
+            "tracing",
+        ]),
         silent_about: &[],
+        leaves: SEQUENCING,
     },
     Row {
         name: "lifecyclectl",
         layer: Layer::Binaries,
         external: External::Only(&[]),
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: "bench",
         layer: Layer::Outside,
         external: External::Any,
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: "feature-tests",
         layer: Layer::Outside,
         external: External::Any,
         silent_about: &[],
+        leaves: &[],
     },
     Row {
         name: XTASK,
         layer: Layer::Outside,
         external: External::Only(&["anyhow", "clap", "guppy", "toml"]),
         silent_about: &[],
+        leaves: &[],
     },
 ];
 

@@ -17,6 +17,7 @@ pub(crate) enum Rule {
     ExternalUnlisted,
     WorkspaceInherited,
     ForbiddenWord,
+    Sequencing,
 }
 
 /// What a rule prints about itself.
@@ -88,6 +89,11 @@ impl Rule {
                 id: "forbidden-word",
                 says: "a lifecycle crate does not name who uses it, nor a transport it has no part in",
                 remedy: "say it in the terms of components, or move it to the crate that may know",
+            },
+            Self::Sequencing => Wording {
+                id: "sequencing",
+                says: "a crate whose parts are components leaves it to the orchestrator to start, stop and look after them",
+                remedy: "make it a component with its edges and policies, and give its tasks to the scope of its generation",
             },
         }
     }

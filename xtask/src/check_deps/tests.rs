@@ -177,6 +177,16 @@ fn a_dependency_that_is_not_inherited_is_reported_with_its_line() {
 }
 
 #[test]
+fn sequencing_in_the_code_of_who_leaves_it_to_others_is_reported_with_its_line() {
+    let places = [
+        "crates/dispatcher/src/lib.rs:6: `join-set`",
+        "crates/dispatcher/src/lib.rs:7: `tokio::spawn`",
+        "crates/dispatcher/src/lib.rs:8: `lifecycle::start`",
+    ];
+    check("sequencing", Rule::Sequencing, &places);
+}
+
+#[test]
 fn a_forbidden_word_is_reported_with_its_line() {
     let places = [
         "crates/lifecycle-adapters/src/lib.rs:1: `dispatcher`",

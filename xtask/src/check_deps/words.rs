@@ -10,6 +10,14 @@ pub(crate) fn named_in(line: &str, forbidden: &[&'static str]) -> Vec<&'static s
         .collect()
 }
 
+/// The lines of a source that are neither comments nor its tests, which come last; each with its place, counted from 0.
+pub(crate) fn code_of(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = source.lines().enumerate();
+    lines
+        .take_while(|(_, it)| *it != "#[cfg(test)]")
+        .filter(|(_, it)| !it.trim_start().starts_with("//"))
+}
+
 /// Writes every spelling of a word alike: `ControlPlane`, `control_plane` and `control plane` all
 /// become `control-plane`. Whatever cannot join two words becomes `|`.
 pub(crate) fn canonical(line: &str) -> String {
@@ -116,6 +124,21 @@ mod tests {
     fn a_part_of_a_word_is_not_the_word() {
         check("dispatch, hyperscale, meshwork, control the plane", &[]);
         check("control. Plane", &[]);
+    }
+
+    #[test]
+    fn a_path_is_a_word_too() {
+        let words = ["tokio||spawn", "join-set"];
+        assert_eq!(named_in("tokio::spawn(f)", &words), ["tokio||spawn"]);
+        assert_eq!(named_in("JoinSet::new()", &words), ["join-set"]);
+        assert_eq!(named_in("cx.spawn(\"a\", f); spawn()", &words), [""; 0]);
+    }
+
+    #[test]
+    fn comments_and_tests_are_no_code() {
+        let source = "//! a\nuse b; // c\n    /// d\ne();\n\n#[cfg(test)]\nmod tests {}\n";
+        let code: Vec<_> = code_of(source).filter(|(_, it)| !it.is_empty()).collect();
+        assert_eq!(code, [(1, "use b; // c"), (3, "e();")]);
     }
 
     #[test]

@@ -125,6 +125,33 @@ async fn contract_45_failures_and_rollback_failures_are_warnings_with_their_erro
 }
 
 #[tokio::test(start_paused = true)]
+async fn contract_23_and_45_only_the_last_stop_attempt_of_a_rollback_is_its_failure() {
+    let lines = Lines::capture();
+    let journal = Journal::default();
+    let lucky = Scripted::new("lucky", &journal).stops([Act::Fail, Act::Succeed]);
+    let failing = Scripted::new("failing", &journal).stops([Act::Fail]);
+    let worker = Scripted::new("worker", &journal).starts([Act::Fail]);
+    let handle = run([
+        scripted(lucky).stop_retry(Retry::attempts(2)),
+        scripted(failing).stop_retry(Retry::attempts(2)),
+        scripted(worker).depends_on(["lucky", "failing"]),
+    ]);
+    refusal(handle.start().await);
+    let told = |event: &str| lines.events().iter().filter(|it| *it == event).count();
+    assert_eq!(told("WARN component.stop_failed"), 3, "an attempt each");
+    let text = lines.text();
+    let failures = text
+        .lines()
+        .filter(|it| it.contains("component.rollback_failed"));
+    let [failure] = failures.collect::<Vec<_>>()[..] else {
+        panic!("{text}");
+    };
+    for part in ["WARN", "component=\"failing\"", "error=stop failed"] {
+        assert!(failure.contains(part), "no {part} in {failure}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_fails_when_it_was_asked_to_end_is_a_warning_with_its_name() {
     let lines = Lines::capture();
     let flushing = lifecycle_core::component::from_fn(

@@ -1,0 +1,303 @@
+//! [`Dispatcher`]: looks procedures up and calls them.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use futures_util::FutureExt as _;
+use lifecycle_core::component::panic_message;
+use lifecycle_core::engine::{OrchestratorState, StartReport, StopReport};
+use lifecycle_runtime::{Handle, StartError, StatusWatch, StopError};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::builder::DispatcherBuilder;
+use crate::call::{Request, Response};
+use crate::code::Code;
+use crate::error::RpcError;
+use crate::fault::BuildError;
+use crate::handler::{Handler, Layers};
+use crate::outbound::DEFAULT_KEY;
+use crate::procedure::{Procedure, check_request, check_response};
+use crate::registry::Registry;
+use crate::shape::Shape;
+
+/// Looks procedures up and calls them, and knows the ways to other services. Clones are the same dispatcher.
+///
+/// Of the procedures of the wanted shape, the one is called that has the wanted name; or else that alias; or else the pattern
+/// that matches it with the most literal characters, of equals the one that was added first. ASCII case makes no difference.
+///
+/// What of it moves are components of an orchestrator, whose registrations come with it. It starts and stops nothing.
+///
+/// ```
+/// use dispatcher::{Dispatcher, Procedure, Request, Response, Shape};
+/// use lifecycle_runtime::Orchestrator;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let echo = Procedure::unary("echo", async |request: Request| {
+///     Ok(Response::message(request.into_message().await?))
+/// });
+/// let (dispatcher, registrations) = Dispatcher::builder("pets").procedure(echo).build()?;
+///
+/// let mut builder = Orchestrator::builder();
+/// builder.registrations(registrations);
+/// let dispatcher = dispatcher.driven_by(builder.build()?.spawn());
+/// dispatcher.start().await?;
+///
+/// let response = dispatcher.call(Shape::Unary, Request::new("Echo", "hello")).await?;
+/// assert_eq!(response.into_message().await?, "hello");
+/// dispatcher.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    /// In the host's hands alone: a component that kept it would keep the orchestrator's driver from ending.
+    handle: Option<Handle>,
+}
+
+/// What all clones share.
+struct Shared {
+    service: String,
+    layers: Layers,
+    registry: RwLock<Arc<Registry>>,
+    /// Held while a larger registry is made, so that no addition is lost.
+    adding: Mutex<()>,
+    outbounds: HashMap<String, Handler>,
+    status: OnceLock<StatusWatch>,
+}
+
+/// What a builder has checked.
+pub(crate) struct Parts {
+    pub(crate) service: String,
+    pub(crate) layers: Layers,
+    pub(crate) registry: Registry,
+    pub(crate) outbounds: HashMap<String, Handler>,
+}
+
+/// A start or a stop of a dispatcher that was not told who drives it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LifecycleError {
+    /// It was not [connected](Dispatcher::driven_by), or this clone was not.
+    #[error("no orchestrator was given to the dispatcher")]
+    Unconnected,
+    /// The orchestrator's start did not come about.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The orchestrator's stop was not clean.
+    #[error(transparent)]
+    Stop(#[from] StopError),
+}
+
+impl Dispatcher {
+    /// A builder of the dispatcher of `service`.
+    #[must_use]
+    pub fn builder(service: impl Into<String>) -> DispatcherBuilder {
+        DispatcherBuilder::new(service.into())
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        let shared = Shared {
+            service: parts.service,
+            layers: parts.layers,
+            registry: RwLock::new(Arc::new(parts.registry)),
+            adding: Mutex::new(()),
+            outbounds: parts.outbounds,
+            status: OnceLock::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            handle: None,
+        }
+    }
+
+    /// The service whose procedures these are.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.shared.service
+    }
+
+    /// Adds a procedure; calls that come from now on find it, whichever way they come in.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] with every fault; then nothing has changed.
+    pub fn register(&self, procedure: Procedure) -> Result<(), BuildError> {
+        let shared = &self.shared;
+        let _adding = shared.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut larger = Registry::clone(&self.registry());
+        let added = larger.add(procedure, &shared.layers);
+        added.map_err(|faults| BuildError { faults })?;
+        let mut current = shared
+            .registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(larger);
+        Ok(())
+    }
+
+    /// Whether a call of `shape` to `procedure` would find one.
+    #[must_use]
+    pub fn offers(&self, shape: Shape, procedure: &str) -> bool {
+        self.registry().find(shape, procedure).is_some()
+    }
+
+    /// Calls a procedure of this service.
+    ///
+    /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
+    /// middleware to keep.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidArgument`] without a procedure or with a stream where its shape has one message,
+    /// [`Code::Unimplemented`] when there is none or another service is meant, [`Code::Internal`] when it panics or answers
+    /// in another shape, and what it says itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the call: it drops the handler's future.
+    pub async fn call(&self, shape: Shape, mut request: Request) -> Result<Response, RpcError> {
+        let wanted = request.meta.procedure.trim();
+        if wanted.is_empty() {
+            let error = RpcError::new(Code::InvalidArgument, "the call names no procedure");
+            return Err(error.with_reason("dispatcher.procedure.missing"));
+        }
+        let other = request.meta.service.as_deref().map(str::trim);
+        let other = other.filter(|it| !it.eq_ignore_ascii_case(self.service()));
+        let entry = self.registry().find(shape, wanted).cloned();
+        let (Some(entry), None) = (entry, other) else {
+            let service = other.unwrap_or(self.service());
+            let message = format!("there is no {shape} procedure \"{wanted}\" of \"{service}\"");
+            let error = RpcError::new(Code::Unimplemented, message);
+            return Err(error.with_reason("dispatcher.procedure.unknown"));
+        };
+        check_request(shape, &request.messages)?;
+        if request.meta.encoding.is_none() {
+            request.meta.encoding.clone_from(&entry.encoding);
+        }
+        let encoding = request.meta.encoding.clone();
+        let answering = AssertUnwindSafe(entry.handler.clone().oneshot(request));
+        let answered = answering.catch_unwind().await;
+        let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
+        let mut response = check_response(shape, &entry.name, response)?;
+        response.encoding = response.encoding.or(encoding);
+        Ok(response)
+    }
+
+    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`].
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidArgument`] when `service` is blank, [`Code::NotFound`] when there is no such way.
+    pub fn outbound(
+        &self,
+        service: &str,
+        key: Option<&str>,
+        shape: Shape,
+    ) -> Result<Handler, RpcError> {
+        let service = service.trim();
+        if service.is_empty() {
+            let error = RpcError::new(Code::InvalidArgument, "no service is named");
+            return Err(error);
+        }
+        let key = key.map(str::trim).filter(|it| !it.is_empty());
+        let name = format!("{service}:{}:{shape}", key.unwrap_or(DEFAULT_KEY));
+        let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
+        let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
+        found.cloned().ok_or_else(missing)
+    }
+
+    /// Connects it with the orchestrator that its registrations were given to. All clones show that one's state; this one can
+    /// also start and stop it. The first orchestrator stays the one whose state is shown.
+    #[must_use]
+    pub fn driven_by(mut self, handle: Handle) -> Self {
+        // It can only be set already by another one, which stays.
+        let _ = self.shared.status.set(handle.status());
+        self.handle = Some(handle);
+        self
+    }
+
+    /// The state of the orchestrator; created as long as none is connected.
+    #[must_use]
+    pub fn status(&self) -> OrchestratorState {
+        let status = self.shared.status.get().cloned();
+        status.map_or(OrchestratorState::default(), |mut it| it.get().state)
+    }
+
+    /// Starts the orchestrator: [`Handle::start`].
+    ///
+    /// # Errors
+    ///
+    /// [`LifecycleError`] with what it answers, or when this clone is not connected.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer, and cancels nothing.
+    pub async fn start(&self) -> Result<Arc<StartReport>, LifecycleError> {
+        Ok(self.handle()?.start().await?)
+    }
+
+    /// As [`start`](Self::start), and cancels it with `token`: [`Handle::start_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        &self,
+        token: CancellationToken,
+    ) -> Result<Arc<StartReport>, LifecycleError> {
+        Ok(self.handle()?.start_with(token).await?)
+    }
+
+    /// Stops the orchestrator: [`Handle::stop`].
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`start`](Self::start).
+    pub async fn stop(&self) -> Result<Arc<StopReport>, LifecycleError> {
+        Ok(self.handle()?.stop().await?)
+    }
+
+    fn handle(&self) -> Result<&Handle, LifecycleError> {
+        self.handle.as_ref().ok_or(LifecycleError::Unconnected)
+    }
+
+    fn registry(&self) -> Arc<Registry> {
+        let registry = self.shared.registry.read();
+        Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a caller is told of a panic: that there was something. The log has the rest.
+fn panicked(procedure: &str, panic: &(dyn Any + Send)) -> RpcError {
+    tracing::error!(
+        event = "procedure.panicked",
+        procedure,
+        error = panic_message(panic),
+        "a procedure panicked"
+    );
+    RpcError::new(Code::Internal, "the call failed inside the server")
+        .with_reason("dispatcher.procedure.panicked")
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("service", &self.shared.service)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

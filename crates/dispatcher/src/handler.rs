@@ -1,0 +1,62 @@
+//! [`Handler`]: whatever answers calls, and the layers around it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lifecycle_core::BoxError;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt as _};
+
+use crate::call::{Request, Response};
+use crate::error::RpcError;
+
+/// Whatever answers calls: a procedure's code, an outbound, or either with layers around it. A clone answers a call.
+pub type Handler = BoxCloneSyncService<Request, Response, RpcError>;
+
+/// Makes a handler of a tower service. An error that is not an [`RpcError`] is told to callers as
+/// [`Internal`](crate::Code::Internal), without what it says.
+pub fn handler<S>(service: S) -> Handler
+where
+    S: Service<Request, Response = Response> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+{
+    Handler::new(service.map_err(|it| RpcError::from_box(it.into())))
+}
+
+/// Makes a handler of an async function.
+pub fn handler_fn<F, Fut>(function: F) -> Handler
+where
+    F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, RpcError>> + Send + 'static,
+{
+    handler(tower::service_fn(function))
+}
+
+/// Layers in order, the first one outermost.
+#[derive(Clone, Default)]
+pub(crate) struct Layers(Vec<Arc<dyn Fn(Handler) -> Handler + Send + Sync>>);
+
+impl Layers {
+    /// Adds a layer inside of those that are there.
+    pub(crate) fn push<L>(&mut self, layer: L)
+    where
+        L: Layer<Handler> + Send + Sync + 'static,
+        L::Service: Service<Request, Response = Response> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+        <L::Service as Service<Request>>::Error: Into<BoxError>,
+    {
+        self.0.push(Arc::new(move |it| handler(layer.layer(it))));
+    }
+
+    /// Puts all of them around `inner`.
+    pub(crate) fn around(&self, inner: Handler) -> Handler {
+        self.0.iter().rev().fold(inner, |inner, layer| layer(inner))
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} layers", self.0.len())
+    }
+}

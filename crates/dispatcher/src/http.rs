@@ -1,0 +1,197 @@
+//! [`HttpInbound`]: calls over HTTP/1.1 and HTTP/2.
+//!
+//! The path of a request means nothing: the procedure comes from the header `Rpc-Procedure`. A one-way procedure is looked for
+//! first, then a unary one. Streams are not served yet.
+
+mod answer;
+mod incoming;
+mod names;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use lifecycle_adapters::{HttpServer, Limits};
+use lifecycle_core::Component;
+use tower::Service;
+
+use crate::call;
+use crate::code::Code;
+use crate::dispatcher::Dispatcher;
+use crate::error::RpcError;
+use crate::inbound::Inbound;
+use crate::shape::Shape;
+
+/// How large a message may be, unless set.
+const BODY_BYTES: usize = 1 << 20;
+
+/// How long a client may take to send it, unless set.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Calls over HTTP/1.1 and HTTP/2, unary and one-way.
+///
+/// It starts when its port is open, and drains and stops as [`HttpServer`] does: while it is drained, new calls get 503 with
+/// `Retry-After: 1`, and open ones finish.
+///
+/// A unary call is answered with 200, a one-way call with 202, and an error with the status of its [`Code`], with the headers
+/// `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of `message`, `status`, `code` and
+/// `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline` (RFC 3339), of which the earlier
+/// one counts; when it has passed, the handler is dropped and the caller gets [`Code::DeadlineExceeded`].
+#[derive(Clone, Debug)]
+pub struct HttpInbound {
+    address: SocketAddr,
+    limits: Limits,
+    terms: Terms,
+    port: HttpPort,
+}
+
+/// What holds for each call.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    body_bytes: usize,
+    body_timeout: Duration,
+}
+
+/// Where an [`HttpInbound`] listens.
+#[derive(Clone, Debug, Default)]
+pub struct HttpPort(Arc<OnceLock<Arc<HttpServer>>>);
+
+impl HttpPort {
+    /// The address, with the port that was taken; `None` while it does not listen.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.get()?.local_addr()
+    }
+}
+
+impl HttpInbound {
+    /// An inbound on `address`; port 0 takes any free one, another at each start.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            limits: Limits::default(),
+            terms: Terms {
+                body_bytes: BODY_BYTES,
+                body_timeout: BODY_TIMEOUT,
+            },
+            port: HttpPort::default(),
+        }
+    }
+
+    /// Sets what a client may take of the listener.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how large a message may be (1 MiB), in bytes; a larger one is refused with 429.
+    #[must_use]
+    pub fn body_bytes(mut self, bytes: usize) -> Self {
+        self.terms.body_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a client may take to send it (30 s).
+    #[must_use]
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.terms.body_timeout = timeout;
+        self
+    }
+
+    /// Tells where it listens, once it does.
+    #[must_use]
+    pub fn port(&self) -> HttpPort {
+        self.port.clone()
+    }
+}
+
+impl From<HttpInbound> for Inbound {
+    fn from(inbound: HttpInbound) -> Self {
+        Self::http(move |dispatcher| {
+            let terms = inbound.terms;
+            let server = HttpServer::new(Calls { dispatcher, terms })
+                .bind(inbound.address)
+                .limits(inbound.limits);
+            let server = inbound.port.0.get_or_init(|| Arc::new(server));
+            Component::from(Arc::clone(server))
+        })
+    }
+}
+
+/// Turns requests into calls, and what comes of them into answers.
+#[derive(Clone)]
+struct Calls {
+    dispatcher: Dispatcher,
+    terms: Terms,
+}
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<Full<bytes::Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let calls = self.clone();
+        Box::pin(async move { Ok(calls.answer(request).await) })
+    }
+}
+
+impl Calls {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
+        if request.method() != Method::POST {
+            return answer::only_post();
+        }
+        match self.dispatch(request).await {
+            Ok(answer) => answer,
+            Err(error) => answer::error(&error),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<bytes::Bytes>>, RpcError> {
+        let (head, body) = request.into_parts();
+        let meta = incoming::meta(&head.headers, Instant::now(), jiff::Timestamp::now())?;
+        let shape = match self.dispatcher.offers(Shape::Oneway, &meta.procedure) {
+            true => Shape::Oneway,
+            false => Shape::Unary,
+        };
+        let deadline = meta.deadline;
+        let called = async {
+            let message = incoming::message(body, self.terms).await?;
+            let request = call::Request {
+                meta,
+                messages: crate::messages::Messages::one(message),
+            };
+            let response = self.dispatcher.call(shape, request).await?;
+            answer::success(shape, response).await
+        };
+        match deadline {
+            None => called.await,
+            Some(deadline) => {
+                let limited = tokio::time::timeout_at(deadline.into(), called);
+                limited.await.unwrap_or_else(|_| Err(too_late()))
+            }
+        }
+    }
+}
+
+fn too_late() -> RpcError {
+    RpcError::new(
+        Code::DeadlineExceeded,
+        "the deadline of the call has passed",
+    )
+}

@@ -1,0 +1,44 @@
+//! An RPC dispatcher whose every moving part is an orchestrated component.
+//!
+//! A [`Dispatcher`] is a value: it looks up [`Procedure`]s of five [`Shape`]s and calls them through layers. What of it moves,
+//! inbounds, outbounds and whatever else was added, comes as registrations for an orchestrator, which alone decides what is
+//! started and stopped, in which order, how often it is tried and for how long. There is no such code here, and of tokio nothing
+//! but timers to write it with. It knows no configuration file, no signal, and not the other host.
+//!
+//! What it promises about starting and stopping is written down in `tests/parity`, as traces to be read by people.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod builder;
+mod call;
+mod code;
+mod dispatcher;
+mod error;
+mod fault;
+mod handler;
+mod headers;
+mod http;
+mod inbound;
+mod messages;
+mod outbound;
+mod pattern;
+mod procedure;
+mod registrations;
+mod registry;
+mod shape;
+
+pub use builder::DispatcherBuilder;
+pub use call::{Meta, Request, Response};
+pub use code::{Code, UnknownCode};
+pub use dispatcher::{Dispatcher, LifecycleError};
+pub use error::RpcError;
+pub use fault::{BuildError, Fault};
+pub use handler::{Handler, handler, handler_fn};
+pub use headers::{HeaderError, Headers};
+pub use http::{HttpInbound, HttpPort};
+pub use inbound::Inbound;
+pub use messages::Messages;
+pub use outbound::{DEFAULT_KEY, Outbound};
+pub use procedure::Procedure;
+pub use registrations::Gate;
+pub use shape::Shape;

@@ -1,0 +1,119 @@
+//! What stands around a procedure.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use dispatcher::{
+    Code, Dispatcher, Handler, Outbound, Procedure, Request, Response, RpcError, Shape,
+};
+use lifecycle_core::{BoxError, component};
+use tower::{Layer, Service, ServiceExt as _};
+
+use crate::kit::{built, echo};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Notes when a call goes in and out.
+#[derive(Clone)]
+struct Noting<S> {
+    name: &'static str,
+    log: Log,
+    inner: S,
+}
+
+fn noting(name: &'static str, log: &Log) -> impl Layer<Handler, Service = Noting<Handler>> + use<> {
+    let log = Arc::clone(log);
+    tower::layer::layer_fn(move |inner| Noting {
+        name,
+        log: Arc::clone(&log),
+        inner,
+    })
+}
+
+impl Service<Request> for Noting<Handler> {
+    type Response = Response;
+    // Not ours, as with most layers.
+    type Error = BoxError;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (name, log) = (self.name, Arc::clone(&self.log));
+        log.lock().unwrap().push(format!("{name} in"));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            log.lock().unwrap().push(format!("{name} out"));
+            answer.map_err(Into::into)
+        })
+    }
+}
+
+#[tokio::test]
+async fn contract_67_layers_run_from_the_outside_in() {
+    let log = Log::default();
+    let inside = Arc::clone(&log);
+    let procedure = Procedure::unary("say", move |_| {
+        inside.lock().unwrap().push("handler".to_owned());
+        std::future::ready(Ok(Response::message("")))
+    });
+    let procedure = procedure
+        .layer(noting("third", &log))
+        .layer(noting("fourth", &log));
+    let builder = Dispatcher::builder("pets")
+        .layer(noting("first", &log))
+        .procedure(procedure)
+        .layer(noting("second", &log));
+    let (dispatcher, _) = built(builder);
+    dispatcher
+        .call(Shape::Unary, Request::new("say", ""))
+        .await
+        .unwrap();
+    assert_eq!(
+        log.lock().unwrap().join(", "),
+        "first in, second in, third in, fourth in, handler, fourth out, third out, second out, first out"
+    );
+}
+
+#[tokio::test]
+async fn what_is_registered_late_has_the_same_layers_around_it() {
+    let log = Log::default();
+    let (dispatcher, _) = built(Dispatcher::builder("pets").layer(noting("all", &log)));
+    dispatcher.register(echo("late")).unwrap();
+    dispatcher
+        .call(Shape::Unary, Request::new("late", ""))
+        .await
+        .unwrap();
+    assert_eq!(log.lock().unwrap().join(", "), "all in, all out");
+}
+
+#[tokio::test]
+async fn our_errors_pass_through_layers_of_strangers() {
+    let failing = async |_| Err(RpcError::new(Code::Aborted, "overtaken"));
+    let procedure = Procedure::unary("fail", failing).layer(noting("any", &Log::default()));
+    let (dispatcher, _) = built(Dispatcher::builder("pets").procedure(procedure));
+    let error = dispatcher
+        .call(Shape::Unary, Request::new("fail", ""))
+        .await;
+    assert_eq!(
+        error.unwrap_err(),
+        RpcError::new(Code::Aborted, "overtaken")
+    );
+}
+
+#[tokio::test]
+async fn an_outbound_has_layers_of_its_own() {
+    let log = Log::default();
+    let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+    let carrier = dispatcher::handler_fn(async |_| Ok(Response::message("back")));
+    let outbound =
+        Outbound::new("plants", [Shape::Unary], idle, carrier).layer(noting("out", &log));
+    let (dispatcher, _) = built(Dispatcher::builder("pets").outbound(outbound));
+    let way = dispatcher.outbound("plants", None, Shape::Unary).unwrap();
+    let answer = way.oneshot(Request::new("grow", "")).await.unwrap();
+    assert_eq!(answer.into_message().await.unwrap(), "back");
+    assert_eq!(log.lock().unwrap().join(", "), "out in, out out");
+}

@@ -1,0 +1,8 @@
+//! The dispatcher as a library: calls, layers, and what it registers.
+
+mod calls;
+mod http;
+mod kit;
+mod layers;
+mod lifecycle;
+mod wiring;
