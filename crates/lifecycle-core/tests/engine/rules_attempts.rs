@@ -16,13 +16,14 @@ fn twice() -> Retry {
         .with_jitter(Jitter::None)
 }
 
-fn reason_of_start(run: &Run, name: &str) -> Reason {
+/// Why the last start of `name` was made.
+pub(crate) fn reason_of_start(run: &Run, name: &str) -> Reason {
     let id = run.id(name);
-    let starts = run.events.iter().filter(|event| match &event.kind {
+    let mut starts = run.events.iter().filter(|event| match &event.kind {
         EventKind::Transition { key, to, .. } => key.component == id && *to == State::Starting,
         _ => false,
     });
-    starts.last().expect("it was started").reason
+    starts.next_back().expect("it was started").reason
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Rules 6, 8, 12 and 15 where they meet a loss, and what the contract and the museum say of losses; rules 3, 9 and 21 to 23 are
 //! in `rules_losses`.
 
-use lifecycle_core::engine::{EventKind, Operation, Reason, StopOutcome};
+use lifecycle_core::engine::{Operation, Reason, StopOutcome};
 use lifecycle_core::{
     Backoff, Class, Criticality, Defaults, Dependency, Failure, Jitter, Registration, Restart,
     Retry,
 };
 
+use crate::rules_attempts::reason_of_start;
 use crate::support::{Run, State, fresh, ms, registration};
 
 /// A restart after a fixed delay, up to five times in a minute.
@@ -238,25 +239,17 @@ fn rule_12_what_tolerates_a_start_that_was_cut_short_goes_down_before_what_that_
 
 #[test]
 fn rule_21_a_start_says_what_it_waited_for_since_a_loss_or_a_restart() {
-    let starting = |run: &Run, name: &str| {
-        let id = run.id(name);
-        let starts = run.events.iter().filter(|it| match &it.kind {
-            EventKind::Transition { key, to, .. } => key.component == id && *to == State::Starting,
-            _ => false,
-        });
-        starts.last().expect("it was started").reason
-    };
     let mut run = up(vec![optional("db"), optional("api").depends_on(["db"])]);
     run.loses("db");
     run.ok("stop api");
     run.ok("stop db");
     run.pass(100);
     run.ok("start db");
-    assert_eq!(starting(&run, "db"), Reason::RestartDue);
-    assert_eq!(starting(&run, "api"), Reason::DependenciesReady);
+    assert_eq!(reason_of_start(&run, "db"), Reason::RestartDue);
+    assert_eq!(reason_of_start(&run, "api"), Reason::DependenciesReady);
     run.ok("start api");
     run.operate(Operation::Restart, "db");
     run.ok("stop api");
     run.ok("stop db");
-    assert_eq!(starting(&run, "db"), Reason::OperatorRestart);
+    assert_eq!(reason_of_start(&run, "db"), Reason::OperatorRestart);
 }
