@@ -154,7 +154,7 @@ impl Engine {
         let plan = Arc::clone(&self.plan);
         let slot = self.slot(id);
         slot.leaving = false;
-        // A component that force opens again has told its dependencies already.
+        // They are told once each way down, however often it comes here.
         if !std::mem::replace(&mut slot.has_told, true) {
             for edge in plan.dependencies(id) {
                 let dependency = self.slot(edge.component);

@@ -394,20 +394,28 @@ impl Engine {
         }
     }
 
-    /// What was kept is closed after all: a failed one is disposed, a held one is stopped.
+    /// What was kept is closed after all: a failed one is disposed, a held one is stopped once what held it is down.
     fn reopen(&mut self, now: Time, id: ComponentId) {
-        let held = self.slot(id).outcome == Some(StopOutcome::Held);
+        let plan = Arc::clone(&self.plan);
         let slot = self.slot(id);
+        let held = slot.outcome == Some(StopOutcome::Held);
         slot.down = false;
         slot.leaving = true;
+        slot.has_turn = !held;
+        slot.has_told = false;
+        let waits = slot.blockers > 0;
+        for edge in plan.dependencies(id) {
+            self.slot(edge.component).blockers += 1;
+            self.stoppable.remove(plan.rank(edge.component));
+        }
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.remaining += 1;
         }
-        if held {
-            self.ask_to_stop(now, id);
-        } else {
+        if !held {
             self.enter(now, id, ComponentState::Stopping, Reason::ForceRequested);
             self.dispose(now, id);
+        } else if !waits {
+            self.stoppable.insert(plan.rank(id));
         }
     }
 

@@ -1,9 +1,10 @@
-//! Rule 18 at the deadline of the whole stop: what is aborted, what is closed out of turn, and what is left behind.
+//! Rule 18 at the deadline of the whole stop: what is aborted, what is closed out of turn, and what is left behind. And rule 16
+//! where a force comes upon what was held.
 
-use lifecycle_core::engine::{Operation, StopMode};
-use lifecycle_core::{Criticality, Registration, Retry};
+use lifecycle_core::engine::{Operation, OrchestratorState, StopMode};
+use lifecycle_core::{Criticality, Dependency, Registration, Retry};
 
-use crate::support::{Run, ms, no_restarts, participant, registration};
+use crate::support::{Run, State, ms, no_restarts, participant, registration};
 
 /// Declares next to nothing, so that whoever stops before it may take nearly all of the time.
 fn quick(registration: Registration) -> Registration {
@@ -84,4 +85,32 @@ fn rule_18_a_drain_of_what_has_not_its_turn_ends_with_the_deadline() {
         run.pass(8),
         "abandon api, dispose api, abandon db, dispose db, stop failed"
     );
+}
+
+#[test]
+fn rule_16_what_was_held_is_stopped_in_order_when_the_stop_under_way_is_forced() {
+    let holding = |name: &str| Dependency::hard(name).held();
+    let mut run = Run::with(
+        vec![
+            registration("db"),
+            registration("cache").dependencies([holding("db")]),
+            registration("api").dependencies([holding("cache")]),
+            registration("slow").abort_grace(ms(600_000)),
+        ],
+        no_restarts(),
+    );
+    run.start();
+    run.ok("start db");
+    run.ok("start cache");
+    run.stop();
+    run.pass(10_000);
+    assert_eq!(run.state("api"), State::Faulted, "it blocks a thread");
+    assert_eq!(run.force(), "stop cache, cancel stop cache");
+    assert_eq!(
+        run.ok("stop cache"),
+        "dispose cache, stop db, cancel stop db"
+    );
+    run.ok("stop db");
+    run.fails("start slow");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
 }
