@@ -98,7 +98,6 @@ impl Engine {
         }
         let taking_back = matches!(busy, Some(Course::Cancelling | Course::Resuming));
         match (command, self.node.drain) {
-            (NodeCommand::Cordon, _) if self.node.cordoned => Ok(Next::Nothing),
             (NodeCommand::Cordon, _) => Ok(Next::Cordon(true)),
             (NodeCommand::Uncordon, DrainState::Active) => Ok(Next::Cordon(false)),
             // What a stop left of a drain ends with the next start, so there is nothing to cancel or to resume first.

@@ -221,7 +221,6 @@ impl Engine {
                 self.await_start(now, id);
             }
             Phase::Waiting => {}
-            _ if slot.leaving => slot.extra().restarts.operator += 1,
             _ => {
                 slot.extra().restarts.operator += 1;
                 self.bring_down(now, id, Reason::OperatorRestart);

@@ -1,6 +1,6 @@
 //! Rules 5 to 8 and 18 at their edges: one start attempt, what gives it up, and what undoes it.
 
-use lifecycle_core::engine::{EventKind, Operation, Reason, StopOutcome};
+use lifecycle_core::engine::{EventKind, Operation, OrchestratorState, Reason, StopOutcome};
 use lifecycle_core::{Backoff, Class, Failure, Jitter, Restart, Retry};
 
 use crate::support::{Run, State, ms, no_restarts, registration};
@@ -184,4 +184,77 @@ fn rule_19_a_report_names_the_first_of_many_and_counts_the_others() {
         let text = hung.expect("it hangs").to_string();
         assert!(text.contains(names), "{text}");
     }
+}
+
+#[test]
+fn rule_16_a_force_counts_also_when_the_deadline_is_nearer_than_its_own() {
+    let mut run = run_of(vec![registration("db")]);
+    run.up();
+    assert_eq!(run.stop_within(1_000), "stop db");
+    assert_eq!(run.force(), "cancel stop db");
+}
+
+#[test]
+fn rule_18_a_back_off_of_a_stop_that_no_longer_fits_ends_as_its_last_attempt_did() {
+    let retry = Retry::attempts(2)
+        .with_backoff(Backoff::Fixed(ms(5_000)))
+        .with_jitter(Jitter::None)
+        .with_attempt_timeout(ms(100));
+    for (times_out, outcome) in [(true, StopOutcome::Aborted), (false, StopOutcome::Failed)] {
+        let mut run = run_of(vec![registration("db").stop_retry(retry.clone())]);
+        run.up();
+        run.stop();
+        if times_out {
+            run.pass(100);
+            run.vanishes("stop db");
+        } else {
+            run.fails("stop db");
+        }
+        assert_eq!(run.state("db"), State::BackingOff);
+        assert!(run.stop_within(1_000).ends_with("stop failed, stop failed"));
+        assert_eq!(run.report().troubles[0].outcome, outcome);
+    }
+}
+
+#[test]
+fn rule_05_attempts_are_counted_by_phase() {
+    let mut run = run_of(vec![
+        registration("db").start_retry(twice()).stop_retry(twice()),
+    ]);
+    run.lingers("db");
+    run.start();
+    run.fails("start db");
+    run.scope_ends("db");
+    run.pass(100);
+    run.ok("start db");
+    assert_eq!(run.row("db").attempt, 2);
+    run.stop();
+    assert_eq!(run.key("stop db").expect("called").attempt, 1);
+    assert_eq!(run.row("db").attempt, 1);
+    run.fails("stop db");
+    assert_eq!(run.state("db"), State::BackingOff);
+    assert_eq!(run.row("db").attempt, 1, "of the stop");
+    run.pass(100);
+    assert_eq!(run.row("db").attempt, 2);
+    run.ok("stop db");
+    assert_eq!(run.state("db"), State::Stopping, "its tasks are awaited");
+    assert_eq!(run.row("db").attempt, 2);
+}
+
+#[test]
+fn rule_28_what_waits_in_a_new_run_still_says_how_it_failed_in_the_last() {
+    let mut run = run_of(vec![
+        registration("db"),
+        registration("api").depends_on(["db"]),
+    ]);
+    run.start();
+    run.ok("start db");
+    run.fails("start api");
+    run.ok("stop db");
+    assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+    run.start();
+    assert_eq!(run.state("api"), State::Waiting);
+    let row = run.row("api");
+    assert_eq!(row.failure.expect("kept").message, "no luck");
+    assert_eq!(row.attempt, 1);
 }

@@ -1,7 +1,7 @@
 //! Rules 6, 8, 12 and 15 where they meet a loss, and what the contract and the museum say of losses; rules 3, 9 and 21 to 23 are
 //! in `rules_losses`.
 
-use lifecycle_core::engine::{Operation, Reason, StopOutcome};
+use lifecycle_core::engine::{Cascade, EventKind, Intent, Operation, Reason, StopOutcome};
 use lifecycle_core::{
     Backoff, Class, Criticality, Defaults, Dependency, Failure, Jitter, Registration, Restart,
     Retry,
@@ -252,4 +252,64 @@ fn rule_21_a_start_says_what_it_waited_for_since_a_loss_or_a_restart() {
     run.ok("stop api");
     run.ok("stop db");
     assert_eq!(reason_of_start(&run, "db"), Reason::OperatorRestart);
+}
+
+#[test]
+fn rule_24_an_operator_s_restart_ends_a_delay_and_is_none_of_what_waits() {
+    let mut run = up(vec![
+        optional("db").restart(after(60_000)),
+        optional("api").depends_on(["db"]),
+    ]);
+    run.loses("db");
+    run.ok("stop api");
+    run.ok("stop db");
+    run.operate(Operation::Restart, "api");
+    assert_eq!(run.row("api").restarts.operator, 0, "it comes up anyway");
+    assert_eq!(run.operate(Operation::Restart, "db"), "start db");
+    assert_eq!(run.row("db").restarts.operator, 0);
+    run.ok("start db");
+    assert_eq!(run.ok("start api"), "done: restart");
+    run.operate(Operation::Restart, "api");
+    assert_eq!(run.row("api").restarts.operator, 1);
+}
+
+#[test]
+fn rule_24_an_operation_is_told_with_what_is_wanted_by_whom_and_why() {
+    let mut run = up(vec![optional("db")]);
+    for (operation, reason) in [
+        (Operation::Restart, Reason::OperatorRestart),
+        (Operation::Stop, Reason::OperatorStop),
+        (Operation::Start, Reason::OperatorStart),
+    ] {
+        let before = run.events.len();
+        run.operate(operation, "db");
+        let events = &run.events[before..];
+        let event = events
+            .iter()
+            .find(|it| matches!(it.kind, EventKind::Operation { .. }));
+        assert_eq!(event.expect("told").reason, reason);
+        if operation == Operation::Restart {
+            run.ok("stop db");
+            run.ok("start db");
+        } else if operation == Operation::Stop {
+            run.ok("stop db");
+        }
+    }
+    let intent = Intent::because("a new disk").by("nora");
+    assert_eq!(intent.reason.as_deref(), Some("a new disk"));
+    assert_eq!(intent.by.as_deref(), Some("nora"));
+}
+
+#[test]
+fn rule_25_what_is_being_removed_when_everything_stops_is_gone_after_that() {
+    let mut run = up(vec![optional("db"), optional("api")]);
+    run.remove("api", Cascade::Refuse);
+    run.stop();
+    run.ok("stop api");
+    assert!(run.engine.plan().find("api").is_some());
+    assert_eq!(
+        run.ok("stop db"),
+        "dispose db, done: remove, stopped, forget"
+    );
+    assert!(run.engine.plan().find("api").is_none());
 }
