@@ -304,13 +304,23 @@ impl Oracle {
         while let Some(next) = open.pop() {
             for edge in plan.dependents(next) {
                 let book = &self.components[edge.component.index()];
-                if row.drains[edge.component.index()] && book.running && !book.drained {
+                let works = book.running && !self.goes_down(plan, edge.component);
+                if row.drains[edge.component.index()] && works && !book.drained {
                     return Err("rule 11: a drain before a dependent was drained");
                 }
                 open.push(edge.component);
             }
         }
         Ok(())
+    }
+
+    /// Whether `id` is about to be stopped with something that it needs. No drain waits for that.
+    fn goes_down(&self, plan: &Plan, id: ComponentId) -> bool {
+        let mut edges = plan.dependencies(id).iter().filter(|it| it.takes_down());
+        edges.any(|it| {
+            let needed = it.component;
+            !self.components[needed.index()].running || self.goes_down(plan, needed)
+        })
     }
 
     pub(super) fn resume(&mut self, id: ComponentId) {
