@@ -239,6 +239,24 @@ fn rule_05_attempts_are_counted_by_phase() {
     run.ok("stop db");
     assert_eq!(run.state("db"), State::Stopping, "its tasks are awaited");
     assert_eq!(run.row("db").attempt, 2);
+    run.scope_ends("db");
+    run.start();
+    run.ok("start db");
+    run.stop();
+    run.fails("stop db");
+    run.pass(100);
+    run.ok("stop db");
+    assert_eq!(run.row("db").attempt, 2, "still of the stop");
+}
+
+#[test]
+fn rule_14_a_stop_that_panics_is_not_tried_again() {
+    let mut run = run_of(vec![registration("db").stop_retry(twice())]);
+    run.up();
+    run.stop();
+    let panic = Failure::panic("out of range");
+    assert_eq!(run.fails_with("stop db", panic), "stop failed");
+    assert_eq!(run.stop(), "stop db", "before somebody asks for it");
 }
 
 #[test]

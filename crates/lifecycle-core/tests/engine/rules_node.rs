@@ -623,6 +623,24 @@ fn rule_27_the_cordon_of_a_node_that_was_drained_and_stopped_can_be_lifted() {
 }
 
 #[test]
+fn rule_27_the_calls_of_a_node_are_told_apart() {
+    let mut run = up();
+    run.drain();
+    let drain = run.key("drain inbound").expect("called");
+    assert_eq!(drain.attempt, 1);
+    run.ok("drain inbound");
+    run.ok("drain outbound");
+    run.node(NodeCommand::Resume);
+    assert_eq!(run.key("resume inbound").expect("called").attempt, 2);
+    // The answer of another call changes nothing.
+    run.answer(Call::Drain, drain, Ok(()));
+    run.answer(Call::Resume, drain, Ok(()));
+    run.ok("resume outbound");
+    assert_eq!(node(&run).1, DrainState::Drained);
+    assert_eq!(run.ok("resume inbound"), "node active");
+}
+
+#[test]
 fn rule_11_a_stop_settles_then_drains_then_stops() {
     let mut run = run_with(service(), with_settle(5_000));
     assert_eq!(run.stop(), "");
