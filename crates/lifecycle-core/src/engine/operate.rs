@@ -10,7 +10,7 @@ use crate::time::Time;
 use super::Engine;
 use super::message::{EventKind, Reason, RequestId, Response};
 use super::operation::{Intent, Operation, OperationError, OperationReport};
-use super::slot::{OpenOperation, Phase, Wanted};
+use super::slot::{OpenOperation, Phase, Slot, Wanted};
 
 impl Engine {
     pub(super) fn request_operation(
@@ -116,21 +116,25 @@ impl Engine {
 
     /// What shall run, and waits for `id`, or for something that does.
     pub(super) fn waiting_behind(&self, id: ComponentId) -> Vec<ComponentId> {
-        let mut waiting = vec![id];
+        self.behind(id, |it| it.phase.is_down() && it.wanted == Wanted::Up)
+    }
+
+    /// `id`, and those hard dependents, direct or not, to which a way leads through what `counts`.
+    fn behind(&self, id: ComponentId, counts: impl Fn(&Slot) -> bool) -> Vec<ComponentId> {
+        let mut behind = vec![id];
         let mut known = HashSet::from([id]);
         let mut next = 0;
-        while let Some(&id) = waiting.get(next) {
+        while let Some(&id) = behind.get(next) {
             next += 1;
             let hard = self.plan.dependents(id).iter();
             for edge in hard.filter(|it| it.kind == EdgeKind::Hard) {
                 let slot = &self.slots[edge.component.index()];
-                let waits = slot.phase.is_down() && slot.wanted == Wanted::Up;
-                if waits && known.insert(edge.component) {
-                    waiting.push(edge.component);
+                if counts(slot) && known.insert(edge.component) {
+                    behind.push(edge.component);
                 }
             }
         }
-        waiting
+        behind
     }
 
     fn check_startable(&self, id: ComponentId) -> Result<(), OperationError> {
@@ -243,8 +247,10 @@ impl Engine {
             self.await_start(now, id);
         }
         self.revive_victims(now, id);
-        // An addition that was to fail with it waits for others alone now.
-        self.answer_behind(now, id);
+        // An addition that was to fail with it, through whatever does not run, waits for others alone now.
+        for waiting in self.behind(id, |it| !it.available) {
+            self.answer_operations(now, waiting);
+        }
     }
 
     /// What has failed for good only because `root` had is wanted again. What cannot run for another failure as well has

@@ -533,22 +533,46 @@ impl Engine {
         }
     }
 
-    /// The deadline has passed: what is in flight is aborted. Every call of the stop has a limit of its own that is not
-    /// later; a drain that somebody else had begun, of a component whose turn has not come, may not have one.
+    /// The deadline has passed: what is in flight is aborted.
     fn expire(&mut self, now: Time, id: ComponentId) {
-        if matches!(self.slot(id).phase, Phase::Draining | Phase::DrainCancelled) {
-            self.abort_node_call(now, id, Limit::GlobalDeadline);
+        let limit = Limit::GlobalDeadline;
+        match self.slot(id).phase {
+            Phase::Starting | Phase::StartCancelled => self.abort_start(now, id, limit),
+            Phase::Undoing => self.time_out_undo(now, id, limit),
+            Phase::Stopping => self.time_out_stop(now, id, limit),
+            Phase::StopBackingOff => {
+                self.note_outcome(id, StopOutcome::Aborted);
+                self.close_scope(now, id, (now, limit));
+            }
+            Phase::Closing => self.time_out_scope(now, id, limit),
+            Phase::Draining | Phase::DrainCancelled => self.abort_node_call(now, id, limit),
+            Phase::DrainAborted
+            | Phase::Restarting
+            | Phase::Idle
+            | Phase::Waiting
+            | Phase::StartAborted
+            | Phase::UndoAborted
+            | Phase::ScopeAborted
+            | Phase::Disposing
+            | Phase::DisposeAborted
+            | Phase::BackingOff
+            | Phase::Running
+            | Phase::StopAborted
+            | Phase::Kept => {}
         }
     }
 
-    /// Aborting in order takes too long: whatever is left is closed and disposed now, its turn or not. Calls of the stop
-    /// that were aborted and are still there were left behind by limits of their own.
+    /// Aborting in order takes too long: whatever is left is closed and disposed now, its turn or not.
     fn close_regardless(&mut self, now: Time, id: ComponentId) {
         self.slot(id).has_turn = true;
         match self.slot(id).phase {
             Phase::Idle => self.go_down(now, id),
             Phase::Running | Phase::Kept => self.close_unasked(now, id),
-            Phase::DrainAborted => self.abandon(now, id),
+            Phase::StartAborted
+            | Phase::UndoAborted
+            | Phase::StopAborted
+            | Phase::ScopeAborted
+            | Phase::DrainAborted => self.abandon(now, id),
             _ => {}
         }
     }

@@ -812,3 +812,24 @@ fn a_further_drain_waits_for_a_latecomer_that_is_being_drained() {
     assert_eq!(run.drain(), "");
     assert_eq!(run.ok("drain b"), "drain a");
 }
+
+#[test]
+fn a_start_waits_for_an_essential_one_that_fails_with_what_is_going_down_for_good() {
+    let after = at_once().with_backoff(Backoff::Fixed(ms(1)));
+    let mut run = of(vec![
+        registration("a")
+            .criticality(Criticality::Degradable)
+            .restart(Restart::never()),
+        registration("b")
+            .depends_on(["a"])
+            .restart(after)
+            .criticality(Criticality::Degradable),
+        registration("c").depends_on(["b"]),
+    ]);
+    run.start();
+    run.ok("start a");
+    run.fails("start b");
+    assert_eq!(run.task_ends("a", Ok(())), "stop a");
+    assert_eq!(run.ok("stop a"), "dispose a");
+    assert_eq!(run.pass(1), "start failed");
+}

@@ -2,7 +2,7 @@
 //! where a force comes upon what was held.
 
 use lifecycle_core::engine::{Operation, OrchestratorState, StopMode};
-use lifecycle_core::{Criticality, Dependency, Registration, Retry};
+use lifecycle_core::{Backoff, Criticality, Dependency, Jitter, Registration, Retry};
 
 use crate::support::{Run, State, ms, no_restarts, participant, registration};
 
@@ -113,4 +113,16 @@ fn rule_16_what_was_held_is_stopped_in_order_when_the_stop_under_way_is_forced()
     run.ok("stop db");
     run.fails("start slow");
     assert_eq!(run.orchestrator(), OrchestratorState::Stopped);
+}
+
+#[test]
+fn rule_18_no_stop_is_tried_again_after_a_deadline_that_the_clock_was_late_for() {
+    let retry = Retry::attempts(2)
+        .with_backoff(Backoff::Fixed(ms(6)))
+        .with_jitter(Jitter::None);
+    let mut run = up(vec![registration("db").stop_retry(retry)]);
+    run.stop_within(100);
+    run.fails("stop db");
+    assert_eq!(run.state("db"), State::BackingOff);
+    assert_eq!(run.oversleep(200), "dispose db, stop failed");
 }

@@ -411,9 +411,14 @@ impl World {
 
     fn is_start_due(&self, gated: &[bool]) -> bool {
         let gated = |id: ComponentId| gated[id.index()];
-        let mut order = self.books.plan.order().iter();
+        let order = self.books.plan.order().iter();
+        // It fails as soon as that is down, and the start may with it.
+        let is_doomed = |id: ComponentId| {
+            self.books[id].state == State::Waiting && self.books.waits_for_what_is_gone(id)
+        };
         self.orchestrator == OrchestratorState::Starting
-            && order.all(|it| self.books.is_settled(*it, &gated))
+            && order.clone().all(|it| self.books.is_settled(*it, &gated))
+            && !order.clone().any(|it| is_doomed(*it))
     }
 
     fn is_operation_due(&self, id: ComponentId, operation: Operation, gated: &[bool]) -> bool {
