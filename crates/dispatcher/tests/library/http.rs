@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dispatcher::{Code, Dispatcher, HttpInbound, HttpPort, Procedure, Response, RpcError};
 use lifecycle_core::BoxError;
-use lifecycle_core::engine::{ComponentState, DrainState};
-use lifecycle_runtime::{Handle, Orchestrator};
+use lifecycle_core::engine::{ComponentState, DrainState, EventKind};
+use lifecycle_runtime::{Handle, Notice, Orchestrator};
 use lifecycle_testkit::conformance::{Check, Suite};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -301,9 +301,14 @@ async fn contract_61_a_stop_waits_for_open_calls_and_a_forced_one_cuts_them_off_
             let report = rig.handle.force().await.expect("it still succeeds");
             assert!(report.forced && report.is_clean());
         } else {
+            let mut events = rig.handle.subscribe();
             let stopping = Arc::clone(&rig);
             let stopping = tokio::spawn(async move { stopping.dispatcher.stop().await });
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            while let Some(Notice::Event(event)) = events.next().await {
+                if matches!(event.kind, EventKind::Participant { .. }) {
+                    break;
+                }
+            }
             assert!(!stopping.is_finished(), "a call is open");
             go_on.notify_one();
             stopping.await.unwrap().expect("all calls were answered");

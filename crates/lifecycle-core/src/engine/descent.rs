@@ -121,6 +121,12 @@ impl Engine {
             // What is armed there is for its health.
             self.timers.disarm(id);
         }
+        self.block_dependencies(id, plan);
+        self.unsettle(id);
+    }
+
+    /// What `id` depends on waits for it on the way down.
+    pub(super) fn block_dependencies(&mut self, id: ComponentId, plan: &Plan) {
         for edge in plan.dependencies(id) {
             let dependency = self.slot(edge.component);
             dependency.blockers += 1;
@@ -129,7 +135,6 @@ impl Engine {
                 self.stoppable.remove(plan.rank(edge.component));
             }
         }
-        self.unsettle(id);
     }
 
     /// Ends whatever of a start `id` is in. What is in flight is cancelled at once, whatever its dependents do.

@@ -404,10 +404,7 @@ impl Engine {
         slot.has_turn = !held;
         slot.has_told = false;
         let waits = slot.blockers > 0;
-        for edge in plan.dependencies(id) {
-            self.slot(edge.component).blockers += 1;
-            self.stoppable.remove(plan.rank(edge.component));
-        }
+        self.block_dependencies(id, &plan);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.remaining += 1;
         }

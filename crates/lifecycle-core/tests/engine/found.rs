@@ -833,3 +833,20 @@ fn a_start_waits_for_an_essential_one_that_fails_with_what_is_going_down_for_goo
     assert_eq!(run.ok("stop a"), "dispose a");
     assert_eq!(run.pass(1), "start failed");
 }
+
+#[test]
+fn an_addition_behind_what_goes_down_for_good_is_answered_when_an_operator_wants_that_after_all() {
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a").restart(Restart::never()),
+        optional("b").depends_on(["a"]),
+    ]);
+    run.up();
+    assert_eq!(run.task_ends("a", Ok(())), "stop b");
+    let gated = optional("c")
+        .depends_on(["b"])
+        .gated_by(Gate::new("leader", ms(60_000)));
+    assert_eq!(run.add(gated), "", "it is to fail with it");
+    let said = run.operate(Operation::Start, "a");
+    assert_eq!(said, "done: add", "it waits for its gate alone");
+}
