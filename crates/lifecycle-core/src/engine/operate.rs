@@ -48,6 +48,7 @@ impl Engine {
             Operation::Restart if self.slot(id).wanted == Wanted::Up => self.restart(now, id),
             _ => self.start_again(now, id),
         }
+        self.answer_spared(now, id);
         self.answer_operations(now, id);
     }
 
@@ -247,9 +248,15 @@ impl Engine {
             self.await_start(now, id);
         }
         self.revive_victims(now, id);
-        // An addition that was to fail with it, through whatever does not run, waits for others alone now.
+    }
+
+    /// An addition that was to fail with `id`, through whatever does not run, waits for others alone now: an operator wants
+    /// something else of `id`.
+    fn answer_spared(&mut self, now: Time, id: ComponentId) {
         for waiting in self.behind(id, |it| !it.available) {
-            self.answer_operations(now, waiting);
+            if self.is_being_added(waiting) {
+                self.answer_operations(now, waiting);
+            }
         }
     }
 

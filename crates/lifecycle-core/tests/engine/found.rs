@@ -850,3 +850,20 @@ fn an_addition_behind_what_goes_down_for_good_is_answered_when_an_operator_wants
     let said = run.operate(Operation::Start, "a");
     assert_eq!(said, "done: add", "it waits for its gate alone");
 }
+
+#[test]
+fn an_addition_behind_what_goes_down_for_good_is_answered_when_an_operator_stops_that() {
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a").restart(Restart::never()),
+        optional("b").depends_on(["a"]),
+    ]);
+    run.up();
+    run.operate(Operation::Stop, "b");
+    run.ok("stop b");
+    assert_eq!(run.loses("a"), "stop a");
+    let added = run.add(optional("c").depends_on(["b"]));
+    assert_eq!(added, "", "it is to fail with it");
+    let said = run.operate(Operation::Stop, "a");
+    assert_eq!(said, "done: add", "it waits for operators alone");
+}

@@ -32,6 +32,7 @@ fn config(cases: u32) -> ProptestConfig {
         failure_persistence: Some(Box::new(seeds)),
         rng_seed,
         max_shrink_iters: 20_000,
+        max_shrink_time: 60_000,
         ..ProptestConfig::with_cases(cases)
     }
 }
@@ -72,7 +73,7 @@ proptest! {
             let mut world = World::of(&case);
             world.transcript = Some(String::new());
             world.play(&case.steps);
-            world.transcript
+            world.transcript.take()
         };
         prop_assert_eq!(transcript(), transcript());
     }

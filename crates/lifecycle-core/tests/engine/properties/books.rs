@@ -374,6 +374,17 @@ impl Books {
         }
     }
 
+    /// Force opens what was held up and takes it down in its turn.
+    pub(super) fn bring_held_down(&mut self) {
+        for book in self.iter_mut() {
+            if book.is_held_up && !book.is_falling {
+                book.is_falling = true;
+                book.had_turn = false;
+                book.is_held_up = false;
+            }
+        }
+    }
+
     /// Notes who is down of those whose turn had come before.
     pub(super) fn take_down(&mut self, step: usize) {
         for book in self.iter_mut() {

@@ -153,8 +153,22 @@ impl World {
         );
     }
 
-    fn begin_dispose(&mut self, key: AttemptKey) {
+    /// A start that failed, not for good, and is not tried again is over when its value is released.
+    pub(super) fn note_given_up(&mut self, key: AttemptKey, is_tried_again: bool) {
+        let ending = self.stop.is_some();
         let book = &mut self.books[key.component];
+        let is_in_start = !book.has_come_up && !book.is_falling && !ending;
+        book.is_over |= is_in_start && !is_tried_again && !book.is_retrying;
+    }
+
+    fn begin_dispose(&mut self, key: AttemptKey) {
+        let forced = self.stop.is_some_and(|it| it.is_forced);
+        let book = &mut self.books[key.component];
+        if forced && book.is_kept() {
+            // Opened again, and until it is down those below wait for it.
+            book.is_falling = true;
+            book.had_turn = true;
+        }
         assert!(book.is_undisposed, "invariant 4: {key:?} is disposed twice");
         assert_eq!(
             (key.generation, key.attempt),
@@ -189,6 +203,7 @@ impl World {
         if self.node.drain != DrainState::Draining || self.books[id].up_since > began {
             return;
         }
+        self.books.take_turns();
         for above in self.above(id) {
             let book = &self.books[above];
             let took_part = self.books.plan.drains(above) && book.is_up() && book.up_since <= began;
@@ -207,14 +222,18 @@ impl World {
         assert_ne!(book.drain, DrainState::Active, "{key:?} is resumed");
     }
 
-    /// Everything above `id` by any edge.
+    /// Everything above `id` by any edge, but for ways through what is down and is taken out in this very step.
     fn above(&self, id: ComponentId) -> Vec<ComponentId> {
+        let is_gone = |id| {
+            let book = &self.books[id];
+            book.want == Want::Removed && book.rests()
+        };
         let mut found = vec![id];
         let mut next = 0;
         while let Some(&id) = found.get(next) {
             next += 1;
             for edge in self.books.plan.dependents(id) {
-                if !found.contains(&edge.component) {
+                if !found.contains(&edge.component) && !is_gone(edge.component) {
                     found.push(edge.component);
                 }
             }

@@ -200,7 +200,8 @@ impl World {
         let waits = self.books.iter().any(|(id, book)| {
             let row = snapshot.components.get(id.index());
             let stays = row.is_some_and(|it| !it.leaving && it.reason != Reason::Held);
-            stays && !book.is_clear() && !book.is_kept()
+            let is_there = !book.is_clear() && !self.vanished.contains(&id);
+            stays && is_there && !book.is_kept()
         });
         if waits {
             return;

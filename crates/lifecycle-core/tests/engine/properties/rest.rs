@@ -139,8 +139,9 @@ impl World {
         let plan = &self.books.plan;
         let edges = plan.dependencies(id).iter();
         let mut follows = edges.filter(|it| it.takes_down()).map(|it| it.component);
-        self.has_open_gate(id)
-            && follows.all(|it| self.books[it].is_up() && self.outlives_its_gate(it))
+        // What is lost while the whole settles or drains takes nothing with it yet.
+        let stands = |id| !self.books[id].is_falling && !self.books[id].is_clear();
+        self.has_open_gate(id) && follows.all(|it| stands(it) && self.outlives_its_gate(it))
     }
 
     /// Rule 27: when nothing of a drain is in flight, every participant is as the node says.

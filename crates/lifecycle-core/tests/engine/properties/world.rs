@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    AttemptKey, Call, CallOutcome, Cascade, Command, DrainState, Engine, Event, Input, Intent,
-    NodeCommand, Operation, OrchestratorState, RequestId, Snapshot, StopMode,
+    AttemptKey, Call, CallOutcome, Cascade, Command, DrainState, Engine, Event, EventKind, Input,
+    Intent, NodeCommand, Operation, OrchestratorState, Reason, RequestId, Snapshot, StopMode,
 };
 use lifecycle_core::{Class, ComponentId, Failure, Nanos, Report, Time};
 
@@ -138,6 +138,8 @@ pub(super) struct World {
     pub(super) issued: (Vec<usize>, Vec<usize>),
     /// The states that components have left in the present step.
     pub(super) left: Vec<(ComponentId, State)>,
+    /// Components of which the last thing that was at work is left behind in the present step.
+    pub(super) vanished: Vec<ComponentId>,
     /// Components for which the process was told to end in the present step.
     pub(super) halts: Vec<ComponentId>,
     /// From here on every call that is made succeeds.
@@ -171,9 +173,10 @@ impl World {
             runs: 0,
             issued: (Vec::new(), Vec::new()),
             left: Vec::new(),
+            vanished: Vec::new(),
             halts: Vec::new(),
             is_kind: false,
-            transcript: None,
+            transcript: std::env::var_os("ORACLE_TRACE").map(|_| String::new()),
         }
     }
 
@@ -317,6 +320,9 @@ impl World {
         if !idle {
             self.is_ending = true;
             self.stop = Some(stop);
+        }
+        if forced && stop.closes {
+            self.books.bring_held_down();
         }
         self.input(Input::StopRequested {
             request,
@@ -589,6 +595,13 @@ impl World {
     }
 
     fn input(&mut self, input: Input) {
+        if let Some(transcript) = &mut self.transcript {
+            let shown = match &input {
+                Input::Added { component, .. } => format!("Added {component:?}"),
+                other => format!("{other:?}"),
+            };
+            let _ = writeln!(transcript, "\n{:?} <- {shown}", self.now);
+        }
         self.engine.handle(self.now, input);
         self.follow();
     }
@@ -600,13 +613,15 @@ impl World {
         self.left.clear();
         self.halts.clear();
         let snapshot = self.engine.snapshot(self.now);
+        let commands: Vec<Command> = std::iter::from_fn(|| self.engine.poll_command()).collect();
+        self.vanished = vanished(&commands);
         self.see_closing(&snapshot);
         // The states at the moment of a call are in the events before it; both streams are in order of their own, so
         // events are read up to the one that tells of the call.
         let mut events: Vec<Event> = std::iter::from_fn(|| self.engine.poll_event()).collect();
         events.reverse();
         let mut responses = Vec::new();
-        while let Some(command) = self.engine.poll_command() {
+        for command in commands {
             self.commands += 1;
             self.note(&command);
             match command {
@@ -627,6 +642,10 @@ impl World {
         match *command {
             Command::Call { call, key, .. } => {
                 self.read_events_until(events, call, key, snapshot);
+                let is_final = snapshot.components[key.component.index()].final_failure;
+                if call == Call::Dispose && !is_final {
+                    self.note_given_up(key, events.iter().any(|it| is_retry_of(it, key)));
+                }
                 self.call(call, key);
             }
             Command::Cancel { call, key } => self.cancel(call, key),
@@ -729,5 +748,41 @@ impl World {
             "invariant 15: {} of {most}",
             self.commands
         );
+    }
+}
+
+/// What is left behind, and not called for anything more.
+fn vanished(commands: &[Command]) -> Vec<ComponentId> {
+    let mut vanished = Vec::new();
+    for command in commands {
+        match command {
+            Command::Abandon { key } => vanished.push(key.component),
+            Command::Call { key, .. } => vanished.retain(|it| *it != key.component),
+            _ => {}
+        }
+    }
+    vanished
+}
+
+/// Whether it tells that the start attempt is followed by another one.
+fn is_retry_of(event: &Event, attempt: AttemptKey) -> bool {
+    matches!(event.kind, EventKind::RetryScheduled { call: Call::Start, key, .. } if key == attempt)
+        && event.reason != Reason::AttemptsExhausted
+}
+
+impl Drop for World {
+    /// Leaves the story of a case that failed, if somebody wants it.
+    fn drop(&mut self) {
+        if let (Some(path), true, Some(story)) = (
+            std::env::var_os("ORACLE_TRACE"),
+            std::thread::panicking(),
+            &self.transcript,
+        ) {
+            let name = std::thread::current()
+                .name()
+                .unwrap_or("x")
+                .replace("::", "_");
+            let _ = std::fs::write(std::path::Path::new(&path).join(name), story);
+        }
     }
 }
