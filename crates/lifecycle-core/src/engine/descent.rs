@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::graph::Edge;
 use crate::plan::{ComponentId, Plan};
 use crate::registration::{EdgeKind, OnLoss};
 use crate::time::Time;
@@ -36,6 +37,9 @@ impl Engine {
             self.leave(now, id, &plan, motive);
         }
         // Once all are leaving, since what an edge stops may hang on a follower.
+        for &id in &falling {
+            self.stop_by_edge(id);
+        }
         for &id in falling.iter().skip(1) {
             self.note_follower(id, root);
         }
@@ -78,29 +82,34 @@ impl Engine {
         falling
     }
 
-    /// `id` goes down for what happens to `root`: by which edge decides whether it comes back.
+    /// `id` goes down for what happens to `root`.
     fn note_follower(&mut self, id: ComponentId, root: ComponentId) {
-        let plan = Arc::clone(&self.plan);
-        let edges = plan.dependencies(id).iter();
-        let stops = edges
-            .filter(|it| it.kind == EdgeKind::Hard && it.on_loss == OnLoss::Stops)
-            .any(|it| self.slots[it.component.index()].leaving);
         let slot = self.slot(id);
         slot.cause = Some(root);
-        if slot.wanted != Wanted::Up {
-            return;
-        }
-        if stops {
-            slot.wanted = Wanted::StoppedByEdge;
-            self.supersede(id, Operation::Stop);
-        } else {
-            slot.extra().restarts.dependency += 1;
+        match slot.wanted {
+            Wanted::Up => slot.extra().restarts.dependency += 1,
+            Wanted::StoppedByEdge => {}
+            Wanted::Held | Wanted::Completed | Wanted::Failed | Wanted::Removed => return,
         }
         let root = self.slot(root);
         if let Some(extra) = &mut root.extra
             && !extra.operations.is_empty()
         {
             extra.collateral.push(id);
+        }
+    }
+
+    /// What `id` takes down for good does not come back, whatever else has sent it down, in whichever order.
+    fn stop_by_edge(&mut self, id: ComponentId) {
+        let plan = Arc::clone(&self.plan);
+        let edges = plan.dependents(id).iter();
+        let stops = |it: &&Edge| it.kind == EdgeKind::Hard && it.on_loss == OnLoss::Stops;
+        for edge in edges.filter(stops) {
+            let slot = self.slot(edge.component);
+            if slot.leaving && slot.wanted == Wanted::Up {
+                slot.wanted = Wanted::StoppedByEdge;
+                self.supersede(edge.component, Operation::Stop);
+            }
         }
     }
 

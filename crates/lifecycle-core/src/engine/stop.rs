@@ -72,8 +72,10 @@ impl Engine {
         // What was to be restarted never can be: the old value stays up.
         let message = "a dependent could not be confirmed down and holds it up, so it is neither stopped nor started again";
         self.slot(id).failure = Some(Arc::new(Failure::new(FailureKind::Dependency, message)));
-        self.fail_for_good(now, id, Reason::Held);
+        // Before whatever stops everything for it, in which it has a turn of its own.
         self.keep(now, id, ComponentState::Faulted, Reason::Held);
+        self.fail_for_good(now, id, Reason::Held);
+        self.answer_operations(now, id);
         if self.shutdown.is_none() {
             self.release_without(now, id);
         }

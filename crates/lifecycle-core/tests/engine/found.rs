@@ -867,3 +867,39 @@ fn an_addition_behind_what_goes_down_for_good_is_answered_when_an_operator_stops
     let said = run.operate(Operation::Stop, "a");
     assert_eq!(said, "done: add", "it waits for operators alone");
 }
+
+#[test]
+fn what_an_edge_stops_stays_down_though_something_else_had_sent_it_down_before() {
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a"),
+        optional("b"),
+        optional("c").dependencies([Dependency::hard("a"), Dependency::hard("b").stops()]),
+    ]);
+    run.up();
+    assert_eq!(run.loses("a"), "stop c", "by which it would come back");
+    run.loses("b");
+    run.ok("stop c");
+    run.ok("stop b");
+    run.ok("start b");
+    run.ok("stop a");
+    assert_eq!(run.ok("start a"), "");
+    assert_eq!(run.state("c"), State::Stopped);
+}
+
+#[test]
+fn a_component_that_is_held_up_in_a_restart_has_a_turn_of_its_own_in_the_stop_that_this_leads_to() {
+    let hangs = Retry::attempts(1).with_attempt_timeout(ms(10));
+    let holding = registration("c").dependencies([Dependency::hard("b").held()]);
+    let mut run = of(vec![
+        registration("a"),
+        registration("b").depends_on(["a"]),
+        holding.stop_retry(hangs),
+        registration("d").tolerates(["b"]),
+    ]);
+    run.up();
+    assert_eq!(run.loses("b"), "stop c");
+    run.pass(10);
+    assert_eq!(run.vanishes("stop c"), "dispose c, stop d", "b is held up");
+    assert_eq!(run.ok("stop d"), "dispose d, stop a");
+}

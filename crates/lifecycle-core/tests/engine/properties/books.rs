@@ -49,8 +49,6 @@ pub(super) struct Book {
     pub(super) is_retrying: bool,
     /// A dependent that nobody could confirm down keeps it up.
     pub(super) is_held_up: bool,
-    /// The step in which that was told.
-    pub(super) held_since: usize,
     /// It was on its way down before a stop of the whole closed: if its stop fails, that stop asks it again.
     pub(super) may_be_asked_again: bool,
     pub(super) want: Want,
@@ -109,7 +107,6 @@ impl Book {
             is_abandoned: false,
             is_retrying: false,
             is_held_up: false,
-            held_since: 0,
             may_be_asked_again: false,
             want: Want::Up,
             is_victim: false,
@@ -343,14 +340,13 @@ impl Books {
         for &id in &falling {
             self.enter_fall(id);
         }
-        for &id in falling.iter().skip(1) {
-            let edges = self.plan.dependencies(id).iter();
-            let stops = edges
-                .filter(|it| it.on_loss == OnLoss::Stops)
-                .any(|it| self[it.component].is_falling);
-            let book = &mut self[id];
-            if stops && book.want == Want::Up {
-                book.want = Want::StoppedByEdge;
+        for &id in &falling {
+            let edges = self.plan.dependents(id).to_vec();
+            for edge in edges.iter().filter(|it| it.on_loss == OnLoss::Stops) {
+                let book = &mut self[edge.component];
+                if book.is_falling && book.want == Want::Up {
+                    book.want = Want::StoppedByEdge;
+                }
             }
         }
     }
@@ -386,12 +382,9 @@ impl Books {
     }
 
     /// Notes who is down of those whose turn had come before.
-    pub(super) fn take_down(&mut self, step: usize) {
+    pub(super) fn take_down(&mut self) {
         for book in self.iter_mut() {
-            // What is held up in this very step goes on being so.
-            let is_held_now = book.is_held_up && book.held_since == step;
-            let is_down = book.had_turn && book.counts_as_down();
-            book.is_falling &= !is_down || is_held_now;
+            book.is_falling &= !(book.had_turn && book.counts_as_down());
         }
     }
 

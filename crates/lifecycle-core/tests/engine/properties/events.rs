@@ -100,7 +100,6 @@ impl World {
                 self.books.take_turns();
                 let book = &mut self.books[key.component];
                 book.is_held_up = true;
-                book.held_since = self.step;
                 if !ending {
                     book.want = Want::Failed;
                     book.is_victim = false;
@@ -146,7 +145,7 @@ impl World {
     fn begin_stop_of_all(&mut self, event: &Event) {
         self.is_ending = true;
         // What is down by now was so before; but whose turn would come now waits for everybody above it.
-        self.books.take_down(self.step);
+        self.books.take_down();
         if let Some(cause) = event.cause.filter(|_| self.stop.is_none()) {
             let mut lost = self.books.needed_by(cause);
             lost.insert(cause);
