@@ -234,7 +234,7 @@ impl Engine {
     /// `id` shall run again: after its delay, once its edges and its gate allow it.
     fn await_next(&mut self, now: Time, id: ComponentId) {
         let restart_at = self.slot(id).restart_at;
-        if restart_at <= now {
+        if restart_at <= now || self.dead_dependency(id).is_some() {
             self.await_start(now, id);
             return;
         }

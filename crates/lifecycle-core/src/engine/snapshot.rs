@@ -56,7 +56,7 @@ pub struct ComponentRow {
     pub retry_at: Option<Time>,
     /// The component at the root of its state, when it is not itself.
     pub cause: Option<ComponentId>,
-    /// Its last failure; cleared when it runs again.
+    /// Its last failure; cleared when it runs again, or has stopped well after a further attempt.
     pub failure: Option<Arc<Failure>>,
     /// Its health by its own account, while it runs.
     pub health: Health,

@@ -253,8 +253,9 @@ impl Engine {
                 .filter(|it| it.kind == EdgeKind::Hard)
             {
                 let slot = &self.slots[edge.component.index()];
-                let waits = slot.phase == Phase::Waiting && slot.wanted == Wanted::Up;
-                if waits {
+                // A restart that is due later need not be waited for either.
+                let rests = matches!(slot.phase, Phase::Waiting | Phase::Restarting);
+                if rests && slot.wanted == Wanted::Up {
                     self.fail_by_dependency(now, edge.component, id);
                     self.release_soft(edge.component);
                     failed.push(edge.component);
@@ -272,8 +273,10 @@ impl Engine {
     ) {
         let added = self.is_being_added(id);
         self.blame(id, dependency);
+        self.timers.disarm(id);
         let slot = &mut self.slots[id.index()];
         slot.phase = Phase::Idle;
+        slot.restart_at = Time::ZERO;
         if added {
             slot.wanted = Wanted::Removed;
             self.rest(now, id);

@@ -181,6 +181,10 @@ impl Engine {
         let limit = slot.limit.unwrap_or(Limit::AttemptTimeout);
         // The deadline of an abort is not one for joining: what is left then is aborted.
         let in_time = slot.phase == Phase::Stopping;
+        if in_time && slot.stop_attempt() > 1 {
+            // What an earlier attempt has said is over; what it was lost by is not.
+            slot.failure = slot.extra.as_ref().and_then(|it| it.loss.clone());
+        }
         let deadline = if in_time { self.timers.due(id) } else { now };
         self.close_scope(now, id, (deadline, limit));
     }

@@ -830,8 +830,7 @@ fn a_start_waits_for_an_essential_one_that_fails_with_what_is_going_down_for_goo
     run.ok("start a");
     run.fails("start b");
     assert_eq!(run.task_ends("a", Ok(())), "stop a");
-    assert_eq!(run.ok("stop a"), "dispose a");
-    assert_eq!(run.pass(1), "start failed");
+    assert_eq!(run.ok("stop a"), "dispose a, start failed");
 }
 
 #[test]
@@ -902,4 +901,36 @@ fn a_component_that_is_held_up_in_a_restart_has_a_turn_of_its_own_in_the_stop_th
     run.pass(10);
     assert_eq!(run.vanishes("stop c"), "dispose c, stop d", "b is held up");
     assert_eq!(run.ok("stop d"), "dispose d, stop a");
+}
+
+#[test]
+fn what_backs_off_before_a_restart_fails_as_soon_as_a_dependency_has_failed_for_good() {
+    let later = at_once().with_backoff(Backoff::Fixed(ms(60_000)));
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a").restart(Restart::never()),
+        optional("b").tolerates(["a"]).restart(later),
+    ]);
+    run.up();
+    run.loses("b");
+    run.ok("stop b");
+    assert_eq!(run.state("b"), State::BackingOff);
+    run.loses("a");
+    run.ok("stop a");
+    assert_eq!(run.state("b"), State::Faulted);
+}
+
+#[test]
+fn what_goes_down_to_be_restarted_later_fails_at_once_with_a_dependency_that_has_failed_for_good() {
+    let later = at_once().with_backoff(Backoff::Fixed(ms(60_000)));
+    let optional = |name| registration(name).criticality(Criticality::Optional);
+    let mut run = of(vec![
+        optional("a").restart(Restart::never()),
+        optional("b").tolerates(["a"]).restart(later),
+    ]);
+    run.up();
+    run.loses("b");
+    run.loses("a");
+    run.ok("stop b");
+    assert_eq!(run.state("b"), State::Faulted);
 }

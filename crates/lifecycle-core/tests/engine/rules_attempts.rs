@@ -276,3 +276,25 @@ fn rule_28_what_waits_in_a_new_run_still_says_how_it_failed_in_the_last() {
     assert_eq!(row.failure.expect("kept").message, "no luck");
     assert_eq!(row.attempt, 1);
 }
+
+#[test]
+fn a_stop_that_succeeds_after_all_is_told_without_what_went_wrong_before() {
+    let mut run = run_of(vec![registration("a").stop_retry(twice())]);
+    run.up();
+    run.stop();
+    run.fails("stop a");
+    run.pass(100);
+    assert_eq!(run.ok("stop a"), "dispose a, stopped");
+    assert!(run.row("a").failure.is_none());
+    let clean = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::Transition {
+                to: State::Stopped,
+                failure: None,
+                ..
+            }
+        )
+    };
+    assert_eq!(run.told(clean), 1);
+}

@@ -270,6 +270,7 @@ impl World {
                 }
                 book.is_victim = event.reason == Reason::DependencyFailed;
                 book.is_retrying = false;
+                book.restart_at = None;
             }
             State::Waiting => {
                 book.may_be_passed |= from != State::Created;
