@@ -69,7 +69,9 @@ impl Engine {
                 if matches!(loss, Loss::Completed) {
                     let message = "it has completed more often than its budget allows";
                     let failure = Arc::new(Failure::new(FailureKind::Lost, message));
-                    self.slot(id).failure = Some(failure);
+                    let slot = self.slot(id);
+                    slot.extra().loss = Some(Arc::clone(&failure));
+                    slot.failure = Some(failure);
                 }
                 let motive = self.final_motive(id, reason);
                 self.fail_for_good(now, id, motive);

@@ -934,3 +934,24 @@ fn what_goes_down_to_be_restarted_later_fails_at_once_with_a_dependency_that_has
     run.ok("stop b");
     assert_eq!(run.state("b"), State::Faulted);
 }
+
+#[test]
+fn what_has_completed_too_often_says_so_also_when_its_stop_failed_at_first() {
+    let never = Restart::always().with_budget(0, ms(1_000));
+    let mut run = of(vec![
+        registration("a")
+            .restart(never)
+            .stop_retry(Retry::attempts(2))
+            .criticality(Criticality::Optional),
+    ]);
+    run.up();
+    run.task_ends("a", Ok(()));
+    run.fails("stop a");
+    run.pass(60_000);
+    run.ok("stop a");
+    let failure = run.row("a").failure.expect("it is faulted");
+    assert_eq!(
+        failure.message,
+        "it has completed more often than its budget allows"
+    );
+}
