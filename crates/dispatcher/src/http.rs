@@ -4,8 +4,16 @@
 //! first, then a unary one. Streams are not served yet.
 
 mod answer;
+mod client;
+mod connector;
 mod incoming;
 mod names;
+mod outbound;
+mod outgoing;
+mod passed;
+mod reply;
+
+pub use outbound::{HttpOutbound, HttpUrlError};
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -179,12 +187,20 @@ impl Calls {
             let response = self.dispatcher.call(shape, request).await?;
             answer::success(shape, response).await
         };
-        match deadline {
-            None => called.await,
-            Some(deadline) => {
-                let limited = tokio::time::timeout_at(deadline.into(), called);
-                limited.await.unwrap_or_else(|_| Err(too_late()))
-            }
+        by(deadline, called).await
+    }
+}
+
+/// What becomes of `call`, or that `deadline` has come first.
+async fn by<T>(
+    deadline: Option<Instant>,
+    call: impl Future<Output = Result<T, RpcError>>,
+) -> Result<T, RpcError> {
+    match deadline {
+        None => call.await,
+        Some(deadline) => {
+            let limited = tokio::time::timeout_at(deadline.into(), call);
+            limited.await.unwrap_or_else(|_| Err(too_late()))
         }
     }
 }

@@ -35,7 +35,7 @@ pub use error::RpcError;
 pub use fault::{BuildError, Fault};
 pub use handler::{Handler, handler, handler_fn};
 pub use headers::{HeaderError, Headers};
-pub use http::{HttpInbound, HttpPort};
+pub use http::{HttpInbound, HttpOutbound, HttpPort, HttpUrlError};
 pub use inbound::Inbound;
 pub use messages::Messages;
 pub use outbound::{DEFAULT_KEY, Outbound};

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::names;
+use super::{names, passed};
 use crate::call;
 use crate::code::Code;
 use crate::error::RpcError;
-use crate::headers::Headers;
 use crate::shape::Shape;
 
 /// The document of an error.
@@ -35,7 +34,7 @@ pub(super) async fn success(
     response: call::Response,
 ) -> Result<Response<Full<Bytes>>, RpcError> {
     let encoding = response.encoding.clone();
-    let mut headers = passed(&response.headers);
+    let mut headers = passed::sent(&response.headers);
     let (status, message) = match shape {
         Shape::Oneway => (StatusCode::ACCEPTED, Bytes::new()),
         _ => (StatusCode::OK, response.into_message().await?),
@@ -89,20 +88,8 @@ fn finish(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response<F
     answer
 }
 
-/// The handler's own headers, but those of the protocol.
-fn passed(headers: &Headers) -> HeaderMap {
-    let mut passed = HeaderMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| names::is_passed(name)) {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = HeaderValue::from_bytes(value.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            passed.append(name, value);
-        }
-    }
-    passed
-}
-
-fn content_type(encoding: Option<&str>) -> HeaderValue {
+/// What the body is, as far as the encoding says it.
+pub(super) fn content_type(encoding: Option<&str>) -> HeaderValue {
     HeaderValue::from_static(match encoding {
         Some("json") => "application/json",
         Some("protobuf" | "proto") => "application/x-protobuf",
@@ -120,6 +107,8 @@ fn text(text: &str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]

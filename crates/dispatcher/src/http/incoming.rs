@@ -8,11 +8,10 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Incoming};
 use jiff::Timestamp;
 
-use super::{Terms, names};
+use super::{Terms, names, passed};
 use crate::call::Meta;
 use crate::code::Code;
 use crate::error::RpcError;
-use crate::headers::Headers;
 
 /// Reads what a request says of a call. Deadlines are counted from `now`, which is `clock` on the wall.
 ///
@@ -30,7 +29,7 @@ pub(super) fn meta(headers: &HeaderMap, now: Instant, clock: Timestamp) -> Resul
         routing_key: text(names::ROUTING_KEY)?,
         routing_delegate: text(names::ROUTING_DELEGATE)?,
         deadline: None,
-        headers: passed(headers),
+        headers: passed::received(headers),
     };
     if let Some(ttl) = text(names::TTL)? {
         let millis = ttl.parse().map_err(|_| unreadable(names::TTL))?;
@@ -63,20 +62,6 @@ fn optional(headers: &HeaderMap, name: &str) -> Result<Option<String>, RpcError>
 fn unreadable(name: &str) -> RpcError {
     let message = format!("the header {name} cannot be read, or is there twice");
     RpcError::new(Code::InvalidArgument, message).with_reason("dispatcher.http.header_invalid")
-}
-
-/// What is the caller's own. What is no text, or no header by our rule, is left out.
-fn passed(headers: &HeaderMap) -> Headers {
-    let mut passed = Headers::new();
-    for (name, value) in headers {
-        if let (true, Ok(value)) = (
-            names::is_passed(name.as_str()),
-            std::str::from_utf8(value.as_bytes()),
-        ) {
-            let _ = passed.append(name.as_str(), value);
-        }
-    }
-    passed
 }
 
 /// The message of a request, whole.

@@ -5,4 +5,6 @@ mod http;
 mod kit;
 mod layers;
 mod lifecycle;
+mod outbound;
+mod rig;
 mod wiring;
