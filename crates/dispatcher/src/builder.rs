@@ -130,12 +130,12 @@ impl DispatcherBuilder {
         if service.is_empty() {
             faults.push(Fault::BlankService);
         }
+        let outbounds = outbounds(&self.moving.outbounds, &mut faults);
         let mut registry = Registry::default();
         for procedure in self.procedures {
-            let added = registry.add(procedure, &self.layers);
+            let added = registry.add(procedure, &self.layers, &outbounds);
             faults.extend(added.err().into_iter().flatten());
         }
-        let outbounds = outbounds(&self.moving.outbounds, &mut faults);
         if !faults.is_empty() {
             return Err(BuildError { faults });
         }

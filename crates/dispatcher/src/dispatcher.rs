@@ -19,7 +19,7 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
-use crate::outbound::DEFAULT_KEY;
+use crate::outbound::outbound_name;
 use crate::procedure::{Procedure, check_request, check_response};
 use crate::registry::Registry;
 use crate::shape::Shape;
@@ -131,7 +131,7 @@ impl Dispatcher {
         let shared = &self.shared;
         let _adding = shared.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut larger = Registry::clone(&self.registry());
-        let added = larger.add(procedure, &shared.layers);
+        let added = larger.add(procedure, &shared.layers, &shared.outbounds);
         added.map_err(|faults| BuildError { faults })?;
         let mut current = shared
             .registry
@@ -189,7 +189,7 @@ impl Dispatcher {
         Ok(response)
     }
 
-    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`].
+    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`](crate::DEFAULT_KEY).
     ///
     /// # Errors
     ///
@@ -205,8 +205,7 @@ impl Dispatcher {
             let error = RpcError::new(Code::InvalidArgument, "no service is named");
             return Err(error);
         }
-        let key = key.map(str::trim).filter(|it| !it.is_empty());
-        let name = format!("{service}:{}:{shape}", key.unwrap_or(DEFAULT_KEY));
+        let name = outbound_name(service, key, shape);
         let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
         let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
         found.cloned().ok_or_else(missing)

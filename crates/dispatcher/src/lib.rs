@@ -25,6 +25,7 @@ mod pattern;
 mod procedure;
 mod registrations;
 mod registry;
+mod relay;
 mod shape;
 
 pub use builder::DispatcherBuilder;
@@ -41,4 +42,5 @@ pub use messages::Messages;
 pub use outbound::{DEFAULT_KEY, Outbound};
 pub use procedure::Procedure;
 pub use registrations::Gate;
+pub use relay::Relay;
 pub use shape::Shape;

@@ -96,18 +96,16 @@ impl Outbound {
         self
     }
 
-    /// The key, trimmed, or the default one.
-    pub(crate) fn trimmed_key(&self) -> &str {
-        match self.key.trim() {
-            "" => DEFAULT_KEY,
-            key => key,
-        }
-    }
-
     /// The name for calls of `shape`.
     pub(crate) fn name(&self, shape: Shape) -> String {
-        format!("{}:{}:{shape}", self.service.trim(), self.trimmed_key())
+        outbound_name(&self.service, Some(&self.key), shape)
     }
+}
+
+/// The name of the way to `service` for calls of `shape`; a blank key is the default one.
+pub(crate) fn outbound_name(service: &str, key: Option<&str>, shape: Shape) -> String {
+    let key = key.map(str::trim).filter(|it| !it.is_empty());
+    format!("{}:{}:{shape}", service.trim(), key.unwrap_or(DEFAULT_KEY))
 }
 
 impl fmt::Debug for Outbound {

@@ -30,7 +30,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Adds a procedure with all of its names, or, when one of them cannot be, nothing.
-    pub(crate) fn add(&mut self, procedure: Procedure, around: &Layers) -> Result<(), Vec<Fault>> {
+    pub(crate) fn add(
+        &mut self,
+        procedure: Procedure,
+        around: &Layers,
+        outbounds: &HashMap<String, Handler>,
+    ) -> Result<(), Vec<Fault>> {
         let shape = procedure.shape;
         let name = procedure.name.trim().to_owned();
         let aliases: Vec<_> = procedure.aliases.iter().map(|it| it.trim()).collect();
@@ -43,7 +48,11 @@ impl Registry {
             faults.push(Fault::BlankAlias { procedure });
         }
 
-        let inner = procedure.layers.around(procedure.handler);
+        let answering = procedure.handler(outbounds);
+        let Ok(answering) = answering.map_err(|it| faults.push(it)) else {
+            return Err(faults);
+        };
+        let inner = procedure.layers.around(answering);
         let entry = Arc::new(Entry {
             shape,
             name: name.clone(),
@@ -120,11 +129,15 @@ mod tests {
         procedure(Shape::Unary, name)
     }
 
+    fn add(registry: &mut Registry, procedure: Procedure) -> Result<(), Vec<Fault>> {
+        registry.add(procedure, &Layers::default(), &HashMap::new())
+    }
+
     #[track_caller]
     fn registry(procedures: impl IntoIterator<Item = Procedure>) -> Registry {
         let mut registry = Registry::default();
         for it in procedures {
-            registry.add(it, &Layers::default()).expect("no fault");
+            add(&mut registry, it).expect("no fault");
         }
         registry
     }
@@ -182,7 +195,7 @@ mod tests {
             (unary("new").alias("A*"), "A*"),
             (unary("new").alias("New"), "New"),
         ] {
-            let faults = registry.add(taken, &Layers::default()).unwrap_err();
+            let faults = add(&mut registry, taken).unwrap_err();
             let (shape, name) = (Shape::Unary, name.to_owned());
             assert_eq!(faults, [Fault::DuplicateProcedure { shape, name }]);
             check(&registry, "new", "-");
@@ -193,7 +206,7 @@ mod tests {
     fn blank_names_are_refused_all_at_once() {
         let mut registry = Registry::default();
         let blank = unary(" ").alias("").alias("\t");
-        let faults = registry.add(blank, &Layers::default()).unwrap_err();
+        let faults = add(&mut registry, blank).unwrap_err();
         let shape = Shape::Unary;
         let procedure = String::new();
         assert_eq!(

@@ -1,5 +1,7 @@
 //! Procedures and answers for tests.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use dispatcher::{Dispatcher, DispatcherBuilder, Messages, Procedure, Request, Response, RpcError};
 use futures_core::Stream;
@@ -9,6 +11,28 @@ use lifecycle_core::Registration;
 pub(crate) fn echo(name: &str) -> Procedure {
     Procedure::unary(name, async |request: Request| {
         Ok(Response::message(request.into_message().await?))
+    })
+}
+
+/// A procedure that answers with what it knows of its call.
+pub(crate) fn telling() -> Procedure {
+    Procedure::unary("tell", async |request: Request| {
+        let meta = request.meta;
+        let left = meta.time_left(Instant::now()).expect("a deadline");
+        let told = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
+            meta.caller,
+            meta.encoding,
+            meta.shard_key,
+            meta.routing_key,
+            meta.routing_delegate,
+            meta.headers.first("x-tenant"),
+            left < Duration::from_secs(9) && left > Duration::from_secs(1),
+        );
+        let mut response = Response::message(told);
+        response.headers.append("x-mood", "good").expect("a header");
+        response.encoding = Some("text".to_owned());
+        Ok(response)
     })
 }
 

@@ -6,5 +6,6 @@ mod kit;
 mod layers;
 mod lifecycle;
 mod outbound;
+mod relay;
 mod rig;
 mod wiring;

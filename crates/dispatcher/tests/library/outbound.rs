@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use crate::kit::{built, echo};
+use crate::kit::{built, echo, telling};
 use crate::rig::{Rig, any_port, hanging, held, within};
 
 /// A dispatcher with a way to `pets` at `url`.
@@ -68,28 +68,6 @@ async fn is_degraded(rig: &Rig, expected: bool) {
         }
         tokio::task::yield_now().await;
     }
-}
-
-/// A procedure that answers with what it knows of its call.
-fn telling() -> Procedure {
-    Procedure::unary("tell", async |request: Request| {
-        let meta = request.meta;
-        let left = meta.time_left(Instant::now()).expect("a deadline");
-        let told = format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {}",
-            meta.caller,
-            meta.encoding,
-            meta.shard_key,
-            meta.routing_key,
-            meta.routing_delegate,
-            meta.headers.first("x-tenant"),
-            left < Duration::from_secs(9) && left > Duration::from_secs(1),
-        );
-        let mut response = Response::message(told);
-        response.headers.append("x-mood", "good").expect("a header");
-        response.encoding = Some("text".to_owned());
-        Ok(response)
-    })
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher::{
-    Code, Dispatcher, DispatcherBuilder, HttpInbound, HttpPort, Procedure, Request, Response,
-    RpcError, Shape,
+    Code, Dispatcher, DispatcherBuilder, HttpInbound, HttpOutbound, HttpPort, Procedure, Relay,
+    Request, Response, RpcError, Shape,
 };
 use lifecycle_runtime::{Handle, Orchestrator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -85,6 +85,17 @@ impl Rig {
             handle,
             port,
         }
+    }
+
+    /// A dispatcher that passes calls on to `upstream`: to procedures that begin with the name of a shape, such as `unary-`.
+    pub(crate) async fn before(upstream: &str, shapes: &[Shape]) -> Self {
+        let pets = HttpOutbound::new("pets", upstream).expect("a URL");
+        let mut builder = Dispatcher::builder("front").outbound(pets);
+        for shape in shapes {
+            let relay = Relay::to("pets").procedure(*shape, format!("{shape}-*"));
+            builder = builder.procedure(relay);
+        }
+        Self::of(builder, HttpInbound::new(any_port())).await
     }
 
     pub(crate) fn url(&self) -> String {
