@@ -136,6 +136,20 @@ impl HttpServer {
         (!serving.worker.has_ended()).then_some(serving.address)
     }
 
+    /// How many requests are in flight, without those that are answered while it is drained too; none while it does not listen.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let serving = self.serving();
+        serving.map_or(0, |it| it.intake.in_flight())
+    }
+
+    /// Whether it refuses new requests, since it is being drained or has been; never while it does not listen.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        let listening = self.serving().filter(|it| !it.worker.has_ended());
+        listening.is_some_and(|it| it.intake.is_closed())
+    }
+
     async fn open(&self) -> Result<(TcpListener, SocketAddr), BindError> {
         let address = self.address;
         let wrap = |source| BindError { address, source };
