@@ -11,6 +11,7 @@ use crate::dispatcher::{Dispatcher, Parts};
 use crate::fault::{BuildError, Fault};
 use crate::handler::{Handler, Layers};
 use crate::inbound::Inbound;
+use crate::introspect::{Makeup, OutboundRow};
 use crate::outbound::Outbound;
 use crate::procedure::Procedure;
 use crate::registrations::{Gate, Moving};
@@ -145,7 +146,12 @@ impl DispatcherBuilder {
             registry,
             outbounds,
         });
-        let registrations = self.moving.registrations(&dispatcher);
+        let outbounds = OutboundRow::all(&self.moving.outbounds);
+        let (registrations, components) = self.moving.registrations(&dispatcher);
+        dispatcher.describe(Makeup {
+            components,
+            outbounds,
+        });
         Ok((dispatcher, registrations))
     }
 }

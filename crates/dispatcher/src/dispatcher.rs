@@ -19,6 +19,7 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
+use crate::introspect::Makeup;
 use crate::outbound::outbound_name;
 use crate::procedure::{Procedure, check_request, check_response};
 use crate::registry::Registry;
@@ -69,6 +70,7 @@ struct Shared {
     adding: Mutex<()>,
     outbounds: HashMap<String, Handler>,
     status: OnceLock<StatusWatch>,
+    makeup: OnceLock<Makeup>,
 }
 
 /// What a builder has checked.
@@ -109,6 +111,7 @@ impl Dispatcher {
             adding: Mutex::new(()),
             outbounds: parts.outbounds,
             status: OnceLock::new(),
+            makeup: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -228,6 +231,24 @@ impl Dispatcher {
         status.map_or(OrchestratorState::default(), |mut it| it.get().state)
     }
 
+    /// Whether an orchestrator is connected, by this clone or another.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.shared.status.get().is_some()
+    }
+
+    /// Says what it is made of; the builder does, once.
+    pub(crate) fn describe(&self, makeup: Makeup) {
+        let _ = self.shared.makeup.set(makeup);
+    }
+
+    pub(crate) fn makeup(&self) -> Option<&Makeup> {
+        self.shared.makeup.get()
+    }
+
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.shared.layers
+    }
+
     /// Starts the orchestrator: [`Handle::start`].
     ///
     /// # Errors
@@ -274,7 +295,7 @@ impl Dispatcher {
         self.handle.as_ref().ok_or(LifecycleError::Unconnected)
     }
 
-    fn registry(&self) -> Arc<Registry> {
+    pub(crate) fn registry(&self) -> Arc<Registry> {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }

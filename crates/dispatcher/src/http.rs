@@ -11,14 +11,16 @@ mod names;
 mod outbound;
 mod outgoing;
 mod passed;
+mod probes;
 mod reply;
 
 pub use outbound::{HttpOutbound, HttpUrlError};
+use probes::Probe;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -125,10 +127,18 @@ impl From<HttpInbound> for Inbound {
     fn from(inbound: HttpInbound) -> Self {
         Self::http(move |dispatcher| {
             let terms = inbound.terms;
-            let server = HttpServer::new(Calls { dispatcher, terms })
-                .bind(inbound.address)
-                .limits(inbound.limits);
-            let server = inbound.port.0.get_or_init(|| Arc::new(server));
+            let make = |server: &Weak<HttpServer>| {
+                let calls = Calls {
+                    dispatcher,
+                    terms,
+                    server: Weak::clone(server),
+                };
+                HttpServer::new(calls)
+                    .bind(inbound.address)
+                    .limits(inbound.limits)
+                    .answer_while_draining_if(|it| Probe::asked(it).is_some())
+            };
+            let server = inbound.port.0.get_or_init(|| Arc::new_cyclic(make));
             Component::from(Arc::clone(server))
         })
     }
@@ -139,6 +149,8 @@ impl From<HttpInbound> for Inbound {
 struct Calls {
     dispatcher: Dispatcher,
     terms: Terms,
+    /// Whose calls these are; it holds this in turn.
+    server: Weak<HttpServer>,
 }
 
 impl Service<Request<Incoming>> for Calls {
@@ -158,6 +170,9 @@ impl Service<Request<Incoming>> for Calls {
 
 impl Calls {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
+        if let (Some(probe), Some(server)) = (Probe::asked(&request), self.server.upgrade()) {
+            return probe.answer(&self.dispatcher, &server).map(Full::new);
+        }
         if request.method() != Method::POST {
             return answer::only_post();
         }

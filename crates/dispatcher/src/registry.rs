@@ -15,6 +15,7 @@ pub(crate) struct Entry {
     pub(crate) shape: Shape,
     pub(crate) name: String,
     pub(crate) encoding: Option<String>,
+    pub(crate) aliases: Vec<String>,
     /// The handler with every layer around it.
     pub(crate) handler: Handler,
 }
@@ -57,6 +58,7 @@ impl Registry {
             shape,
             name: name.clone(),
             encoding: procedure.encoding,
+            aliases: aliases.iter().map(|it| (*it).to_owned()).collect(),
             handler: around.around(inner),
         });
         let mut larger = self.clone();
@@ -101,6 +103,14 @@ impl Registry {
         };
         map.insert(key, Arc::clone(entry));
         true
+    }
+
+    /// Each procedure once, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let is_name =
+            |it: &&(Pattern, Arc<Entry>)| Pattern::new(&it.1.name).as_ref() == Some(&it.0);
+        let patterns = self.patterns.iter().filter(is_name);
+        self.names.values().chain(patterns.map(|(_, entry)| entry))
     }
 
     /// What `name` stands for: the name itself, or an alias, or the most literal pattern.

@@ -19,16 +19,20 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program on a free port, and its URL.
-fn started() -> (Program, String) {
-    let mut command = program(&["--http", "127.0.0.1:0"]);
+/// The program on free ports, with the URL of its inbound and that of its diagnostics.
+fn started() -> (Program, String, String) {
+    let mut command = program(&["--http", "127.0.0.1:0", "--diagnostics", "127.0.0.1:0"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
-    let line = BufReader::new(output).lines().next().expect("a line");
-    let line = line.expect("text");
-    let url = line.strip_prefix("http-inbound:0 ").expect("the inbound's");
-    (program, url.to_owned())
+    let mut lines = BufReader::new(output).lines();
+    let mut url = |name: &str| {
+        let line = lines.next().expect("a line").expect("text");
+        let url = line.strip_prefix(name).expect("in this order");
+        url.trim_start().to_owned()
+    };
+    let (http, diagnostics) = (url("http-inbound:0 "), url("diagnostics "));
+    (program, http, diagnostics)
 }
 
 /// What `curl` prints, with the status in the last line.
@@ -50,7 +54,7 @@ fn curl(url: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {
-    let (mut program, url) = started();
+    let (mut program, url, _) = started();
     let call = ["-H", "Rpc-Procedure: echo", "-d", "hello"];
     assert_eq!(curl(&url, &call), "hello\n200 1.1");
     let call = [&call[..], &["--http2-prior-knowledge"]].concat();
@@ -72,9 +76,35 @@ fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {
 fn a_port_in_use_ends_it_with_70_and_wrong_usage_with_64() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
-    let output = program(&["--http", &address]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(70));
-    assert_eq!(output.stdout, b"");
+    for (http, diagnostics) in [(&*address, "127.0.0.1:0"), ("127.0.0.1:0", &*address)] {
+        let mut command = program(&["--http", http, "--diagnostics", diagnostics]);
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(70));
+        assert_eq!(output.stdout, b"");
+    }
     let output = program(&["--htpp", "x"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn contract_59_it_tells_curl_how_it_is_on_its_inbound_and_on_its_diagnostics() {
+    let (_program, http, diagnostics) = started();
+    let health = |mode: &str| {
+        format!(
+            "{{\n  \"status\": \"ok\",\n  \"mode\": \"{mode}\",\n  \"issues\": [],\n  \"activeRequests\": 0,\n  \
+             \"draining\": false\n}}\n200 1.1"
+        )
+    };
+    assert_eq!(curl(&format!("{http}/healthz"), &[]), health("live"));
+    assert_eq!(curl(&format!("{http}/readyz"), &[]), health("ready"));
+    let document = curl(&format!("{http}/omnirelay/introspect"), &[]);
+    assert!(document.contains("\"name\": \"swallow\""), "{document}");
+    assert!(document.contains("\"status\": \"running\""), "{document}");
+
+    let ready = curl(&format!("{diagnostics}/readyz"), &[]);
+    assert!(ready.ends_with("\n200 1.1"), "{ready}");
+    let lifecycle = curl(&format!("{diagnostics}/control/lifecycle"), &[]);
+    assert!(lifecycle.contains("http-inbound:0"), "{lifecycle}");
+    let metrics = curl(&format!("{diagnostics}/metrics"), &[]);
+    assert!(metrics.contains("lifecycle_"), "{metrics}");
 }

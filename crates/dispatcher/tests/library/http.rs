@@ -137,6 +137,13 @@ async fn contract_58_while_draining_new_calls_are_503_and_open_ones_finish() {
         (refused.status, refused.header("retry-after")),
         (503, Some("1"))
     );
+    // It has not asked for the connection to be closed, and its end is read.
+    let kept = "POST / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nContent-Length: 0\r\n\r\n";
+    let refused = rig.write(kept.as_bytes()).await;
+    assert_eq!(
+        (refused.status, refused.header("connection")),
+        (503, Some("close"))
+    );
     go_on.notify_one();
     assert_eq!(open.await.unwrap().body, "late");
     draining.await.unwrap().expect("it is drained");
@@ -191,7 +198,7 @@ async fn contract_61_a_stop_waits_for_open_calls_and_a_forced_one_cuts_them_off_
 }
 
 #[tokio::test]
-async fn the_inbound_passes_the_conformance_suite() {
+async fn contract_73_the_inbound_passes_the_conformance_suite_which_starts_it_twice() {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = probe.local_addr().unwrap();
     drop(probe);

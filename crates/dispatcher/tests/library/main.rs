@@ -6,6 +6,7 @@ mod kit;
 mod layers;
 mod lifecycle;
 mod outbound;
+mod probes;
 mod relay;
 mod rig;
 mod wiring;
