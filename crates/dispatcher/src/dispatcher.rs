@@ -188,6 +188,10 @@ impl Dispatcher {
         let answered = answering.catch_unwind().await;
         let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
         let mut response = check_response(shape, &entry.name, response)?;
+        let name = entry.name.clone();
+        response.messages = response
+            .messages
+            .catching(move |panic| panicked(&name, &*panic));
         response.encoding = response.encoding.or(encoding);
         Ok(response)
     }

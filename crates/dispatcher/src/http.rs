@@ -1,17 +1,21 @@
 //! [`HttpInbound`]: calls over HTTP/1.1 and HTTP/2.
 //!
-//! The path of a request means nothing: the procedure comes from the header `Rpc-Procedure`. A one-way procedure is looked for
-//! first, then a unary one. Streams are not served yet.
+//! The path of a request means nothing: the procedure comes from the header `Rpc-Procedure`. Of what is posted, a one-way procedure
+//! is looked for first, then a unary one. Server streams are answered with events, to `GET`, and to `POST` when their client accepts
+//! events and says more than nothing.
 
 mod answer;
 mod client;
 mod connector;
+mod event_reader;
+mod events;
 mod incoming;
 mod names;
 mod outbound;
 mod outgoing;
 mod passed;
 mod probes;
+mod received;
 mod reply;
 
 pub use outbound::{HttpOutbound, HttpUrlError};
@@ -24,19 +28,20 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
-use http_body_util::Full;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
 use tower::Service;
 
-use crate::call;
+use crate::call::{self, Meta};
 use crate::code::Code;
 use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::inbound::Inbound;
+use crate::messages::Messages;
 use crate::shape::Shape;
+use answer::Answer;
 
 /// How large a message may be, unless set.
 const BODY_BYTES: usize = 1 << 20;
@@ -44,12 +49,15 @@ const BODY_BYTES: usize = 1 << 20;
 /// How long a client may take to send it, unless set.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Calls over HTTP/1.1 and HTTP/2, unary and one-way.
+/// How long a stream is silent until its client is told that it is still there, unless set.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Calls over HTTP/1.1 and HTTP/2: unary, one-way, and server streams as server-sent events.
 ///
 /// It starts when its port is open, and drains and stops as [`HttpServer`] does: while it is drained, new calls get 503 with
 /// `Retry-After: 1`, and open ones finish.
 ///
-/// A unary call is answered with 200, a one-way call with 202, and an error with the status of its [`Code`], with the headers
+/// A unary call is answered with 200, a one-way call with 202, a server stream with 200 and events, and an error with the status of its [`Code`], with the headers
 /// `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of `message`, `status`, `code` and
 /// `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline` (RFC 3339), of which the earlier
 /// one counts; when it has passed, the handler is dropped and the caller gets [`Code::DeadlineExceeded`].
@@ -66,6 +74,7 @@ pub struct HttpInbound {
 struct Terms {
     body_bytes: usize,
     body_timeout: Duration,
+    keep_alive: Duration,
 }
 
 /// Where an [`HttpInbound`] listens.
@@ -90,6 +99,7 @@ impl HttpInbound {
             terms: Terms {
                 body_bytes: BODY_BYTES,
                 body_timeout: BODY_TIMEOUT,
+                keep_alive: KEEP_ALIVE,
             },
             port: HttpPort::default(),
         }
@@ -113,6 +123,13 @@ impl HttpInbound {
     #[must_use]
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.terms.body_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a stream is silent until a comment tells its client, and whoever is in between, that it is still there (15 s).
+    #[must_use]
+    pub fn keep_alive(mut self, silence: Duration) -> Self {
+        self.terms.keep_alive = silence;
         self
     }
 
@@ -154,9 +171,9 @@ struct Calls {
 }
 
 impl Service<Request<Incoming>> for Calls {
-    type Response = Response<Full<bytes::Bytes>>;
+    type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -169,37 +186,51 @@ impl Service<Request<Incoming>> for Calls {
 }
 
 impl Calls {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         if let (Some(probe), Some(server)) = (Probe::asked(&request), self.server.upgrade()) {
-            return probe.answer(&self.dispatcher, &server).map(Full::new);
+            return probe.answer(&self.dispatcher, &server).map(answer::whole);
         }
-        if request.method() != Method::POST {
-            return answer::only_post();
+        let (head, body) = request.into_parts();
+        let is_get = head.method == Method::GET;
+        if !is_get && head.method != Method::POST {
+            return answer::no_call();
         }
-        match self.dispatch(request).await {
-            Ok(answer) => answer,
-            Err(error) => answer::error(&error),
+        let meta = match incoming::meta(&head.headers, Instant::now(), jiff::Timestamp::now()) {
+            Ok(meta) => meta,
+            Err(error) => return answer::error(&error),
+        };
+        let takes_events = incoming::takes_events(&head.headers);
+        // A call without a procedure is refused as such, whatever it takes.
+        if is_get && !takes_events && !meta.procedure.is_empty() {
+            return answer::only_events();
+        }
+        let shape = self.shape(&meta.procedure, is_get, takes_events);
+        let answered = self.dispatch(shape, meta, body).await;
+        answered.unwrap_or_else(|error| answer::error(&error))
+    }
+
+    /// Which procedure of that name is meant: how it is asked for decides, and then what there is.
+    fn shape(&self, procedure: &str, is_get: bool, takes_events: bool) -> Shape {
+        let offers = |shape| self.dispatcher.offers(shape, procedure);
+        if is_get || takes_events && offers(Shape::ServerStream) {
+            return Shape::ServerStream;
+        }
+        match offers(Shape::Oneway) {
+            true => Shape::Oneway,
+            false => Shape::Unary,
         }
     }
 
-    async fn dispatch(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<bytes::Bytes>>, RpcError> {
-        let (head, body) = request.into_parts();
-        let meta = incoming::meta(&head.headers, Instant::now(), jiff::Timestamp::now())?;
-        let shape = match self.dispatcher.offers(Shape::Oneway, &meta.procedure) {
-            true => Shape::Oneway,
-            false => Shape::Unary,
-        };
+    async fn dispatch(&self, shape: Shape, meta: Meta, body: Incoming) -> Result<Answer, RpcError> {
         let deadline = meta.deadline;
         let called = async {
             let message = incoming::message(body, self.terms).await?;
-            let request = call::Request {
-                meta,
-                messages: crate::messages::Messages::one(message),
-            };
+            let messages = Messages::one(message);
+            let request = call::Request { meta, messages };
             let response = self.dispatcher.call(shape, request).await?;
+            if shape.streams_responses() {
+                return Ok(answer::stream(response, deadline, self.terms.keep_alive));
+            }
             answer::success(shape, response).await
         };
         by(deadline, called).await

@@ -9,13 +9,15 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use clap::Parser;
 use diagnostics::Diagnostics;
-use dispatcher::{Dispatcher, HttpInbound, Procedure, Request, Response};
+use dispatcher::{Code, Dispatcher, HttpInbound, Messages, Procedure, Request, Response, RpcError};
+use futures_util::stream;
 use lifecycle_core::{BoxError, Criticality, Registration, component};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 
-/// Runs an echo service: procedures `echo` (unary) and `swallow` (one-way)
+/// Runs an echo service: procedures `echo` (unary), `swallow` (one-way) and `count` (server stream)
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Flags {
@@ -51,6 +53,7 @@ fn wire(flags: &Flags, builder: &mut OrchestratorBuilder) -> Result<(), BoxError
     let (dispatcher, registrations) = Dispatcher::builder("echo")
         .procedure(Procedure::unary("echo", echo))
         .procedure(Procedure::oneway("swallow", async |_| Ok(())))
+        .procedure(Procedure::server_stream("count", count).encoding("text"))
         .inbound(http)
         .build()?;
     // For the state that the inbound's readiness shows.
@@ -68,8 +71,23 @@ fn wire(flags: &Flags, builder: &mut OrchestratorBuilder) -> Result<(), BoxError
     Ok(())
 }
 
-async fn echo(request: Request) -> Result<Response, dispatcher::RpcError> {
+async fn echo(request: Request) -> Result<Response, RpcError> {
     Ok(Response::new(request.messages))
+}
+
+/// Counts from 1 to the number in the message, or to 10.
+async fn count(request: Request) -> Result<Response, RpcError> {
+    let message = request.into_message().await?;
+    let text = String::from_utf8_lossy(&message);
+    let last: u32 = match text.trim() {
+        "" => 10,
+        number => number.parse().map_err(|_| {
+            let message = "the message is no number to count to";
+            RpcError::new(Code::InvalidArgument, message)
+        })?,
+    };
+    let numbers = (1..=last).map(|it| Ok(Bytes::from(it.to_string())));
+    Ok(Response::new(Messages::stream(stream::iter(numbers))))
 }
 
 /// Prints addresses on standard output, one a line, when everything is open.

@@ -73,6 +73,29 @@ fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {
 }
 
 #[test]
+fn it_counts_to_curl_by_events() {
+    let (_program, url, _) = started();
+    let events = [
+        "-H",
+        "Rpc-Procedure: count",
+        "-H",
+        "Accept: text/event-stream",
+    ];
+    let three = "data: 1\n\ndata: 2\n\ndata: 3\n\n";
+    let posted = [&events[..], &["-d", "3"]].concat();
+    assert_eq!(curl(&url, &posted), format!("{three}\n200 1.1"));
+    let posted = [&posted[..], &["--http2-prior-knowledge"]].concat();
+    assert_eq!(curl(&url, &posted), format!("{three}\n200 2"));
+    let got = curl(&url, &events);
+    assert!(got.starts_with(three), "{got}");
+    assert!(got.ends_with("data: 10\n\n\n200 1.1"), "{got}");
+    let refused = curl(&url, &[&events[..], &["-d", "many"]].concat());
+    assert!(refused.ends_with("\n400 1.1"), "{refused}");
+    let refused = curl(&url, &["-H", "Rpc-Procedure: count"]);
+    assert!(refused.ends_with("\n406 1.1"), "{refused}");
+}
+
+#[test]
 fn a_port_in_use_ends_it_with_70_and_wrong_usage_with_64() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();

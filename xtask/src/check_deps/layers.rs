@@ -172,6 +172,8 @@ pub(crate) const TABLE: &[Row] = &[
         name: "dispatcher",
         layer: Layer::Binaries,
         external: External::Only(&[
+            // Server-sent events.
+            "base64",
             "bytes",
             // The program's flags.
             "clap",

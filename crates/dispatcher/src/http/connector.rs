@@ -11,6 +11,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use lifecycle_core::{BoxError, Reporter};
 use tower::Service;
 
+/// How long a connection is silent until the system asks for a sign of life, and again until it gives up asking.
+const PROBE: Duration = Duration::from_secs(20);
+
 /// Opens connections, each within a time limit, and says when the upstream cannot be reached.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -31,6 +34,10 @@ impl Connector {
         let mut http = HttpConnector::new();
         // Requests are written whole: waiting for more to send would only delay them.
         http.set_nodelay(true);
+        // An upstream that vanishes ends a stream over HTTP/1.1 in a minute or so.
+        http.set_keepalive(Some(PROBE));
+        http.set_keepalive_interval(Some(PROBE));
+        http.set_keepalive_retries(Some(3));
         let is_lost = AtomicBool::new(false);
         Self {
             http,

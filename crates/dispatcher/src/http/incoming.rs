@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::ACCEPT;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Incoming};
 use jiff::Timestamp;
 
+use super::events::EVENT_STREAM;
 use super::{Terms, names, passed};
 use crate::call::Meta;
 use crate::code::Code;
@@ -42,6 +44,17 @@ pub(super) fn meta(headers: &HeaderMap, now: Instant, clock: Timestamp) -> Resul
         meta.limit(now, left);
     }
     Ok(meta)
+}
+
+/// Whether who asks says that it takes events.
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
+    let texts = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|it| it.to_str().ok());
+    let ranges = texts.flat_map(|it| it.split(','));
+    let mut types = ranges.map(|it| it.split(';').next().unwrap_or_default().trim());
+    types.any(|it| it.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// The value of a header that may be there once.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::Uri;
 
 use super::client::Upstream;
-use super::{by, outgoing, reply, too_late};
+use super::{by, outgoing, received, reply, too_late};
 use crate::call::{Request, Response};
 use crate::error::RpcError;
 use crate::handler::handler_fn;
@@ -14,9 +14,10 @@ use crate::outbound::Outbound;
 use crate::shape::Shape;
 
 /// The shapes that it carries.
-const SHAPES: [Shape; 2] = [Shape::Unary, Shape::Oneway];
+const SHAPES: [Shape; 3] = [Shape::Unary, Shape::Oneway, Shape::ServerStream];
 
-/// Calls to another service over HTTP/1.1, or over HTTP/2 in clear text: unary and one-way.
+/// Calls to another service over HTTP/1.1, or over HTTP/2 in clear text: unary, one-way, and server
+/// streams as server-sent events.
 ///
 /// As a component it opens nothing at its start: connections come with calls, and are kept for the next ones. While the
 /// upstream cannot be reached it is degraded, until a connection comes about again. Its stop lets no further call in, waits for
@@ -112,14 +113,14 @@ impl HttpOutbound {
         self
     }
 
-    /// Sets how long a call may take that has no deadline (30 s).
+    /// Sets how long a call may take that has no deadline (30 s); a stream, until it begins.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// Sets how large a message of the upstream's may be (1 MiB), in bytes.
+    /// Sets how large a message of the upstream's may be (1 MiB), in bytes; in a stream each one.
     #[must_use]
     pub fn body_bytes(mut self, bytes: usize) -> Self {
         self.settings.body_bytes = bytes;
@@ -157,11 +158,13 @@ impl Calls {
         mut request: Request,
     ) -> Result<Response, RpcError> {
         let open = self.upstream.admit()?;
-        let now = Instant::now();
-        if request.meta.deadline.is_none() {
-            request.meta.limit(now, self.settings.timeout);
-        }
+        let unlimited = Instant::now().checked_add(self.settings.timeout);
         let deadline = request.meta.deadline;
+        let begun_by = deadline.or(unlimited);
+        // A stream without a deadline may go on for ever.
+        if !shape.streams_responses() {
+            request.meta.deadline = begun_by;
+        }
         let called = async {
             let message = request.messages.into_one().await?;
             let left = request.meta.time_left(Instant::now());
@@ -169,11 +172,16 @@ impl Calls {
             if left.is_some_and(|it| it < Duration::from_millis(1)) {
                 return Err(too_late());
             }
-            let request = outgoing::request(&self.target, &request.meta, message, left)?;
+            let request = outgoing::request(shape, &self.target, &request.meta, message, left)?;
             let response = open.send(request).await?;
-            reply::read(shape, response, self.settings.body_bytes).await
+            let bytes = self.settings.body_bytes;
+            if shape.streams_responses() {
+                let open = Arc::clone(&open);
+                return received::read(response, bytes, deadline, open).await;
+            }
+            reply::read(shape, response, bytes).await
         };
-        by(deadline, called).await
+        by(begun_by, called).await
     }
 }
 

@@ -7,26 +7,39 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 
+use super::events::EVENT_STREAM;
 use super::{answer, names, passed};
 use crate::call::Meta;
 use crate::code::Code;
 use crate::error::RpcError;
+use crate::shape::Shape;
 
-/// A request with one message, whose caller waits for `left`.
+/// A request with one message, whose caller waits for `left`. A stream is got when there is nothing in the message, as the
+/// original does, and otherwise posted.
 ///
 /// # Errors
 ///
 /// [`Code::InvalidArgument`] without a procedure, and when something cannot be a header: nobody can smuggle in a line.
 pub(super) fn request(
+    shape: Shape,
     target: &Uri,
     meta: &Meta,
     message: Bytes,
     left: Option<Duration>,
 ) -> Result<Request<Full<Bytes>>, RpcError> {
+    let mut headers = headers(meta, left)?;
+    let mut method = Method::POST;
+    if shape.streams_responses() {
+        headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+        if message.is_empty() {
+            headers.remove(CONTENT_TYPE);
+            method = Method::GET;
+        }
+    }
     let mut request = Request::new(Full::new(message));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.uri_mut() = target.clone();
-    *request.headers_mut() = headers(meta, left)?;
+    *request.headers_mut() = headers;
     Ok(request)
 }
 

@@ -68,21 +68,41 @@ pub(super) async fn error(head: &Parts, body: Incoming) -> RpcError {
         true => whole(body, DOCUMENT_BYTES).await.ok(),
         false => None,
     };
-    let document = document.and_then(|it| serde_json::from_slice(&it).ok());
-    let mut document: Document = document.unwrap_or_default();
-
-    let names = [text(headers, names::STATUS), document.status.take()];
-    let named = names.into_iter().flatten().find_map(|it| it.parse().ok());
+    let mut document = Document::read(document.as_deref().unwrap_or_default());
+    let named = text(headers, names::STATUS).and_then(|it| it.parse().ok());
     let status = head.status.as_u16();
-    let code = named.unwrap_or_else(|| Code::from_http_status(status));
-    let message = document
-        .message
-        .or_else(|| text(headers, names::ERROR_MESSAGE));
+    let message = document.message.take();
+    let message = message.or_else(|| text(headers, names::ERROR_MESSAGE));
     RpcError {
-        code,
+        code: named
+            .or_else(|| document.named())
+            .unwrap_or_else(|| Code::from_http_status(status)),
         message: message.unwrap_or_else(|| format!("the upstream answered with status {status}")),
         reason: document.code.or_else(|| text(headers, names::ERROR_CODE)),
         metadata: texts(document.metadata),
+    }
+}
+
+/// The error that the document at the end of a stream is.
+pub(super) fn told(document: &[u8]) -> RpcError {
+    let document = Document::read(document);
+    let message = "the upstream has ended the stream";
+    RpcError {
+        code: document.named().unwrap_or_default(),
+        message: document.message.unwrap_or_else(|| message.to_owned()),
+        reason: document.code,
+        metadata: texts(document.metadata),
+    }
+}
+
+impl Document {
+    /// What can be read of it; nothing if it is none.
+    fn read(document: &[u8]) -> Self {
+        serde_json::from_slice(document).unwrap_or_default()
+    }
+
+    fn named(&self) -> Option<Code> {
+        self.status.as_ref()?.parse().ok()
     }
 }
 

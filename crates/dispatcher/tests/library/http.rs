@@ -111,11 +111,18 @@ async fn at_its_deadline_a_call_is_given_up_and_its_handler_dropped() {
 }
 
 #[tokio::test]
-async fn what_is_no_post_is_405() {
+async fn what_is_neither_posted_nor_got_is_405() {
     let rig = Rig::started([echo("echo")]).await;
-    let head = "GET /x HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nConnection: close\r\n\r\n";
-    let answer = rig.write(head.as_bytes()).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    for method in ["PUT", "HEAD", "DELETE"] {
+        let head = format!(
+            "{method} /x HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nConnection: close\r\n\r\n"
+        );
+        let answer = rig.write(head.as_bytes()).await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("GET, POST"))
+        );
+    }
 }
 
 #[tokio::test]

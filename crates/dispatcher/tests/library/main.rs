@@ -9,4 +9,5 @@ mod outbound;
 mod probes;
 mod relay;
 mod rig;
+mod streams;
 mod wiring;

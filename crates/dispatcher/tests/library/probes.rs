@@ -191,7 +191,7 @@ async fn contract_63_the_introspection_document_has_the_keys_of_the_original() {
                 "service": "billing",
                 "unary": ways,
                 "oneway": ways,
-                "stream": [],
+                "stream": ways,
                 "clientStream": [],
                 "duplex": [],
             }],

@@ -190,3 +190,53 @@ pub(crate) fn held(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Procedure {
         }
     })
 }
+
+/// A client that reads an answer bit by bit.
+pub(crate) struct Listener {
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Listener {
+    /// Gets the stream of a procedure; `head` are further headers.
+    pub(crate) async fn get(rig: &Rig, procedure: &str, head: &str) -> Self {
+        let text = format!(
+            "GET / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: {procedure}\r\nAccept: text/event-stream\r\n\
+             Connection: close\r\n{head}\r\n"
+        );
+        Self::ask(rig, &text).await
+    }
+
+    pub(crate) async fn ask(rig: &Rig, text: &str) -> Self {
+        let mut stream = TcpStream::connect(rig.address()).await.expect("it listens");
+        stream.write_all(text.as_bytes()).await.expect("it reads");
+        Self {
+            stream,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Reads until `text` was heard; gives what came before it, and forgets both.
+    pub(crate) async fn hear(&mut self, text: &str) -> String {
+        loop {
+            let heard = String::from_utf8_lossy(&self.heard).into_owned();
+            if let Some((before, after)) = heard.split_once(text) {
+                self.heard = after.as_bytes().to_vec();
+                return before.to_owned();
+            }
+            let read = within(self.stream.read_buf(&mut self.heard)).await;
+            assert_ne!(
+                read.expect("it answers"),
+                0,
+                "{heard:?} ends without {text:?}"
+            );
+        }
+    }
+
+    /// What comes to the end.
+    pub(crate) async fn rest(mut self) -> String {
+        let read = within(self.stream.read_to_end(&mut self.heard)).await;
+        read.expect("it ends");
+        String::from_utf8_lossy(&self.heard).into_owned()
+    }
+}
