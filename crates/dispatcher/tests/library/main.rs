@@ -1,5 +1,6 @@
 //! The dispatcher as a library: calls, layers, and what it registers.
 
+mod abuse;
 mod calls;
 mod http;
 mod kit;
