@@ -78,6 +78,26 @@ async fn connections_beyond_the_limit_wait_until_one_is_free() {
 }
 
 #[tokio::test]
+async fn a_burst_of_connections_waits_in_the_queue() {
+    let one = |it: HttpServer| {
+        it.limits(Limits {
+            connections: 1,
+            ..Limits::default()
+        })
+    };
+    let (rig, address) = Rig::started_with(one).await;
+    let mut first = Client::connect(address).await;
+    assert_eq!(first.get("/").await.status, 200);
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        waiting.push(Client::connect(address).await);
+    }
+    drop((first, waiting));
+    assert_eq!(get(address, "/").await.status, 200);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let small = |it: HttpServer| {
         it.limits(Limits {
