@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
@@ -181,8 +181,21 @@ impl Service<Request<Incoming>> for Calls {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let calls = self.clone();
-        Box::pin(async move { Ok(calls.answer(request).await) })
+        Box::pin(async move {
+            let protocol = protocol(request.version());
+            let mut answer = calls.answer(request).await;
+            answer.headers_mut().insert(names::PROTOCOL, protocol);
+            Ok(answer)
+        })
     }
+}
+
+fn protocol(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    })
 }
 
 impl Calls {
@@ -244,6 +257,8 @@ async fn by<T>(
 ) -> Result<T, RpcError> {
     match deadline {
         None => call.await,
+        // A timer would let it have its first step, which may be all that it takes.
+        Some(deadline) if deadline <= Instant::now() => Err(too_late()),
         Some(deadline) => {
             let limited = tokio::time::timeout_at(deadline.into(), call);
             limited.await.unwrap_or_else(|_| Err(too_late()))

@@ -1,10 +1,19 @@
 //! The program, asked by `curl`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// The program; killed when the test is over.
 struct Program(Child);
+
+impl Program {
+    fn terminate(&self) {
+        let id = self.0.id().to_string();
+        let signalled = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(signalled.expect("kill is there").success());
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -66,9 +75,7 @@ fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {
     assert!(answer.contains("\"status\":\"UNIMPLEMENTED\""), "{answer}");
     assert!(answer.ends_with("\n501 1.1"), "{answer}");
 
-    let id = program.0.id().to_string();
-    let signalled = Command::new("kill").args(["-TERM", &id]).status();
-    assert!(signalled.expect("kill is there").success());
+    program.terminate();
     assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
 
@@ -93,6 +100,82 @@ fn it_counts_to_curl_by_events() {
     assert!(refused.ends_with("\n400 1.1"), "{refused}");
     let refused = curl(&url, &["-H", "Rpc-Procedure: count"]);
     assert!(refused.ends_with("\n406 1.1"), "{refused}");
+}
+
+#[test]
+fn what_it_refuses_it_refuses_to_curl_with_status_and_reason() {
+    let (_program, url, _) = started();
+    let large = format!("{}/large-message", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::write(&large, vec![b'x'; (1 << 20) + 1]).expect("a file");
+    let (large, filler) = (
+        format!("@{large}"),
+        format!("X-Filler: {}", "x".repeat(40_000)),
+    );
+    const ECHO: &str = "Rpc-Procedure: echo";
+    for (arguments, said, status) in [
+        (&["-d", "x"][..], "dispatcher.procedure.missing", 400),
+        (
+            &["-d", "x", "-H", "Rpc-Procedure: other"],
+            "dispatcher.procedure.unknown",
+            501,
+        ),
+        (
+            &["-d", "x", "-H", ECHO, "-H", "Rpc-Ttl-Ms: soon"],
+            "dispatcher.http.header_invalid",
+            400,
+        ),
+        (
+            &["-d", "x", "-H", ECHO, "-H", ECHO],
+            "dispatcher.http.header_invalid",
+            400,
+        ),
+        (
+            &["-d", "x", "-H", ECHO, "-H", "Rpc-Ttl-Ms: 0"],
+            "DEADLINE_EXCEEDED",
+            504,
+        ),
+        (
+            &["--data-binary", &large, "-H", ECHO],
+            "larger than 1048576 bytes",
+            429,
+        ),
+        (&["-X", "PUT", "-H", ECHO], "calls are made with POST", 405),
+        (&["-d", "x", "-H", ECHO, "-H", &filler], "", 431),
+    ] {
+        let answer = curl(&url, arguments);
+        assert!(answer.contains(said), "{said}: {answer}");
+        assert!(answer.ends_with(&format!("\n{status} 1.1")), "{answer}");
+    }
+    assert_eq!(curl(&url, &["-H", ECHO, "-d", "x"]), "x\n200 1.1");
+}
+
+#[test]
+fn on_sigterm_an_open_call_finishes_while_curl_is_refused() {
+    let (mut program, url, _) = started();
+    let address = url.strip_prefix("http://").expect("a URL");
+    let mut open = TcpStream::connect(address).expect("it listens");
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nContent-Length: 5\r\n\r\nhe";
+    open.write_all(head.as_bytes()).expect("it reads");
+    // Another call has been answered since: so this one has begun.
+    let call = ["-H", "Rpc-Procedure: echo", "-d", "x"];
+    while !curl(&format!("{url}/healthz"), &[]).contains("\"activeRequests\": 1") {}
+    program.terminate();
+    let refused = loop {
+        let answer = curl(&url, &[&call[..], &["-D", "-"]].concat());
+        if !answer.ends_with("200 1.1") {
+            break answer.to_lowercase();
+        }
+    };
+    for said in ["retry-after: 1\r\n", "connection: close\r\n", "\n503 1.1"] {
+        assert!(refused.contains(said), "{said} in {refused}");
+    }
+    let ready = curl(&format!("{url}/readyz"), &[]);
+    assert!(ready.contains("http-inbound:draining"), "{ready}");
+    open.write_all(b"llo").expect("it reads on");
+    let mut answer = String::new();
+    open.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]

@@ -25,6 +25,8 @@ async fn contract_64_unary_is_200_oneway_202_and_no_procedure_400() {
     assert_eq!((answer.status, &*answer.body), (200, "\"hi\""));
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("rpc-encoding"), Some("json"));
+    assert_eq!(answer.header("rpc-transport"), Some("http"));
+    assert_eq!(answer.header("rpc-protocol"), Some("HTTP/1.1"));
     let answer = rig.ask("Rpc-Procedure: swallow\r\n", "x").await;
     assert_eq!(
         (answer.status, &*answer.body),
@@ -108,6 +110,15 @@ async fn at_its_deadline_a_call_is_given_up_and_its_handler_dropped() {
         .await;
     assert_eq!(answer.code(), Code::DeadlineExceeded);
     dropped.notified().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_deadline_has_passed_already_reaches_no_procedure() {
+    let rig = Rig::started([echo("echo")]).await;
+    for head in ["Rpc-Ttl-Ms: 0", "Rpc-Deadline: 2020-01-01T00:00:00Z"] {
+        let head = format!("Rpc-Procedure: echo\r\n{head}\r\n");
+        assert_eq!(rig.ask(&head, "x").await.code(), Code::DeadlineExceeded);
+    }
 }
 
 #[tokio::test]
