@@ -57,6 +57,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// It starts when its port is open, and drains and stops as [`HttpServer`] does: while it is drained, new calls get 503 with
 /// `Retry-After: 1`, and open ones finish.
 ///
+/// Beside calls it answers `GET` of `/healthz`, `/readyz` and `/omnirelay/introspect`, while it is drained too.
+///
 /// A unary call is answered with 200, a one-way call with 202, a server stream with 200 and events, and an error with the status of its [`Code`], with the headers
 /// `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of `message`, `status`, `code` and
 /// `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline` (RFC 3339), of which the earlier

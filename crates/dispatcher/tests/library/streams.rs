@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dispatcher::{
-    Code, Dispatcher, HttpInbound, HttpOutbound, Messages, Procedure, Request, Response, RpcError,
-    Shape,
+    Code, Dispatcher, HttpInbound, HttpOutbound, Messages, Outbound, Procedure, Request, Response,
+    RpcError, Shape,
 };
+use lifecycle_core::Retry;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
@@ -383,10 +384,11 @@ async fn a_stream_without_a_deadline_has_its_time_to_begin_and_no_end() {
 
 #[tokio::test]
 async fn a_stop_waits_for_open_streams_and_a_forced_one_cuts_them_off() {
-    for forced in [false, true] {
+    for (forced, http2) in [(false, false), (false, true), (true, false), (true, true)] {
         let source = Source::new();
         let upstream = Rig::started([source.procedure("watch")]).await;
-        let rig = Arc::new(caller(&upstream.url(), |it| it).await);
+        let with = |it: HttpOutbound| if http2 { it.http2() } else { it };
+        let rig = Arc::new(caller(&upstream.url(), with).await);
         let called = rig.out("pets", Shape::ServerStream, watching("")).await;
         let mut response = called.expect("it begins");
         if forced {
@@ -415,6 +417,24 @@ async fn a_stop_waits_for_open_streams_and_a_forced_one_cuts_them_off() {
         assert_eq!(next(&mut response).await, None);
         within(stopping).await.unwrap().expect("it ended by itself");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_holds_no_stop_up_beyond_its_time() {
+    let source = Source::new();
+    let upstream = Rig::started([source.procedure("watch")]).await;
+    let pets = HttpOutbound::new("pets", &upstream.url()).expect("a URL");
+    let limit = Retry::none().with_attempt_timeout(Duration::from_millis(400));
+    let pets = Outbound::from(pets).stop_retry(limit);
+    let builder = Dispatcher::builder("shop").outbound(pets);
+    let rig = Rig::of(builder, HttpInbound::new(any_port())).await;
+    let called = rig.out("pets", Shape::ServerStream, watching("")).await;
+    let mut response = called.expect("it begins");
+    let report = within(rig.dispatcher.stop()).await.expect("in time");
+    assert!(report.is_clean(), "{report:?}");
+    within(source.dropped()).await;
+    let error = next(&mut response).await.expect("an error").unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
 }
 
 #[tokio::test]
