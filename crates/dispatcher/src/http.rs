@@ -5,8 +5,6 @@
 //! events and says more than nothing.
 
 mod answer;
-mod client;
-mod connector;
 mod event_reader;
 mod events;
 mod incoming;
@@ -35,12 +33,12 @@ use lifecycle_core::Component;
 use tower::Service;
 
 use crate::call::{self, Meta};
-use crate::code::Code;
 use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::inbound::Inbound;
 use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::until::within;
 use answer::Answer;
 
 /// How large a message may be, unless set.
@@ -248,29 +246,6 @@ impl Calls {
             }
             answer::success(shape, response).await
         };
-        by(deadline, called).await
+        within(deadline, called).await
     }
-}
-
-/// What becomes of `call`, or that `deadline` has come first.
-async fn by<T>(
-    deadline: Option<Instant>,
-    call: impl Future<Output = Result<T, RpcError>>,
-) -> Result<T, RpcError> {
-    match deadline {
-        None => call.await,
-        // A timer would let it have its first step, which may be all that it takes.
-        Some(deadline) if deadline <= Instant::now() => Err(too_late()),
-        Some(deadline) => {
-            let limited = tokio::time::timeout_at(deadline.into(), call);
-            limited.await.unwrap_or_else(|_| Err(too_late()))
-        }
-    }
-}
-
-fn too_late() -> RpcError {
-    RpcError::new(
-        Code::DeadlineExceeded,
-        "the deadline of the call has passed",
-    )
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::dispatcher::Dispatcher;
 use crate::handler::Layers;
-use crate::outbound::Outbound;
+use crate::outbound::{DEFAULT_KEY, Outbound};
 use crate::shape::Shape;
 
 /// What a dispatcher consists of, as a document for people and tools: serialize it.
@@ -177,8 +177,9 @@ impl OutboundRow {
 
 impl WayRow {
     fn new(outbound: &Outbound) -> Self {
+        let key = Some(outbound.key.trim()).filter(|it| !it.is_empty());
         Self {
-            key: outbound.trimmed_key().to_owned(),
+            key: key.unwrap_or(DEFAULT_KEY).to_owned(),
             middleware: outbound.layers.names().collect(),
         }
     }

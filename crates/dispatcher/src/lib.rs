@@ -29,6 +29,8 @@ mod registrations;
 mod registry;
 mod relay;
 mod shape;
+mod until;
+mod upstream;
 
 pub use builder::DispatcherBuilder;
 pub use call::{Meta, Request, Response};

@@ -96,14 +96,6 @@ impl Outbound {
         self
     }
 
-    /// The key, trimmed, or the default one.
-    pub(crate) fn trimmed_key(&self) -> &str {
-        match self.key.trim() {
-            "" => DEFAULT_KEY,
-            key => key,
-        }
-    }
-
     /// The name for calls of `shape`.
     pub(crate) fn name(&self, shape: Shape) -> String {
         outbound_name(&self.service, Some(&self.key), shape)

@@ -16,9 +16,10 @@ use futures_core::Stream as _;
 use hyper::body::{Body, Frame};
 use tokio::time::Sleep;
 
-use super::{answer, too_late};
+use super::answer;
 use crate::error::RpcError;
 use crate::messages::Messages;
+use crate::until::Until;
 
 /// The media type.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -30,9 +31,8 @@ const STILL_HERE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 /// goes away gives the call up.
 pub(super) struct Events {
     /// Gone after the last event.
-    messages: Option<Messages>,
+    messages: Option<Until>,
     is_text: bool,
-    deadline: Option<Pin<Box<Sleep>>>,
     silence: Silence,
 }
 
@@ -50,9 +50,8 @@ impl Events {
         keep_alive: Duration,
     ) -> Self {
         Self {
-            messages: Some(messages),
+            messages: Some(Until::new(messages, deadline)),
             is_text: encoding.is_some_and(is_text),
-            deadline: deadline.map(|it| Box::pin(tokio::time::sleep_until(it.into()))),
             silence: Silence {
                 limit: keep_alive,
                 over: Box::pin(tokio::time::sleep(keep_alive)),
@@ -64,12 +63,6 @@ impl Events {
         let Some(messages) = &mut self.messages else {
             return Poll::Ready(None);
         };
-        // Asked first, since messages may never be out of stock.
-        let deadline = self.deadline.as_mut();
-        if deadline.is_some_and(|it| it.as_mut().poll(cx).is_ready()) {
-            self.messages = None;
-            return Poll::Ready(Some(error(&too_late())));
-        }
         match Pin::new(messages).poll_next(cx) {
             Poll::Ready(Some(Ok(next))) => Poll::Ready(Some(message(&next, self.is_text))),
             Poll::Ready(Some(Err(last))) => {

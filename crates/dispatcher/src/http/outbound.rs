@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::Uri;
+use http_body_util::Full;
 
-use super::client::Upstream;
-use super::{by, outgoing, received, reply, too_late};
+use super::{outgoing, received, reply};
 use crate::call::{Request, Response};
 use crate::error::RpcError;
 use crate::handler::handler_fn;
+use crate::messages::Messages;
 use crate::outbound::Outbound;
 use crate::shape::Shape;
+use crate::until::{Until, too_late, within};
+use crate::upstream::{Links, Upstream};
 
 /// The shapes that it carries.
 const SHAPES: [Shape; 3] = [Shape::Unary, Shape::Oneway, Shape::ServerStream];
@@ -47,12 +51,10 @@ pub struct HttpOutbound {
 
 /// What holds for each call, and for the connections.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) http2: bool,
-    pub(super) connect_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) timeout: Duration,
-    pub(super) body_bytes: usize,
+struct Settings {
+    links: Links,
+    timeout: Duration,
+    body_bytes: usize,
 }
 
 /// A text that is no URL of an upstream. The text itself is not shown: it may have a password in it.
@@ -81,10 +83,12 @@ impl HttpOutbound {
             service: service.into(),
             target: target(url)?,
             settings: Settings {
-                http2: false,
-                connect_timeout: Duration::from_secs(5),
-                // Less than servers wait for the next request, so that none is sent into a closing connection.
-                idle_timeout: Duration::from_secs(5),
+                links: Links {
+                    http2: false,
+                    connect_timeout: Duration::from_secs(5),
+                    // Less than servers wait for the next request, so that none is sent into a closing connection.
+                    idle_timeout: Duration::from_secs(5),
+                },
                 timeout: Duration::from_secs(30),
                 body_bytes: 1 << 20,
             },
@@ -94,14 +98,14 @@ impl HttpOutbound {
     /// Speaks HTTP/2, without asking first whether the upstream does. Unset, it speaks HTTP/1.1.
     #[must_use]
     pub fn http2(mut self) -> Self {
-        self.settings.http2 = true;
+        self.settings.links.http2 = true;
         self
     }
 
     /// Sets how long it may take to open a connection (5 s), with the look-up of its name.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = timeout;
+        self.settings.links.connect_timeout = timeout;
         self
     }
 
@@ -109,7 +113,7 @@ impl HttpOutbound {
     /// meets its closing fails.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.idle_timeout = timeout;
+        self.settings.links.idle_timeout = timeout;
         self
     }
 
@@ -130,7 +134,7 @@ impl HttpOutbound {
 
 impl From<HttpOutbound> for Outbound {
     fn from(outbound: HttpOutbound) -> Self {
-        let upstream = Arc::new(Upstream::new(outbound.settings));
+        let upstream = Arc::new(Upstream::new(outbound.settings.links));
         let calls = Calls {
             target: outbound.target,
             settings: outbound.settings,
@@ -148,7 +152,7 @@ impl From<HttpOutbound> for Outbound {
 struct Calls {
     target: Uri,
     settings: Settings,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Upstream<Full<Bytes>>>,
 }
 
 impl Calls {
@@ -176,12 +180,14 @@ impl Calls {
             let response = open.send(request).await?;
             let bytes = self.settings.body_bytes;
             if shape.streams_responses() {
-                let open = Arc::clone(&open);
-                return received::read(response, bytes, deadline, open).await;
+                let mut response = received::read(response, bytes, Arc::clone(&open)).await?;
+                let until = Until::new(response.messages, deadline);
+                response.messages = Messages::stream(until);
+                return Ok(response);
             }
             reply::read(shape, response, bytes).await
         };
-        by(begun_by, called).await
+        within(begun_by, called).await
     }
 }
 

@@ -3,33 +3,30 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::Sleep;
 
-use super::client::{Open, interrupted};
 use super::event_reader::EventReader;
 use super::events::EVENT_STREAM;
-use super::{reply, too_late};
+use super::reply;
 use crate::call;
 use crate::code::Code;
 use crate::error::RpcError;
 use crate::messages::Messages;
+use crate::upstream::{Open, interrupted};
 
-/// The messages of a stream. It ends with them, with the first error, or at its deadline, and is a call in flight until then. Dropping
-/// it gives the call up.
+/// The messages of a stream. It ends with them or with the first error, and is a call in flight until then. Dropping it gives the call up.
 struct Received {
     /// Gone after the end.
     body: Option<Incoming>,
     reader: EventReader,
-    deadline: Option<Pin<Box<Sleep>>>,
     /// Says that a call is in flight.
-    open: Option<Arc<Open>>,
+    open: Option<Arc<Open<Full<Bytes>>>>,
 }
 
 /// Reads the head of a stream, and gives its messages as they come.
@@ -40,8 +37,7 @@ struct Received {
 pub(super) async fn read(
     response: Response<Incoming>,
     bytes: usize,
-    deadline: Option<Instant>,
-    open: Arc<Open>,
+    open: Arc<Open<Full<Bytes>>>,
 ) -> Result<call::Response, RpcError> {
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
@@ -54,7 +50,6 @@ pub(super) async fn read(
     let received = Received {
         body: Some(body),
         reader: EventReader::new(bytes),
-        deadline: deadline.map(|it| Box::pin(tokio::time::sleep_until(it.into()))),
         open: Some(open),
     };
     Ok(reply::success(&head, Messages::stream(received)))
@@ -68,10 +63,6 @@ fn has_events(headers: &HeaderMap) -> bool {
 
 impl Received {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, RpcError>>> {
-        let deadline = self.deadline.as_mut();
-        if deadline.is_some_and(|it| it.as_mut().poll(cx).is_ready()) {
-            return Poll::Ready(Some(Err(too_late())));
-        }
         loop {
             if let Some(next) = self.reader.next() {
                 return Poll::Ready(Some(next));

@@ -10,13 +10,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 
-use super::client::interrupted;
 use super::{names, passed};
 use crate::call;
 use crate::code::Code;
 use crate::error::RpcError;
 use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::upstream::interrupted;
 
 /// How large the document of an error may be, in bytes; a larger one is not read.
 const DOCUMENT_BYTES: usize = 64 * 1024;

@@ -1,8 +1,8 @@
-//! [`Connector`]: connections to an upstream, in their time.
+//! [`Connector`]: connections, in their time.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tower::Service;
 /// How long a connection is silent until the system asks for a sign of life, and again until it gives up asking.
 const PROBE: Duration = Duration::from_secs(20);
 
-/// Opens connections, each within a time limit, and says when the upstream cannot be reached.
+/// Opens connections, each within a time limit, and says who cannot be reached.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     http: HttpConnector,
@@ -22,11 +22,11 @@ pub(super) struct Connector {
     reach: Arc<Reach>,
 }
 
-/// Whether the last connection came about. Told at its changes alone: calls may be many.
+/// To whom the last connection did not come about. Told at its changes alone: calls may be many.
 #[derive(Debug)]
 struct Reach {
     reporter: Reporter,
-    is_lost: AtomicBool,
+    lost: Mutex<BTreeSet<String>>,
 }
 
 impl Connector {
@@ -34,15 +34,15 @@ impl Connector {
         let mut http = HttpConnector::new();
         // Requests are written whole: waiting for more to send would only delay them.
         http.set_nodelay(true);
-        // An upstream that vanishes ends a stream over HTTP/1.1 in a minute or so.
+        // Where the other side vanishes, a stream over HTTP/1.1 ends in a minute or so.
         http.set_keepalive(Some(PROBE));
         http.set_keepalive_interval(Some(PROBE));
         http.set_keepalive_retries(Some(3));
-        let is_lost = AtomicBool::new(false);
+        let lost = Mutex::default();
         Self {
             http,
             timeout,
-            reach: Arc::new(Reach { reporter, is_lost }),
+            reach: Arc::new(Reach { reporter, lost }),
         }
     }
 }
@@ -57,6 +57,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let place = uri.authority().map(ToString::to_string).unwrap_or_default();
         let connecting = self.http.call(uri);
         let (timeout, reach) = (self.timeout, Arc::clone(&self.reach));
         Box::pin(async move {
@@ -65,25 +66,34 @@ impl Service<Uri> for Connector {
                 Ok(connected) => connected.map_err(BoxError::from),
                 Err(_) => Err(format!("no connection within {timeout:?}").into()),
             };
-            reach.note(connected.as_ref().err());
+            reach.note(&place, connected.as_ref().err());
             connected
         })
     }
 }
 
 impl Reach {
-    fn note(&self, error: Option<&BoxError>) {
-        let was_lost = self.is_lost.swap(error.is_some(), Ordering::AcqRel);
+    fn note(&self, place: &str, error: Option<&BoxError>) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         match error {
-            Some(error) if !was_lost => {
-                tracing::warn!(error, "the upstream cannot be reached");
-                self.reporter.degraded("the upstream cannot be reached");
+            Some(error) => {
+                if !lost.insert(place.to_owned()) {
+                    return;
+                }
+                tracing::warn!(upstream = place, error, "the upstream cannot be reached");
             }
-            None if was_lost => {
-                tracing::info!("the upstream can be reached again");
-                self.reporter.healthy();
+            None => {
+                if !lost.remove(place) {
+                    return;
+                }
+                tracing::info!(upstream = place, "the upstream can be reached again");
             }
-            _ => {}
         }
+        if lost.is_empty() {
+            return self.reporter.healthy();
+        }
+        let places: Vec<_> = lost.iter().map(String::as_str).collect();
+        let reason = format!("cannot be reached: {}", places.join(", "));
+        self.reporter.degraded(reason);
     }
 }

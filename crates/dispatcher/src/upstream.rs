@@ -1,4 +1,6 @@
-//! [`Upstream`]: the client as a component, and the calls that it carries.
+//! [`Upstream`]: an HTTP client as a component, whatever is spoken over it.
+
+mod connector;
 
 use std::fmt;
 use std::pin::pin;
@@ -8,41 +10,48 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use lifecycle_core::{BoxError, Lifecycle, StartContext, StopContext};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connector::Connector;
-use super::outbound::Settings;
+use self::connector::Connector;
 use crate::code::Code;
 use crate::error::RpcError;
 
 /// How much of the time for a stop is kept for cutting off what does not end by itself.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// How many connections without a call are kept.
+/// How many connections without a call are kept to one place.
 const IDLE_CONNECTIONS: usize = 32;
 
-/// How large the head of an answer may be, in bytes.
+/// About how large the head of an answer may be, in bytes.
 const HEAD_BYTES: u32 = 32 * 1024;
 
-/// How often an HTTP/2 connection with calls is asked whether the upstream is still there, and how long that may take.
+/// How often an HTTP/2 connection with calls is asked whether the other side is still there, and how long that may take.
 const PING: Duration = Duration::from_secs(20);
 
-/// A client with its connections: open from start to stop.
-pub(super) struct Upstream {
-    settings: Settings,
-    current: Mutex<Option<Generation>>,
+/// What holds for connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    /// Whether HTTP/2 is spoken, without asking first whether the other side does; else HTTP/1.1.
+    pub(crate) http2: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// An HTTP client with its connections, over HTTP/2 one to each place that is called: open from start to stop.
+pub(crate) struct Upstream<B> {
+    links: Links,
+    current: Mutex<Option<Generation<B>>>,
 }
 
 /// What lives from a start to the next.
-struct Generation {
+struct Generation<B> {
     /// Gone once a stop has begun: no further call is let in.
-    door: Option<Arc<Open>>,
+    door: Option<Arc<Open<B>>>,
     run: CancellationToken,
     /// Cancelled when connections and calls shall end at once.
     cut: CancellationToken,
@@ -50,17 +59,20 @@ struct Generation {
     over: CancellationToken,
 }
 
-/// The client of a generation. Each call holds it to its end.
-pub(super) struct Open {
-    client: Client<Connector, Full<Bytes>>,
+/// The client of a generation. Each call holds it to the end of its answer.
+pub(crate) struct Open<B> {
+    client: Client<Connector, B>,
     cut: CancellationToken,
     _over: DropGuard,
 }
 
-impl Upstream {
-    pub(super) fn new(settings: Settings) -> Self {
+impl<B> Upstream<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    pub(crate) fn new(links: Links) -> Self {
         Self {
-            settings,
+            links,
             current: Mutex::new(None),
         }
     }
@@ -70,7 +82,7 @@ impl Upstream {
     /// # Errors
     ///
     /// [`Code::FailedPrecondition`] before it has started, and after its stop has begun.
-    pub(super) fn admit(&self) -> Result<Arc<Open>, RpcError> {
+    pub(crate) fn admit(&self) -> Result<Arc<Open<B>>, RpcError> {
         let door = self.slot().as_ref().and_then(|it| it.door.clone());
         door.ok_or_else(|| {
             let error = RpcError::new(Code::FailedPrecondition, "the outbound is not started");
@@ -78,18 +90,18 @@ impl Upstream {
         })
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Generation>> {
+    fn slot(&self) -> MutexGuard<'_, Option<Generation<B>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn client(&self, tasks: Tasks, connector: Connector) -> Client<Connector, Full<Bytes>> {
+    fn client(&self, tasks: Tasks, connector: Connector) -> Client<Connector, B> {
         Client::builder(tasks)
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.settings.idle_timeout)
+            .pool_idle_timeout(self.links.idle_timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(HEAD_BYTES as usize)
-            .http2_only(self.settings.http2)
+            .http2_only(self.links.http2)
             .http2_max_header_list_size(HEAD_BYTES)
             .http2_keep_alive_interval(PING)
             .http2_keep_alive_timeout(PING)
@@ -97,19 +109,18 @@ impl Upstream {
     }
 }
 
-impl Open {
+impl<B> Open<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     /// Sends a request, and gives the head of its answer.
     ///
     /// # Errors
     ///
-    /// [`Code::Unavailable`] when the upstream cannot be reached, or the connection ends before it has answered.
-    pub(super) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, RpcError> {
+    /// [`Code::Unavailable`] when the other side cannot be reached, or the connection ends before it has answered.
+    pub(crate) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, RpcError> {
         let sending = self.client.request(request);
-        let sent = self.cut.run_until_cancelled(sending).await;
-        match sent {
+        match self.cut.run_until_cancelled(sending).await {
             Some(Ok(response)) => Ok(response),
             Some(Err(error)) if error.is_connect() => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "no connection");
@@ -126,12 +137,15 @@ impl Open {
 }
 
 /// The connection was lost, by whoever's doing, before the answer was there.
-pub(super) fn interrupted() -> RpcError {
+pub(crate) fn interrupted() -> RpcError {
     let message = "the connection to the upstream ended before its answer did";
     RpcError::new(Code::Unavailable, message).with_reason("dispatcher.outbound.interrupted")
 }
 
-impl Lifecycle for Upstream {
+impl<B> Lifecycle for Upstream<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
         let mut current = self.slot();
         if current.as_ref().is_some_and(Generation::is_at_work) {
@@ -145,7 +159,7 @@ impl Lifecycle for Upstream {
             cx: cx.clone(),
             cut: cut.clone(),
         };
-        let connector = Connector::new(self.settings.connect_timeout, cx.reporter());
+        let connector = Connector::new(self.links.connect_timeout, cx.reporter());
         let open = Open {
             client: self.client(tasks, connector),
             cut: cut.clone(),
@@ -181,7 +195,7 @@ impl Lifecycle for Upstream {
     }
 }
 
-impl Generation {
+impl<B> Generation<B> {
     fn is_at_work(&self) -> bool {
         self.door.is_some() && !self.run.is_cancelled() && !self.cut.is_cancelled()
     }
@@ -221,10 +235,10 @@ where
     }
 }
 
-impl fmt::Debug for Upstream {
+impl<B> fmt::Debug for Upstream<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
-            .field("settings", &self.settings)
+            .field("links", &self.links)
             .finish_non_exhaustive()
     }
 }
