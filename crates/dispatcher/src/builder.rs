@@ -140,11 +140,14 @@ impl DispatcherBuilder {
         if !faults.is_empty() {
             return Err(BuildError { faults });
         }
+        let issues = self.moving.outbounds.iter().flat_map(Outbound::issues);
+        let issues = issues.collect();
         let dispatcher = Dispatcher::new(Parts {
             service,
             layers: self.layers,
             registry,
             outbounds,
+            issues,
         });
         let outbounds = OutboundRow::all(&self.moving.outbounds);
         let (registrations, components) = self.moving.registrations(&dispatcher);

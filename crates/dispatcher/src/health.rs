@@ -6,17 +6,17 @@ use crate::dispatcher::Dispatcher;
 
 impl Dispatcher {
     /// What speaks against sending it calls, each by a stable name: `dispatcher:unbound` as long as no orchestrator is
-    /// [connected](Self::driven_by), and `dispatcher-status:` with the state of one that does not run. None, and it is ready.
+    /// [connected](Self::driven_by), `dispatcher-status:` with the state of one that does not run, and what its
+    /// [outbounds say](Self::outbound_issues). None, and it is ready.
     ///
     /// A transport adds what it knows itself, such as that it is being drained.
     #[must_use]
     pub fn issues(&self) -> Vec<String> {
-        if !self.is_connected() {
-            return vec!["dispatcher:unbound".to_owned()];
-        }
-        match self.status() {
-            OrchestratorState::Running => Vec::new(),
-            other => vec![format!("dispatcher-status:{}", other.as_str())],
-        }
+        let own = match (self.is_connected(), self.status()) {
+            (false, _) => Some("dispatcher:unbound".to_owned()),
+            (true, OrchestratorState::Running) => None,
+            (true, other) => Some(format!("dispatcher-status:{}", other.as_str())),
+        };
+        own.into_iter().chain(self.outbound_issues()).collect()
     }
 }

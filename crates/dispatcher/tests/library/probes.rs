@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use dispatcher::{Dispatcher, Gate, HttpInbound, HttpOutbound, Outbound, Procedure, Shape};
+use dispatcher::{
+    Dispatcher, Gate, HttpInbound, HttpOutbound, Outbound, Procedure, Response, Shape,
+};
 use lifecycle_core::{Registration, component};
 use lifecycle_runtime::Orchestrator;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tower::layer::layer_fn;
 
 use crate::kit::{built, echo};
@@ -136,6 +138,33 @@ async fn contract_60_readiness_lists_the_state_unless_it_runs() {
     assert_eq!(get(&rig, "/readyz").await.0, 200);
     rig.dispatcher.stop().await.unwrap();
     assert_eq!(rig.dispatcher.issues(), ["dispatcher-status:stopped"]);
+}
+
+#[tokio::test]
+async fn contract_60_readiness_lists_what_outbounds_say() {
+    let idle = || component::from_fn(async |_| Ok(()), async |_| Ok(()));
+    let carrier = dispatcher::handler_fn(async |_| Ok(Response::empty()));
+    let (told, tell) = watch::channel(Some("no-peers"));
+    let shapes = [Shape::Unary, Shape::Duplex];
+    let outbound = Outbound::new(" billing ", shapes, idle(), carrier.clone());
+    let outbound = outbound.key("eu").issue("grpc", move || *tell.borrow());
+    let silent = Outbound::new("billing", [Shape::Unary], idle(), carrier);
+    let builder = Dispatcher::builder("pets")
+        .outbound(outbound)
+        .outbound(silent);
+    let rig = Rig::of(builder, HttpInbound::new(any_port())).await;
+    let (status, health) = get(&rig, "/readyz").await;
+    assert_eq!(status, 503);
+    assert_eq!(
+        health["issues"],
+        json!([
+            "grpc:billing:unary:eu:no-peers",
+            "grpc:billing:duplex:eu:no-peers"
+        ])
+    );
+    assert_eq!(get(&rig, "/healthz").await.0, 200, "it lives");
+    told.send_replace(None);
+    assert_eq!(get(&rig, "/readyz").await.0, 200);
 }
 
 #[tokio::test]
