@@ -57,10 +57,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// Beside calls it answers `GET` of `/healthz`, `/readyz` and `/omnirelay/introspect`, while it is drained too.
 ///
-/// A unary call is answered with 200, a one-way call with 202, a server stream with 200 and events, and an error with the status of its [`Code`], with the headers
-/// `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of `message`, `status`, `code` and
-/// `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline` (RFC 3339), of which the earlier
-/// one counts; when it has passed, the handler is dropped and the caller gets [`Code::DeadlineExceeded`].
+/// A unary call is answered with 200, a one-way call with 202, a server stream with 200 and events, and an error with the status of
+/// its [`Code`](crate::Code), with the headers `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of
+/// `message`, `status`, `code` and `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline`
+/// (RFC 3339), of which the earlier one counts; when it has passed, the handler is dropped and the caller gets
+/// [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded).
 #[derive(Clone, Debug)]
 pub struct HttpInbound {
     address: SocketAddr,
