@@ -11,6 +11,7 @@ use crate::dispatcher::{Dispatcher, Parts};
 use crate::fault::{BuildError, Fault};
 use crate::handler::{Handler, Layers};
 use crate::inbound::Inbound;
+use crate::introspect::{Makeup, OutboundRow};
 use crate::outbound::Outbound;
 use crate::procedure::Procedure;
 use crate::registrations::{Gate, Moving};
@@ -59,8 +60,8 @@ impl DispatcherBuilder {
 
     /// Adds a way to another service.
     #[must_use]
-    pub fn outbound(mut self, outbound: Outbound) -> Self {
-        self.moving.outbounds.push(outbound);
+    pub fn outbound(mut self, outbound: impl Into<Outbound>) -> Self {
+        self.moving.outbounds.push(outbound.into());
         self
     }
 
@@ -130,22 +131,30 @@ impl DispatcherBuilder {
         if service.is_empty() {
             faults.push(Fault::BlankService);
         }
+        let outbounds = outbounds(&self.moving.outbounds, &mut faults);
         let mut registry = Registry::default();
         for procedure in self.procedures {
-            let added = registry.add(procedure, &self.layers);
+            let added = registry.add(procedure, &self.layers, &outbounds);
             faults.extend(added.err().into_iter().flatten());
         }
-        let outbounds = outbounds(&self.moving.outbounds, &mut faults);
         if !faults.is_empty() {
             return Err(BuildError { faults });
         }
+        let issues = self.moving.outbounds.iter().flat_map(Outbound::issues);
+        let issues = issues.collect();
         let dispatcher = Dispatcher::new(Parts {
             service,
             layers: self.layers,
             registry,
             outbounds,
+            issues,
         });
-        let registrations = self.moving.registrations(&dispatcher);
+        let outbounds = OutboundRow::all(&self.moving.outbounds);
+        let (registrations, components) = self.moving.registrations(&dispatcher);
+        dispatcher.describe(Makeup {
+            components,
+            outbounds,
+        });
         Ok((dispatcher, registrations))
     }
 }
@@ -163,10 +172,10 @@ fn outbounds(outbounds: &[Outbound], faults: &mut Vec<Fault>) -> HashMap<String,
             let service = service.to_owned();
             faults.push(Fault::ShapelessOutbound { service });
         }
-        let handler = outbound.layers.around(outbound.handler.clone());
-        for shape in &outbound.shapes {
+        for (shape, handler) in outbound.shapes.iter().zip(&outbound.handlers) {
             let name = outbound.name(*shape);
-            let taken = found.insert(name.to_ascii_lowercase(), handler.clone());
+            let handler = outbound.layers.around(handler.clone());
+            let taken = found.insert(name.to_ascii_lowercase(), handler);
             if taken.is_some() {
                 faults.push(Fault::DuplicateOutbound { name });
             }

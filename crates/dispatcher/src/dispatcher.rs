@@ -19,7 +19,8 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
-use crate::outbound::DEFAULT_KEY;
+use crate::introspect::Makeup;
+use crate::outbound::{Issue, outbound_name};
 use crate::procedure::{Procedure, check_request, check_response};
 use crate::registry::Registry;
 use crate::shape::Shape;
@@ -68,7 +69,9 @@ struct Shared {
     /// Held while a larger registry is made, so that no addition is lost.
     adding: Mutex<()>,
     outbounds: HashMap<String, Handler>,
+    issues: Vec<(String, Issue)>,
     status: OnceLock<StatusWatch>,
+    makeup: OnceLock<Makeup>,
 }
 
 /// What a builder has checked.
@@ -77,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) layers: Layers,
     pub(crate) registry: Registry,
     pub(crate) outbounds: HashMap<String, Handler>,
+    pub(crate) issues: Vec<(String, Issue)>,
 }
 
 /// A start or a stop of a dispatcher that was not told who drives it.
@@ -108,7 +112,9 @@ impl Dispatcher {
             registry: RwLock::new(Arc::new(parts.registry)),
             adding: Mutex::new(()),
             outbounds: parts.outbounds,
+            issues: parts.issues,
             status: OnceLock::new(),
+            makeup: OnceLock::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -131,7 +137,7 @@ impl Dispatcher {
         let shared = &self.shared;
         let _adding = shared.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut larger = Registry::clone(&self.registry());
-        let added = larger.add(procedure, &shared.layers);
+        let added = larger.add(procedure, &shared.layers, &shared.outbounds);
         added.map_err(|faults| BuildError { faults })?;
         let mut current = shared
             .registry
@@ -185,11 +191,15 @@ impl Dispatcher {
         let answered = answering.catch_unwind().await;
         let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
         let mut response = check_response(shape, &entry.name, response)?;
+        let name = entry.name.clone();
+        response.messages = response
+            .messages
+            .catching(move |panic| panicked(&name, &*panic));
         response.encoding = response.encoding.or(encoding);
         Ok(response)
     }
 
-    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`].
+    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`](crate::DEFAULT_KEY).
     ///
     /// # Errors
     ///
@@ -205,11 +215,19 @@ impl Dispatcher {
             let error = RpcError::new(Code::InvalidArgument, "no service is named");
             return Err(error);
         }
-        let key = key.map(str::trim).filter(|it| !it.is_empty());
-        let name = format!("{service}:{}:{shape}", key.unwrap_or(DEFAULT_KEY));
+        let name = outbound_name(service, key, shape);
         let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
         let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
         found.cloned().ok_or_else(missing)
+    }
+
+    /// What speaks against calls to others, for each way that knows: `protocol:service:shape:key:` and what it is. Over gRPC that is
+    /// `not-started`, or `no-available-peers` when all of them are left alone.
+    #[must_use]
+    pub fn outbound_issues(&self) -> Vec<String> {
+        let ways = self.shared.issues.iter();
+        let told = ways.filter_map(|(name, issue)| Some(format!("{name}:{}", (issue.tell)()?)));
+        told.collect()
     }
 
     /// Connects it with the orchestrator that its registrations were given to. All clones show that one's state; this one can
@@ -227,6 +245,24 @@ impl Dispatcher {
     pub fn status(&self) -> OrchestratorState {
         let status = self.shared.status.get().cloned();
         status.map_or(OrchestratorState::default(), |mut it| it.get().state)
+    }
+
+    /// Whether an orchestrator is connected, by this clone or another.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.shared.status.get().is_some()
+    }
+
+    /// Says what it is made of; the builder does, once.
+    pub(crate) fn describe(&self, makeup: Makeup) {
+        let _ = self.shared.makeup.set(makeup);
+    }
+
+    pub(crate) fn makeup(&self) -> Option<&Makeup> {
+        self.shared.makeup.get()
+    }
+
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.shared.layers
     }
 
     /// Starts the orchestrator: [`Handle::start`].
@@ -275,7 +311,7 @@ impl Dispatcher {
         self.handle.as_ref().ok_or(LifecycleError::Unconnected)
     }
 
-    fn registry(&self) -> Arc<Registry> {
+    pub(crate) fn registry(&self) -> Arc<Registry> {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }

@@ -47,6 +47,12 @@ pub enum Fault {
         /// The component's name, as it was given for the second time.
         name: String,
     },
+    /// A relay has no outbound to pass calls on to.
+    #[error("a relay needs the outbound \"{name}\", which there is not; add it")]
+    UnknownOutbound {
+        /// The name that the component would have.
+        name: String,
+    },
 }
 
 impl Fault {
@@ -59,6 +65,7 @@ impl Fault {
             | Self::BlankAlias { .. }
             | Self::BlankOutbound
             | Self::ShapelessOutbound { .. } => Code::InvalidArgument,
+            Self::UnknownOutbound { .. } => Code::NotFound,
             Self::DuplicateProcedure { .. } | Self::DuplicateOutbound { .. } => {
                 Code::FailedPrecondition
             }

@@ -35,7 +35,10 @@ where
 
 /// Layers in order, the first one outermost.
 #[derive(Clone, Default)]
-pub(crate) struct Layers(Vec<Arc<dyn Fn(Handler) -> Handler + Send + Sync>>);
+pub(crate) struct Layers(Vec<Named>);
+
+/// A layer, with the name of its type.
+type Named = (&'static str, Arc<dyn Fn(Handler) -> Handler + Send + Sync>);
 
 impl Layers {
     /// Adds a layer inside of those that are there.
@@ -46,12 +49,21 @@ impl Layers {
         <L::Service as Service<Request>>::Future: Send + 'static,
         <L::Service as Service<Request>>::Error: Into<BoxError>,
     {
-        self.0.push(Arc::new(move |it| handler(layer.layer(it))));
+        let wrap = move |it| handler(layer.layer(it));
+        self.0.push((std::any::type_name::<L>(), Arc::new(wrap)));
     }
 
     /// Puts all of them around `inner`.
     pub(crate) fn around(&self, inner: Handler) -> Handler {
-        self.0.iter().rev().fold(inner, |inner, layer| layer(inner))
+        self.0
+            .iter()
+            .rev()
+            .fold(inner, |inner, (_, layer)| layer(inner))
+    }
+
+    /// The names of their types, the outermost first.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
     }
 }
 

@@ -1,32 +1,45 @@
 //! [`HttpInbound`]: calls over HTTP/1.1 and HTTP/2.
 //!
-//! The path of a request means nothing: the procedure comes from the header `Rpc-Procedure`. A one-way procedure is looked for
-//! first, then a unary one. Streams are not served yet.
+//! The path of a request means nothing: the procedure comes from the header `Rpc-Procedure`. Of what is posted, a one-way procedure
+//! is looked for first, then a unary one. Server streams are answered with events, to `GET`, and to `POST` when their client accepts
+//! events and says more than nothing.
 
 mod answer;
+mod event_reader;
+mod events;
 mod incoming;
 mod names;
+mod outbound;
+mod outgoing;
+mod passed;
+mod probes;
+mod received;
+mod reply;
+
+pub use outbound::{HttpOutbound, HttpUrlError};
+use probes::Probe;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
-use http_body_util::Full;
+use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
 use tower::Service;
 
-use crate::call;
-use crate::code::Code;
+use crate::call::{self, Meta};
 use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::inbound::Inbound;
+use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::until::within;
+use answer::Answer;
 
 /// How large a message may be, unless set.
 const BODY_BYTES: usize = 1 << 20;
@@ -34,15 +47,21 @@ const BODY_BYTES: usize = 1 << 20;
 /// How long a client may take to send it, unless set.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Calls over HTTP/1.1 and HTTP/2, unary and one-way.
+/// How long a stream is silent until its client is told that it is still there, unless set.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Calls over HTTP/1.1 and HTTP/2: unary, one-way, and server streams as server-sent events.
 ///
 /// It starts when its port is open, and drains and stops as [`HttpServer`] does: while it is drained, new calls get 503 with
 /// `Retry-After: 1`, and open ones finish.
 ///
-/// A unary call is answered with 200, a one-way call with 202, and an error with the status of its [`Code`], with the headers
-/// `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of `message`, `status`, `code` and
-/// `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline` (RFC 3339), of which the earlier
-/// one counts; when it has passed, the handler is dropped and the caller gets [`Code::DeadlineExceeded`].
+/// Beside calls it answers `GET` of `/healthz`, `/readyz` and `/omnirelay/introspect`, while it is drained too.
+///
+/// A unary call is answered with 200, a one-way call with 202, a server stream with 200 and events, and an error with the status of
+/// its [`Code`](crate::Code), with the headers `Rpc-Status`, `Rpc-Error-Code` and `Rpc-Error-Message`, and with a JSON document of
+/// `message`, `status`, `code` and `metadata`. The deadline of a call comes from `Rpc-Ttl-Ms` (milliseconds) and `Rpc-Deadline`
+/// (RFC 3339), of which the earlier one counts; when it has passed, the handler is dropped and the caller gets
+/// [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded).
 #[derive(Clone, Debug)]
 pub struct HttpInbound {
     address: SocketAddr,
@@ -56,6 +75,7 @@ pub struct HttpInbound {
 struct Terms {
     body_bytes: usize,
     body_timeout: Duration,
+    keep_alive: Duration,
 }
 
 /// Where an [`HttpInbound`] listens.
@@ -80,6 +100,7 @@ impl HttpInbound {
             terms: Terms {
                 body_bytes: BODY_BYTES,
                 body_timeout: BODY_TIMEOUT,
+                keep_alive: KEEP_ALIVE,
             },
             port: HttpPort::default(),
         }
@@ -106,6 +127,13 @@ impl HttpInbound {
         self
     }
 
+    /// Sets how long a stream is silent until a comment tells its client, and whoever is in between, that it is still there (15 s).
+    #[must_use]
+    pub fn keep_alive(mut self, silence: Duration) -> Self {
+        self.terms.keep_alive = silence;
+        self
+    }
+
     /// Tells where it listens, once it does.
     #[must_use]
     pub fn port(&self) -> HttpPort {
@@ -117,10 +145,18 @@ impl From<HttpInbound> for Inbound {
     fn from(inbound: HttpInbound) -> Self {
         Self::http(move |dispatcher| {
             let terms = inbound.terms;
-            let server = HttpServer::new(Calls { dispatcher, terms })
-                .bind(inbound.address)
-                .limits(inbound.limits);
-            let server = inbound.port.0.get_or_init(|| Arc::new(server));
+            let make = |server: &Weak<HttpServer>| {
+                let calls = Calls {
+                    dispatcher,
+                    terms,
+                    server: Weak::clone(server),
+                };
+                HttpServer::new(calls)
+                    .bind(inbound.address)
+                    .limits(inbound.limits)
+                    .answer_while_draining_if(|it| Probe::asked(it).is_some())
+            };
+            let server = inbound.port.0.get_or_init(|| Arc::new_cyclic(make));
             Component::from(Arc::clone(server))
         })
     }
@@ -131,12 +167,14 @@ impl From<HttpInbound> for Inbound {
 struct Calls {
     dispatcher: Dispatcher,
     terms: Terms,
+    /// Whose calls these are; it holds this in turn.
+    server: Weak<HttpServer>,
 }
 
 impl Service<Request<Incoming>> for Calls {
-    type Response = Response<Full<bytes::Bytes>>;
+    type Response = Answer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -144,54 +182,71 @@ impl Service<Request<Incoming>> for Calls {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let calls = self.clone();
-        Box::pin(async move { Ok(calls.answer(request).await) })
+        Box::pin(async move {
+            let protocol = protocol(request.version());
+            let mut answer = calls.answer(request).await;
+            answer.headers_mut().insert(names::PROTOCOL, protocol);
+            Ok(answer)
+        })
     }
+}
+
+fn protocol(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    })
 }
 
 impl Calls {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
-        if request.method() != Method::POST {
-            return answer::only_post();
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if let (Some(probe), Some(server)) = (Probe::asked(&request), self.server.upgrade()) {
+            return probe.answer(&self.dispatcher, &server).map(answer::whole);
         }
-        match self.dispatch(request).await {
-            Ok(answer) => answer,
-            Err(error) => answer::error(&error),
+        let (head, body) = request.into_parts();
+        let is_get = head.method == Method::GET;
+        if !is_get && head.method != Method::POST {
+            return answer::no_call();
+        }
+        let meta = match incoming::meta(&head.headers, Instant::now(), jiff::Timestamp::now()) {
+            Ok(meta) => meta,
+            Err(error) => return answer::error(&error),
+        };
+        let takes_events = incoming::takes_events(&head.headers);
+        // A call without a procedure is refused as such, whatever it takes.
+        if is_get && !takes_events && !meta.procedure.is_empty() {
+            return answer::only_events();
+        }
+        let shape = self.shape(&meta.procedure, is_get, takes_events);
+        let answered = self.dispatch(shape, meta, body).await;
+        answered.unwrap_or_else(|error| answer::error(&error))
+    }
+
+    /// Which procedure of that name is meant: how it is asked for decides, and then what there is.
+    fn shape(&self, procedure: &str, is_get: bool, takes_events: bool) -> Shape {
+        let offers = |shape| self.dispatcher.offers(shape, procedure);
+        if is_get || takes_events && offers(Shape::ServerStream) {
+            return Shape::ServerStream;
+        }
+        match offers(Shape::Oneway) {
+            true => Shape::Oneway,
+            false => Shape::Unary,
         }
     }
 
-    async fn dispatch(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<bytes::Bytes>>, RpcError> {
-        let (head, body) = request.into_parts();
-        let meta = incoming::meta(&head.headers, Instant::now(), jiff::Timestamp::now())?;
-        let shape = match self.dispatcher.offers(Shape::Oneway, &meta.procedure) {
-            true => Shape::Oneway,
-            false => Shape::Unary,
-        };
+    async fn dispatch(&self, shape: Shape, meta: Meta, body: Incoming) -> Result<Answer, RpcError> {
         let deadline = meta.deadline;
         let called = async {
             let message = incoming::message(body, self.terms).await?;
-            let request = call::Request {
-                meta,
-                messages: crate::messages::Messages::one(message),
-            };
+            let messages = Messages::one(message);
+            let request = call::Request { meta, messages };
             let response = self.dispatcher.call(shape, request).await?;
+            if shape.streams_responses() {
+                return Ok(answer::stream(response, deadline, self.terms.keep_alive));
+            }
             answer::success(shape, response).await
         };
-        match deadline {
-            None => called.await,
-            Some(deadline) => {
-                let limited = tokio::time::timeout_at(deadline.into(), called);
-                limited.await.unwrap_or_else(|_| Err(too_late()))
-            }
-        }
+        within(deadline, called).await
     }
-}
-
-fn too_late() -> RpcError {
-    RpcError::new(
-        Code::DeadlineExceeded,
-        "the deadline of the call has passed",
-    )
 }

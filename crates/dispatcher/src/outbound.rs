@@ -1,5 +1,8 @@
 //! [`Outbound`]: the way to another service.
 
+use std::fmt;
+use std::sync::Arc;
+
 use lifecycle_core::{BoxError, Component, Retry};
 use tower::{Layer, Service};
 
@@ -14,16 +17,25 @@ pub const DEFAULT_KEY: &str = "default";
 ///
 /// It is a component under the name `service:key:shape`. One outbound that carries several shapes is one component: it has the
 /// name of the first, and the others are aliases of it. It is degradable: without it the dispatcher goes on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outbound {
     pub(crate) service: String,
     pub(crate) key: String,
     pub(crate) shapes: Vec<Shape>,
+    /// For each of the shapes, in their order.
+    pub(crate) handlers: Vec<Handler>,
     pub(crate) component: Component,
-    pub(crate) handler: Handler,
     pub(crate) layers: Layers,
     pub(crate) start: Retry,
     pub(crate) stop: Retry,
+    pub(crate) issue: Option<Issue>,
+}
+
+/// What speaks against calls, and in which protocol they would be made.
+#[derive(Clone)]
+pub(crate) struct Issue {
+    pub(crate) protocol: &'static str,
+    pub(crate) tell: Arc<dyn Fn() -> Option<&'static str> + Send + Sync>,
 }
 
 impl Outbound {
@@ -35,15 +47,28 @@ impl Outbound {
         component: impl Into<Component>,
         handler: Handler,
     ) -> Self {
+        Self::by_shape(service, shapes, component, move |_| handler.clone())
+    }
+
+    /// As [`new`](Self::new), for a protocol that carries each shape in another way.
+    #[must_use]
+    pub fn by_shape(
+        service: impl Into<String>,
+        shapes: impl IntoIterator<Item = Shape>,
+        component: impl Into<Component>,
+        handler: impl Fn(Shape) -> Handler,
+    ) -> Self {
+        let shapes: Vec<_> = shapes.into_iter().collect();
         Self {
             service: service.into(),
             key: DEFAULT_KEY.to_owned(),
-            shapes: shapes.into_iter().collect(),
+            handlers: shapes.iter().map(|it| handler(*it)).collect(),
+            shapes,
             component: component.into(),
-            handler,
             layers: Layers::default(),
             start: Retry::default(),
             stop: Retry::default(),
+            issue: None,
         }
     }
 
@@ -67,6 +92,19 @@ impl Outbound {
         self
     }
 
+    /// Says how to find out what speaks against calls in `protocol`, by a stable name, such as `no-available-peers`: for
+    /// [`Dispatcher::outbound_issues`](crate::Dispatcher::outbound_issues).
+    #[must_use]
+    pub fn issue(
+        mut self,
+        protocol: &'static str,
+        tell: impl Fn() -> Option<&'static str> + Send + Sync + 'static,
+    ) -> Self {
+        let tell = Arc::new(tell);
+        self.issue = Some(Issue { protocol, tell });
+        self
+    }
+
     /// Sets attempts and limits of its start. Unset, the dispatcher's default holds.
     #[must_use]
     pub fn start_retry(mut self, retry: Retry) -> Self {
@@ -81,16 +119,36 @@ impl Outbound {
         self
     }
 
-    /// The key, trimmed, or the default one.
-    pub(crate) fn trimmed_key(&self) -> &str {
-        match self.key.trim() {
-            "" => DEFAULT_KEY,
-            key => key,
-        }
+    /// What speaks against calls, for each shape in the words of readiness.
+    pub(crate) fn issues(&self) -> Vec<(String, Issue)> {
+        let Some(issue) = &self.issue else {
+            return Vec::new();
+        };
+        let key = Some(self.key.trim()).filter(|it| !it.is_empty());
+        let (service, key) = (self.service.trim(), key.unwrap_or(DEFAULT_KEY));
+        let name = |shape| format!("{}:{service}:{shape}:{key}", issue.protocol);
+        let shapes = self.shapes.iter();
+        shapes.map(|it| (name(it), issue.clone())).collect()
     }
 
     /// The name for calls of `shape`.
     pub(crate) fn name(&self, shape: Shape) -> String {
-        format!("{}:{}:{shape}", self.service.trim(), self.trimmed_key())
+        outbound_name(&self.service, Some(&self.key), shape)
+    }
+}
+
+/// The name of the way to `service` for calls of `shape`; a blank key is the default one.
+pub(crate) fn outbound_name(service: &str, key: Option<&str>, shape: Shape) -> String {
+    let key = key.map(str::trim).filter(|it| !it.is_empty());
+    format!("{}:{}:{shape}", service.trim(), key.unwrap_or(DEFAULT_KEY))
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("service", &self.service)
+            .field("key", &self.key)
+            .field("shapes", &self.shapes)
+            .finish_non_exhaustive()
     }
 }

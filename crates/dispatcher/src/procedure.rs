@@ -1,13 +1,17 @@
 //! [`Procedure`]: what a service offers under a name.
 
+use std::collections::HashMap;
+
 use lifecycle_core::BoxError;
 use tower::{Layer, Service};
 
 use crate::call::{Request, Response};
 use crate::code::Code;
 use crate::error::RpcError;
+use crate::fault::Fault;
 use crate::handler::{Handler, Layers, handler_fn};
 use crate::messages::Messages;
+use crate::relay::Relay;
 use crate::shape::Shape;
 
 /// What a service offers under a name, with one shape.
@@ -30,20 +34,43 @@ pub struct Procedure {
     pub(crate) aliases: Vec<String>,
     pub(crate) encoding: Option<String>,
     pub(crate) layers: Layers,
-    pub(crate) handler: Handler,
+    answered: Answered,
+}
+
+/// Who answers.
+#[derive(Clone, Debug)]
+enum Answered {
+    Here(Handler),
+    Elsewhere(Relay),
 }
 
 impl Procedure {
     /// A procedure of any shape, answered by `handler`.
     #[must_use]
     pub fn new(shape: Shape, name: impl Into<String>, handler: Handler) -> Self {
+        Self::of(shape, name.into(), Answered::Here(handler))
+    }
+
+    pub(crate) fn relayed(shape: Shape, name: String, relay: Relay) -> Self {
+        Self::of(shape, name, Answered::Elsewhere(relay))
+    }
+
+    fn of(shape: Shape, name: String, answered: Answered) -> Self {
         Self {
             shape,
-            name: name.into(),
+            name,
             aliases: Vec::new(),
             encoding: None,
             layers: Layers::default(),
-            handler,
+            answered,
+        }
+    }
+
+    /// What answers its calls, without its layers.
+    pub(crate) fn handler(&self, outbounds: &HashMap<String, Handler>) -> Result<Handler, Fault> {
+        match &self.answered {
+            Answered::Here(handler) => Ok(handler.clone()),
+            Answered::Elsewhere(relay) => relay.handler(self.shape, outbounds),
         }
     }
 

@@ -14,6 +14,7 @@ use lifecycle_core::{Criticality, Registration, Retry};
 use crate::builder::Bound;
 use crate::dispatcher::Dispatcher;
 use crate::inbound::{Inbound, Named};
+use crate::introspect::{ComponentRow, Role};
 use crate::outbound::Outbound;
 
 /// When inbounds open.
@@ -41,7 +42,11 @@ pub(crate) struct Moving {
 
 impl Moving {
     /// All of them: inbounds, what was added, and outbounds, as the original registered them.
-    pub(crate) fn registrations(self, dispatcher: &Dispatcher) -> Vec<Registration> {
+    /// And what is told of them.
+    pub(crate) fn registrations(
+        self,
+        dispatcher: &Dispatcher,
+    ) -> (Vec<Registration>, Vec<ComponentRow>) {
         let outbounds: Vec<_> = self.outbounds.iter().filter_map(outbound).collect();
         let mut before_inbounds = self.inbounds_after;
         before_inbounds.extend(outbounds.iter().map(|it| it.name.clone()));
@@ -58,15 +63,28 @@ impl Moving {
                 .stop_retry(it.stop)
         });
         let mut all: Vec<_> = inbounds.collect();
+        let added = all.len();
         all.extend(self.components.into_iter().map(|it| it(dispatcher.clone())));
+        let from = all.len();
         all.extend(outbounds);
+        let role = |place: usize| match place {
+            _ if place < added => Role::Inbound,
+            _ if place < from => Role::Component,
+            _ => Role::Outbound,
+        };
+        let roles = all.iter().enumerate();
+        let roles: HashMap<_, _> = roles
+            .map(|(place, it)| (it.name.clone(), role(place)))
+            .collect();
 
         let mut all = once_each(all);
         for registration in &mut all {
             complete(&mut registration.start, &self.start);
             complete(&mut registration.stop, &self.stop);
         }
-        all
+        let rows = all.iter().map(|it| ComponentRow::new(it, roles[&it.name]));
+        let rows = rows.collect();
+        (all, rows)
     }
 }
 

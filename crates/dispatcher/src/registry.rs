@@ -15,6 +15,7 @@ pub(crate) struct Entry {
     pub(crate) shape: Shape,
     pub(crate) name: String,
     pub(crate) encoding: Option<String>,
+    pub(crate) aliases: Vec<String>,
     /// The handler with every layer around it.
     pub(crate) handler: Handler,
 }
@@ -30,7 +31,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Adds a procedure with all of its names, or, when one of them cannot be, nothing.
-    pub(crate) fn add(&mut self, procedure: Procedure, around: &Layers) -> Result<(), Vec<Fault>> {
+    pub(crate) fn add(
+        &mut self,
+        procedure: Procedure,
+        around: &Layers,
+        outbounds: &HashMap<String, Handler>,
+    ) -> Result<(), Vec<Fault>> {
         let shape = procedure.shape;
         let name = procedure.name.trim().to_owned();
         let aliases: Vec<_> = procedure.aliases.iter().map(|it| it.trim()).collect();
@@ -43,11 +49,16 @@ impl Registry {
             faults.push(Fault::BlankAlias { procedure });
         }
 
-        let inner = procedure.layers.around(procedure.handler);
+        let answering = procedure.handler(outbounds);
+        let Ok(answering) = answering.map_err(|it| faults.push(it)) else {
+            return Err(faults);
+        };
+        let inner = procedure.layers.around(answering);
         let entry = Arc::new(Entry {
             shape,
             name: name.clone(),
             encoding: procedure.encoding,
+            aliases: aliases.iter().map(|it| (*it).to_owned()).collect(),
             handler: around.around(inner),
         });
         let mut larger = self.clone();
@@ -94,6 +105,14 @@ impl Registry {
         true
     }
 
+    /// Each procedure once, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let is_name =
+            |it: &&(Pattern, Arc<Entry>)| Pattern::new(&it.1.name).as_ref() == Some(&it.0);
+        let patterns = self.patterns.iter().filter(is_name);
+        self.names.values().chain(patterns.map(|(_, entry)| entry))
+    }
+
     /// What `name` stands for: the name itself, or an alias, or the most literal pattern.
     pub(crate) fn find(&self, shape: Shape, name: &str) -> Option<&Arc<Entry>> {
         let key = (shape, name.trim().to_ascii_lowercase());
@@ -120,11 +139,15 @@ mod tests {
         procedure(Shape::Unary, name)
     }
 
+    fn add(registry: &mut Registry, procedure: Procedure) -> Result<(), Vec<Fault>> {
+        registry.add(procedure, &Layers::default(), &HashMap::new())
+    }
+
     #[track_caller]
     fn registry(procedures: impl IntoIterator<Item = Procedure>) -> Registry {
         let mut registry = Registry::default();
         for it in procedures {
-            registry.add(it, &Layers::default()).expect("no fault");
+            add(&mut registry, it).expect("no fault");
         }
         registry
     }
@@ -182,7 +205,7 @@ mod tests {
             (unary("new").alias("A*"), "A*"),
             (unary("new").alias("New"), "New"),
         ] {
-            let faults = registry.add(taken, &Layers::default()).unwrap_err();
+            let faults = add(&mut registry, taken).unwrap_err();
             let (shape, name) = (Shape::Unary, name.to_owned());
             assert_eq!(faults, [Fault::DuplicateProcedure { shape, name }]);
             check(&registry, "new", "-");
@@ -193,7 +216,7 @@ mod tests {
     fn blank_names_are_refused_all_at_once() {
         let mut registry = Registry::default();
         let blank = unary(" ").alias("").alias("\t");
-        let faults = registry.add(blank, &Layers::default()).unwrap_err();
+        let faults = add(&mut registry, blank).unwrap_err();
         let shape = Shape::Unary;
         let procedure = String::new();
         assert_eq!(

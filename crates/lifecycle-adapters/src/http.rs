@@ -1,6 +1,7 @@
 //! [`HttpServer`]: HTTP/1.1 and HTTP/2 as a component.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,7 @@ use hyper::service::Service as HyperService;
 use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 use lifecycle_core::{BoxError, DrainContext, Lifecycle, StartContext, StopContext};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower_service::Service as TowerService;
 
 use crate::error::BindError;
@@ -19,6 +20,9 @@ use crate::worker::Worker;
 
 /// Where it listens unless told otherwise.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How many connections may wait to be accepted; the system may allow less.
+const QUEUE: u32 = 1_024;
 
 /// Serves an axum router, or any other tower or hyper service, over HTTP/1.1 and over HTTP/2 in clear text for clients that
 /// begin with it.
@@ -136,10 +140,24 @@ impl HttpServer {
         (!serving.worker.has_ended()).then_some(serving.address)
     }
 
-    async fn open(&self) -> Result<(TcpListener, SocketAddr), BindError> {
+    /// How many requests are in flight, without those that are answered while it is drained too; none while it does not listen.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let serving = self.serving();
+        serving.map_or(0, |it| it.intake.in_flight())
+    }
+
+    /// Whether it refuses new requests, since it is being drained or has been; never while it does not listen.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        let listening = self.serving().filter(|it| !it.worker.has_ended());
+        listening.is_some_and(|it| it.intake.is_closed())
+    }
+
+    fn open(&self) -> Result<(TcpListener, SocketAddr), BindError> {
         let address = self.address;
         let wrap = |source| BindError { address, source };
-        let listener = TcpListener::bind(address).await.map_err(wrap)?;
+        let listener = listen(address).map_err(wrap)?;
         let address = listener.local_addr().map_err(wrap)?;
         Ok((listener, address))
     }
@@ -153,6 +171,19 @@ impl HttpServer {
     }
 }
 
+/// As [`TcpListener::bind`], which has room for 128: of a larger burst, some would have to wait for a second and try again.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Otherwise connections that were closed lately would keep the port taken after a restart.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
+}
+
 impl Lifecycle for HttpServer {
     const DRAINS: bool = true;
 
@@ -163,7 +194,7 @@ impl Lifecycle for HttpServer {
             }
             last.worker.make_way(cx).await?;
         }
-        let (listener, address) = self.open().await?;
+        let (listener, address) = self.open()?;
         let intake = Intake::new();
         let terms = Terms {
             limits: self.limits,

@@ -8,7 +8,7 @@ const LEAST_HEAD_BYTES: u32 = 8 * 1024;
 /// What a client may take of a server.
 ///
 /// Not limited here is what only the service can know: how large a body may be, how long an answer may take, and how slowly
-/// either may be sent or read. Axum's own extractors stop at 2 MB; whoever reads bodies by hand, or streams, sets limits as
+/// a body may be sent. Axum's own extractors stop at 2 MB; whoever reads bodies by hand, or streams, sets limits as
 /// layers of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -26,6 +26,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long the client may take to answer that; then the connection is closed. Default: 20 s.
     pub ping_timeout: Duration,
+    /// How long a client may read nothing of what is sent to it; within twice that the connection is closed. Who reads slowly is
+    /// not affected. Default: 30 s.
+    pub stall: Duration,
 }
 
 impl Limits {
@@ -43,6 +46,7 @@ impl Default for Limits {
             streams: 256,
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
+            stall: Duration::from_secs(30),
         }
     }
 }

@@ -172,6 +172,8 @@ pub(crate) const TABLE: &[Row] = &[
         name: "dispatcher",
         layer: Layer::Binaries,
         external: External::Only(&[
+            // Server-sent events.
+            "base64",
             "bytes",
             // The program's flags.
             "clap",
@@ -181,6 +183,7 @@ pub(crate) const TABLE: &[Row] = &[
             "http",
             "http-body-util",
             "hyper",
+            "hyper-util",
             // Deadlines as they are written down.
             "jiff",
             // The documents of errors.

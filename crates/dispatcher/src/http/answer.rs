@@ -1,19 +1,26 @@
 //! Answers: what came of a call, as HTTP says it.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::{Either, Full};
 use serde::Serialize;
 
-use super::names;
+use super::events::{EVENT_STREAM, Events};
+use super::{names, passed};
 use crate::call;
 use crate::code::Code;
 use crate::error::RpcError;
-use crate::headers::Headers;
 use crate::shape::Shape;
+
+/// What answers a request.
+pub(super) type Answer = Response<Body>;
+
+/// Something whole, or events as they come.
+pub(super) type Body = Either<Full<Bytes>, Events>;
 
 /// The document of an error.
 #[derive(Serialize)]
@@ -30,12 +37,9 @@ struct Document<'a> {
 /// # Errors
 ///
 /// As [`call::Response::into_message`].
-pub(super) async fn success(
-    shape: Shape,
-    response: call::Response,
-) -> Result<Response<Full<Bytes>>, RpcError> {
+pub(super) async fn success(shape: Shape, response: call::Response) -> Result<Answer, RpcError> {
     let encoding = response.encoding.clone();
-    let mut headers = passed(&response.headers);
+    let mut headers = passed::sent(&response.headers);
     let (status, message) = match shape {
         Shape::Oneway => (StatusCode::ACCEPTED, Bytes::new()),
         _ => (StatusCode::OK, response.into_message().await?),
@@ -46,11 +50,11 @@ pub(super) async fn success(
     if let Some(encoding) = encoding {
         headers.insert(names::ENCODING, text(&encoding));
     }
-    Ok(finish(status, headers, message))
+    Ok(finish(status, headers, whole(message)))
 }
 
 /// An error with the status of its code. It says nothing that is not in the error.
-pub(super) fn error(error: &RpcError) -> Response<Full<Bytes>> {
+pub(super) fn error(error: &RpcError) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(names::STATUS, HeaderValue::from_static(error.code.as_str()));
     headers.insert(names::ERROR_MESSAGE, text(&error.message));
@@ -58,51 +62,74 @@ pub(super) fn error(error: &RpcError) -> Response<Full<Bytes>> {
         headers.insert(names::ERROR_CODE, text(reason));
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let status = StatusCode::from_u16(error.code.http_status());
+    let status = status.expect("the map has statuses of three digits");
+    finish(status, headers, whole(document(error)))
+}
+
+/// The document of an error, in one line.
+pub(super) fn document(error: &RpcError) -> Vec<u8> {
     let document = Document {
         message: &error.message,
         status: error.code.as_str(),
         code: error.reason.as_deref(),
         metadata: &error.metadata,
     };
-    let document = serde_json::to_vec(&document).expect("texts can be written as JSON");
-    let status = StatusCode::from_u16(error.code.http_status());
-    let status = status.expect("the map has statuses of three digits");
-    finish(status, headers, document.into())
+    serde_json::to_vec(&document).expect("texts can be written as JSON")
 }
 
-/// 405: calls are posted.
-pub(super) fn only_post() -> Response<Full<Bytes>> {
-    let message = "calls are made with POST; streams are not served yet";
+/// 200 with the messages of a server stream as events, as they come.
+pub(super) fn stream(
+    response: call::Response,
+    deadline: Option<Instant>,
+    keep_alive: Duration,
+) -> Answer {
+    let mut headers = passed::sent(&response.headers);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Some proxies collect an answer until it is whole, unless told otherwise.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let encoding = response.encoding.as_deref();
+    if let Some(encoding) = encoding {
+        headers.insert(names::ENCODING, text(encoding));
+    }
+    let events = Events::new(response.messages, encoding, deadline, keep_alive);
+    finish(StatusCode::OK, headers, Body::Right(events))
+}
+
+/// 405: what is neither posted nor got is no call.
+pub(super) fn no_call() -> Answer {
+    let message = "calls are made with POST, and with GET for streams";
     let mut answer = error(&RpcError::new(Code::Unimplemented, message));
     *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("POST"));
+    let allowed = HeaderValue::from_static("GET, POST");
+    answer.headers_mut().insert(ALLOW, allowed);
     answer
 }
 
-fn finish(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response<Full<Bytes>> {
+/// 406: who gets a stream must take events.
+pub(super) fn only_events() -> Answer {
+    let message = "streams are answered with events; accept text/event-stream";
+    let mut answer = error(&RpcError::new(Code::InvalidArgument, message));
+    *answer.status_mut() = StatusCode::NOT_ACCEPTABLE;
+    answer
+}
+
+/// A body that is there already.
+pub(super) fn whole(body: impl Into<Bytes>) -> Body {
+    Body::Left(Full::new(body.into()))
+}
+
+fn finish(status: StatusCode, mut headers: HeaderMap, body: Body) -> Answer {
     headers.insert(names::TRANSPORT, HeaderValue::from_static("http"));
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
 }
 
-/// The handler's own headers, but those of the protocol.
-fn passed(headers: &Headers) -> HeaderMap {
-    let mut passed = HeaderMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| names::is_passed(name)) {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = HeaderValue::from_bytes(value.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            passed.append(name, value);
-        }
-    }
-    passed
-}
-
-fn content_type(encoding: Option<&str>) -> HeaderValue {
+/// What the body is, as far as the encoding says it.
+pub(super) fn content_type(encoding: Option<&str>) -> HeaderValue {
     HeaderValue::from_static(match encoding {
         Some("json") => "application/json",
         Some("protobuf" | "proto") => "application/x-protobuf",
@@ -120,6 +147,8 @@ fn text(text: &str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]

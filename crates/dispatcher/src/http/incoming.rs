@@ -4,15 +4,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::ACCEPT;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Incoming};
 use jiff::Timestamp;
 
-use super::{Terms, names};
+use super::events::EVENT_STREAM;
+use super::{Terms, names, passed};
 use crate::call::Meta;
 use crate::code::Code;
 use crate::error::RpcError;
-use crate::headers::Headers;
 
 /// Reads what a request says of a call. Deadlines are counted from `now`, which is `clock` on the wall.
 ///
@@ -30,7 +31,7 @@ pub(super) fn meta(headers: &HeaderMap, now: Instant, clock: Timestamp) -> Resul
         routing_key: text(names::ROUTING_KEY)?,
         routing_delegate: text(names::ROUTING_DELEGATE)?,
         deadline: None,
-        headers: passed(headers),
+        headers: passed::received(headers),
     };
     if let Some(ttl) = text(names::TTL)? {
         let millis = ttl.parse().map_err(|_| unreadable(names::TTL))?;
@@ -43,6 +44,17 @@ pub(super) fn meta(headers: &HeaderMap, now: Instant, clock: Timestamp) -> Resul
         meta.limit(now, left);
     }
     Ok(meta)
+}
+
+/// Whether who asks says that it takes events.
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
+    let texts = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|it| it.to_str().ok());
+    let ranges = texts.flat_map(|it| it.split(','));
+    let mut types = ranges.map(|it| it.split(';').next().unwrap_or_default().trim());
+    types.any(|it| it.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// The value of a header that may be there once.
@@ -63,20 +75,6 @@ fn optional(headers: &HeaderMap, name: &str) -> Result<Option<String>, RpcError>
 fn unreadable(name: &str) -> RpcError {
     let message = format!("the header {name} cannot be read, or is there twice");
     RpcError::new(Code::InvalidArgument, message).with_reason("dispatcher.http.header_invalid")
-}
-
-/// What is the caller's own. What is no text, or no header by our rule, is left out.
-fn passed(headers: &HeaderMap) -> Headers {
-    let mut passed = Headers::new();
-    for (name, value) in headers {
-        if let (true, Ok(value)) = (
-            names::is_passed(name.as_str()),
-            std::str::from_utf8(value.as_bytes()),
-        ) {
-            let _ = passed.append(name.as_str(), value);
-        }
-    }
-    passed
 }
 
 /// The message of a request, whole.

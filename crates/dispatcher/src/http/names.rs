@@ -10,6 +10,7 @@ pub(super) const ROUTING_DELEGATE: &str = "rpc-routing-delegate";
 pub(super) const TTL: &str = "rpc-ttl-ms";
 pub(super) const DEADLINE: &str = "rpc-deadline";
 pub(super) const TRANSPORT: &str = "rpc-transport";
+pub(super) const PROTOCOL: &str = "rpc-protocol";
 pub(super) const STATUS: &str = "rpc-status";
 pub(super) const ERROR_CODE: &str = "rpc-error-code";
 pub(super) const ERROR_MESSAGE: &str = "rpc-error-message";

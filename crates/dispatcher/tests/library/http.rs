@@ -1,122 +1,19 @@
 //! Calls over HTTP, by a client that writes bytes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher::{Code, Dispatcher, HttpInbound, HttpPort, Procedure, Response, RpcError};
+use dispatcher::{Code, Dispatcher, HttpInbound, Procedure, RpcError};
 use lifecycle_core::BoxError;
 use lifecycle_core::engine::{ComponentState, DrainState, EventKind};
-use lifecycle_runtime::{Handle, Notice, Orchestrator};
+use lifecycle_runtime::Notice;
 use lifecycle_testkit::conformance::{Check, Suite};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::kit::{built, echo};
-
-/// A dispatcher that listens.
-struct Rig {
-    dispatcher: Dispatcher,
-    handle: Handle,
-    port: HttpPort,
-}
-
-impl Rig {
-    async fn started(procedures: impl IntoIterator<Item = Procedure>) -> Self {
-        Self::started_with(procedures, |it| it).await
-    }
-
-    async fn started_with(
-        procedures: impl IntoIterator<Item = Procedure>,
-        configure: impl FnOnce(HttpInbound) -> HttpInbound,
-    ) -> Self {
-        let inbound = configure(HttpInbound::new("127.0.0.1:0".parse().unwrap()));
-        let port = inbound.port();
-        let empty = Dispatcher::builder("pets").inbound(inbound);
-        let (dispatcher, registrations) = built(
-            procedures
-                .into_iter()
-                .fold(empty, dispatcher::DispatcherBuilder::procedure),
-        );
-        let mut builder = Orchestrator::builder();
-        builder.registrations(registrations);
-        let handle = builder.build().expect("a sound setup").spawn();
-        let dispatcher = dispatcher.driven_by(handle.clone());
-        dispatcher.start().await.expect("a free port");
-        Self {
-            dispatcher,
-            handle,
-            port,
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.port.local_addr().expect("it listens")
-    }
-
-    /// The answer to one request on a connection of its own.
-    async fn ask(&self, head: &str, body: &str) -> Answer {
-        let length = format!("Content-Length: {}\r\nConnection: close\r\n", body.len());
-        let text = format!("POST /any/path HTTP/1.1\r\nHost: x\r\n{head}{length}\r\n{body}");
-        self.write(text.as_bytes()).await
-    }
-
-    async fn write(&self, bytes: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address())
-            .await
-            .expect("it listens");
-        stream.write_all(bytes).await.expect("it reads");
-        let mut text = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut text));
-        read.await
-            .expect("within the deadline")
-            .expect("it answers");
-        Answer::parse(&String::from_utf8(text).expect("text"))
-    }
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Answer {
-    fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
-        let mut lines = head.lines();
-        let status = lines.next().and_then(|it| it.split(' ').nth(1));
-        let headers = lines.filter_map(|it| it.split_once(": "));
-        Self {
-            status: status.and_then(|it| it.parse().ok()).expect("a status"),
-            headers: headers
-                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-                .collect(),
-            body: body.to_owned(),
-        }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(it, _)| it == name);
-        found.map(|(_, value)| &**value)
-    }
-
-    /// The code that its header names, which is that of its status.
-    #[track_caller]
-    fn code(&self) -> Code {
-        let code: Code = self
-            .header("rpc-status")
-            .expect("a code")
-            .parse()
-            .expect("a code");
-        assert_eq!(self.status, code.http_status());
-        let document: serde_json::Value = serde_json::from_str(&self.body).expect("a document");
-        assert_eq!(document["status"], code.as_str());
-        code
-    }
-}
+use crate::rig::{Rig, hanging, held};
 
 #[tokio::test]
 async fn contract_64_unary_is_200_oneway_202_and_no_procedure_400() {
@@ -128,6 +25,8 @@ async fn contract_64_unary_is_200_oneway_202_and_no_procedure_400() {
     assert_eq!((answer.status, &*answer.body), (200, "\"hi\""));
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("rpc-encoding"), Some("json"));
+    assert_eq!(answer.header("rpc-transport"), Some("http"));
+    assert_eq!(answer.header("rpc-protocol"), Some("HTTP/1.1"));
     let answer = rig.ask("Rpc-Procedure: swallow\r\n", "x").await;
     assert_eq!(
         (answer.status, &*answer.body),
@@ -204,22 +103,8 @@ async fn a_client_that_sends_no_message_is_not_waited_for_for_ever() {
 
 #[tokio::test]
 async fn at_its_deadline_a_call_is_given_up_and_its_handler_dropped() {
-    struct Dropped(Arc<Notify>);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.notify_one();
-        }
-    }
-    let dropped = Arc::new(Notify::new());
-    let told = Arc::clone(&dropped);
-    let hang = move |_| {
-        let guard = Dropped(Arc::clone(&told));
-        async move {
-            let _guard = guard;
-            std::future::pending().await
-        }
-    };
-    let rig = Rig::started([Procedure::unary("hang", hang)]).await;
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let rig = Rig::started([hanging(&entered, &dropped)]).await;
     let answer = rig
         .ask("Rpc-Procedure: hang\r\nRpc-Ttl-Ms: 20\r\n", "")
         .await;
@@ -228,11 +113,27 @@ async fn at_its_deadline_a_call_is_given_up_and_its_handler_dropped() {
 }
 
 #[tokio::test]
-async fn what_is_no_post_is_405() {
+async fn a_call_whose_deadline_has_passed_already_reaches_no_procedure() {
     let rig = Rig::started([echo("echo")]).await;
-    let head = "GET /x HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nConnection: close\r\n\r\n";
-    let answer = rig.write(head.as_bytes()).await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    for head in ["Rpc-Ttl-Ms: 0", "Rpc-Deadline: 2020-01-01T00:00:00Z"] {
+        let head = format!("Rpc-Procedure: echo\r\n{head}\r\n");
+        assert_eq!(rig.ask(&head, "x").await.code(), Code::DeadlineExceeded);
+    }
+}
+
+#[tokio::test]
+async fn what_is_neither_posted_nor_got_is_405() {
+    let rig = Rig::started([echo("echo")]).await;
+    for method in ["PUT", "HEAD", "DELETE"] {
+        let head = format!(
+            "{method} /x HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nConnection: close\r\n\r\n"
+        );
+        let answer = rig.write(head.as_bytes()).await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("GET, POST"))
+        );
+    }
 }
 
 #[tokio::test]
@@ -254,6 +155,13 @@ async fn contract_58_while_draining_new_calls_are_503_and_open_ones_finish() {
         (refused.status, refused.header("retry-after")),
         (503, Some("1"))
     );
+    // It has not asked for the connection to be closed, and its end is read.
+    let kept = "POST / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: echo\r\nContent-Length: 0\r\n\r\n";
+    let refused = rig.write(kept.as_bytes()).await;
+    assert_eq!(
+        (refused.status, refused.header("connection")),
+        (503, Some("close"))
+    );
     go_on.notify_one();
     assert_eq!(open.await.unwrap().body, "late");
     draining.await.unwrap().expect("it is drained");
@@ -273,19 +181,6 @@ async fn contract_62_an_inbound_that_was_stopped_and_started_serves_again() {
     assert_eq!(snapshot.node.drain, DrainState::Active);
     assert_eq!(rig.ask("Rpc-Procedure: echo\r\n", "x").await.status, 200);
     rig.dispatcher.stop().await.unwrap();
-}
-
-/// A procedure that says when it has begun, and answers when it is told to.
-fn held(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Procedure {
-    let (entered, go_on) = (Arc::clone(entered), Arc::clone(go_on));
-    Procedure::unary("held", move |_| {
-        let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
-        async move {
-            entered.notify_one();
-            go_on.notified().await;
-            Ok(Response::message("late"))
-        }
-    })
 }
 
 #[tokio::test]
@@ -321,7 +216,7 @@ async fn contract_61_a_stop_waits_for_open_calls_and_a_forced_one_cuts_them_off_
 }
 
 #[tokio::test]
-async fn the_inbound_passes_the_conformance_suite() {
+async fn contract_73_the_inbound_passes_the_conformance_suite_which_starts_it_twice() {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = probe.local_addr().unwrap();
     drop(probe);

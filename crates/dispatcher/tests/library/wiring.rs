@@ -1,10 +1,12 @@
 //! What a dispatcher registers: names, edges, criticality, policies.
 
 use dispatcher::{
-    BuildError, Code, Dispatcher, DispatcherBuilder, Fault, Gate, Inbound, Outbound, Procedure,
-    Response, Shape,
+    BuildError, Code, Dispatcher, DispatcherBuilder, Fault, Gate, HttpInbound, HttpOutbound,
+    Inbound, Outbound, Procedure, Response, Shape,
 };
-use lifecycle_core::{Component, Criticality, Dependency, Registration, Retry, component};
+use lifecycle_core::{
+    Component, Criticality, Defaults, Dependency, Plan, Registration, Retry, component,
+};
 
 use crate::kit::{built, echo};
 
@@ -102,6 +104,22 @@ fn inbounds_have_the_name_of_their_kind_and_place_or_their_own() {
         all.iter()
             .all(|it| it.criticality == Criticality::Essential)
     );
+}
+
+#[test]
+fn contract_52_inbounds_take_part_in_a_drain_under_their_names_and_nothing_else_does() {
+    let http = || HttpInbound::new("127.0.0.1:0".parse().unwrap());
+    let upstream = HttpOutbound::new("billing", "http://127.0.0.1:9/").unwrap();
+    let builder = pets()
+        .inbound(http())
+        .inbound(Inbound::from(http()).named("public"))
+        .component(Registration::new("cache", idle()))
+        .outbound(upstream);
+    let compiled = Plan::compile(built(builder).1, Defaults::default()).unwrap();
+    let plan = compiled.plan;
+    let drains = plan.ids().filter(|id| plan.drains(*id));
+    let names: Vec<_> = drains.map(|id| plan.name(id).as_str()).collect();
+    assert_eq!(names, ["http-inbound:0", "public"]);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) struct Activity {
     /// Whether a whole head has been received.
     has_asked: AtomicBool,
     received: AtomicUsize,
+    sent: AtomicUsize,
     /// Whether the socket takes no more for now.
     is_sending: AtomicBool,
     /// The highest [`Order`] so far, or 0.
@@ -58,6 +59,11 @@ impl Activity {
         if before < PREFACE_BYTES {
             self.received.store(before + bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the socket took `bytes`.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn set_sending(&self, is_sending: bool) {
@@ -88,6 +94,20 @@ impl Activity {
         }
     }
 
+    /// Completes when the socket has been full for `limit`, and nothing was read from it at the other end; within twice that.
+    pub(crate) async fn stalled_for(&self, limit: Duration) {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(limit).await;
+            let is_sending = self.is_sending.load(Ordering::Acquire);
+            let sent = is_sending.then(|| self.sent.load(Ordering::Relaxed));
+            if sent.is_some() && sent == before {
+                return;
+            }
+            before = sent;
+        }
+    }
+
     /// Completes when a connection that finishes has lingered for long enough, and has nothing to do.
     pub(crate) async fn lingered(&self) {
         loop {
@@ -100,5 +120,31 @@ impl Activity {
 
     fn is_idle(&self) -> bool {
         self.requests.load(Ordering::Acquire) == 0 && !self.is_sending.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_told_from_one_that_reads_slowly_or_has_nothing_to_read()
+    {
+        let activity = Activity::default();
+        let mut stalled = Box::pin(activity.stalled_for(LIMIT));
+        let mut pass = async |time| tokio::time::timeout(time, &mut stalled).await.is_ok();
+        assert!(!pass(LIMIT * 5).await, "there is nothing to read");
+        for _ in 0..5 {
+            activity.set_sending(true);
+            assert!(!pass(LIMIT - Duration::from_secs(1)).await, "it reads");
+            activity.sent(1);
+        }
+        let from = Instant::now();
+        assert!(pass(LIMIT * 2).await);
+        assert!(from.elapsed() > LIMIT);
     }
 }

@@ -96,9 +96,11 @@ async fn serve<S, B>(
                     () = activity.ordered(Order::Cut) => None,
                     ended = serving => Some(ended),
                     () = activity.lingered() => None,
+                    () = activity.stalled_for(terms.limits.stall) => None,
                 }
             }
             () = activity.silent_for(terms.limits.head) => None,
+            () = activity.stalled_for(terms.limits.stall) => None,
         };
         if let Some(Err(error)) = ended {
             tracing::debug!(error, "a connection ended early");
@@ -133,7 +135,10 @@ struct Wire {
 }
 
 impl Wire {
-    fn sent<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn sent(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.activity.sent(bytes);
+        }
         self.activity.set_sending(polled.is_pending());
         polled
     }

@@ -48,6 +48,36 @@ async fn a_drain_refuses_new_requests_and_ends_with_the_last_one_in_flight() {
 }
 
 #[tokio::test]
+async fn what_is_in_flight_and_whether_it_refuses_can_be_seen() {
+    let (rig, address) = Rig::started().await;
+    let mut client = Client::connect(address).await;
+    client.ask("/held").await;
+    rig.hold.holds(1).await;
+    assert_eq!(
+        (rig.server.in_flight(), rig.server.is_draining()),
+        (1, false)
+    );
+    let drain = rig.drain(&CancellationToken::new());
+    within(rig.scope.reported(Report::InFlight(1))).await;
+    assert_eq!(
+        (rig.server.in_flight(), rig.server.is_draining()),
+        (1, true)
+    );
+    rig.hold.let_one_through();
+    assert_eq!(client.answer().await.body, "let through");
+    within(drain).await.unwrap().expect("it is drained");
+    assert_eq!(
+        (rig.server.in_flight(), rig.server.is_draining()),
+        (0, true)
+    );
+    rig.stop().await;
+    assert!(!rig.server.is_draining(), "it does not listen");
+    rig.start().await;
+    assert!(!rig.server.is_draining());
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_drain_without_requests_ends_at_once_and_a_resume_takes_in_again() {
     let (rig, address) = Rig::started().await;
     let mut idle = Client::connect(address).await;

@@ -1,11 +1,17 @@
 //! What a client may not do.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::{Router, routing};
+use hyper::body::{Body, Frame};
 use lifecycle_adapters::{HttpServer, Limits};
 
 use crate::client::{Client, get};
-use crate::support::Rig;
+use crate::support::{Rig, any_port, within};
 
 fn briefly(it: HttpServer) -> HttpServer {
     it.limits(Limits {
@@ -72,6 +78,26 @@ async fn connections_beyond_the_limit_wait_until_one_is_free() {
 }
 
 #[tokio::test]
+async fn a_burst_of_connections_waits_in_the_queue() {
+    let one = |it: HttpServer| {
+        it.limits(Limits {
+            connections: 1,
+            ..Limits::default()
+        })
+    };
+    let (rig, address) = Rig::started_with(one).await;
+    let mut first = Client::connect(address).await;
+    assert_eq!(first.get("/").await.status, 200);
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        waiting.push(Client::connect(address).await);
+    }
+    drop((first, waiting));
+    assert_eq!(get(address, "/").await.status, 200);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let small = |it: HttpServer| {
         it.limits(Limits {
@@ -86,5 +112,43 @@ async fn a_head_that_is_too_large_is_refused() {
     client.send(&head).await;
     assert_eq!(client.answer().await.status, 431);
     assert_eq!(get(address, "/").await.status, 200);
+    rig.stop().await;
+}
+
+/// A body without end.
+struct Endless;
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        const PIECE: Bytes = Bytes::from_static(&[b'x'; 16 * 1_024]);
+        Poll::Ready(Some(Ok(Frame::data(PIECE))))
+    }
+}
+
+#[tokio::test]
+async fn who_reads_nothing_of_an_answer_is_disconnected() {
+    let endless = Router::new().route("/", routing::get(async || axum::body::Body::new(Endless)));
+    let brief = Limits {
+        stall: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let make = |_| HttpServer::new(endless).bind(any_port()).limits(brief);
+    let (rig, address) = Rig::started_with(make).await;
+    let mut client = Client::connect(address).await;
+    client.ask("/").await;
+    for count in [1, 0] {
+        within(async {
+            while rig.server.in_flight() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
     rig.stop().await;
 }
