@@ -183,6 +183,8 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper",
             // Deadlines as they are written down.
             "jiff",
+            // Names in paths.
+            "percent-encoding",
             // The documents of errors.
             "serde",
             "serde_json",
@@ -190,6 +192,9 @@ pub(crate) const TABLE: &[Row] = &[
             // Timers alone.
             "tokio",
             "tokio-util",
+            // Framing and statuses of gRPC; neither its server nor its channel.
+            "tonic",
+            "tonic-health",
             "tower",
             "tracing",
         ]),

@@ -1,6 +1,7 @@
 //! The dispatcher as a library: calls, layers, and what it registers.
 
 mod calls;
+mod grpc;
 mod http;
 mod kit;
 mod layers;
