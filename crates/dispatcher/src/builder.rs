@@ -59,8 +59,8 @@ impl DispatcherBuilder {
 
     /// Adds a way to another service.
     #[must_use]
-    pub fn outbound(mut self, outbound: Outbound) -> Self {
-        self.moving.outbounds.push(outbound);
+    pub fn outbound(mut self, outbound: impl Into<Outbound>) -> Self {
+        self.moving.outbounds.push(outbound.into());
         self
     }
 
@@ -163,10 +163,10 @@ fn outbounds(outbounds: &[Outbound], faults: &mut Vec<Fault>) -> HashMap<String,
             let service = service.to_owned();
             faults.push(Fault::ShapelessOutbound { service });
         }
-        let handler = outbound.layers.around(outbound.handler.clone());
-        for shape in &outbound.shapes {
+        for (shape, handler) in outbound.shapes.iter().zip(&outbound.handlers) {
             let name = outbound.name(*shape);
-            let taken = found.insert(name.to_ascii_lowercase(), handler.clone());
+            let handler = outbound.layers.around(handler.clone());
+            let taken = found.insert(name.to_ascii_lowercase(), handler);
             if taken.is_some() {
                 faults.push(Fault::DuplicateOutbound { name });
             }

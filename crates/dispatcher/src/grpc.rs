@@ -1,4 +1,4 @@
-//! [`GrpcInbound`]: calls over gRPC.
+//! [`GrpcInbound`] and [`GrpcOutbound`]: calls over gRPC.
 //!
 //! The path of a request is `/service/procedure`, and its messages are passed on as they are. What is offered is looked up for each
 //! call, so that aliases, wildcards and late registrations are found too.
@@ -8,6 +8,9 @@ mod health;
 mod incoming;
 mod metadata;
 mod names;
+mod outbound;
+mod outgoing;
+mod reply;
 mod service;
 mod status;
 mod timeout;
@@ -20,6 +23,7 @@ use std::time::Duration;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
 
+pub use self::outbound::{GrpcAddressError, GrpcOutbound};
 use self::service::Calls;
 use crate::inbound::Inbound;
 

@@ -27,6 +27,7 @@ mod procedure;
 mod registrations;
 mod registry;
 mod shape;
+mod upstream;
 
 pub use builder::DispatcherBuilder;
 pub use call::{Meta, Request, Response};
@@ -34,7 +35,7 @@ pub use code::{Code, UnknownCode};
 pub use dispatcher::{Dispatcher, LifecycleError};
 pub use error::RpcError;
 pub use fault::{BuildError, Fault};
-pub use grpc::{GrpcInbound, GrpcPort};
+pub use grpc::{GrpcAddressError, GrpcInbound, GrpcOutbound, GrpcPort};
 pub use handler::{Handler, handler, handler_fn};
 pub use headers::{HeaderError, Headers};
 pub use http::{HttpInbound, HttpPort};

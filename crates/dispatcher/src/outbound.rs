@@ -1,5 +1,7 @@
 //! [`Outbound`]: the way to another service.
 
+use std::fmt;
+
 use lifecycle_core::{BoxError, Component, Retry};
 use tower::{Layer, Service};
 
@@ -14,13 +16,14 @@ pub const DEFAULT_KEY: &str = "default";
 ///
 /// It is a component under the name `service:key:shape`. One outbound that carries several shapes is one component: it has the
 /// name of the first, and the others are aliases of it. It is degradable: without it the dispatcher goes on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Outbound {
     pub(crate) service: String,
     pub(crate) key: String,
     pub(crate) shapes: Vec<Shape>,
+    /// For each of the shapes, in their order.
+    pub(crate) handlers: Vec<Handler>,
     pub(crate) component: Component,
-    pub(crate) handler: Handler,
     pub(crate) layers: Layers,
     pub(crate) start: Retry,
     pub(crate) stop: Retry,
@@ -35,12 +38,24 @@ impl Outbound {
         component: impl Into<Component>,
         handler: Handler,
     ) -> Self {
+        Self::by_shape(service, shapes, component, move |_| handler.clone())
+    }
+
+    /// As [`new`](Self::new), for a protocol that carries each shape in another way.
+    #[must_use]
+    pub fn by_shape(
+        service: impl Into<String>,
+        shapes: impl IntoIterator<Item = Shape>,
+        component: impl Into<Component>,
+        handler: impl Fn(Shape) -> Handler,
+    ) -> Self {
+        let shapes: Vec<_> = shapes.into_iter().collect();
         Self {
             service: service.into(),
             key: DEFAULT_KEY.to_owned(),
-            shapes: shapes.into_iter().collect(),
+            handlers: shapes.iter().map(|it| handler(*it)).collect(),
+            shapes,
             component: component.into(),
-            handler,
             layers: Layers::default(),
             start: Retry::default(),
             stop: Retry::default(),
@@ -92,5 +107,15 @@ impl Outbound {
     /// The name for calls of `shape`.
     pub(crate) fn name(&self, shape: Shape) -> String {
         format!("{}:{}:{shape}", self.service.trim(), self.trimmed_key())
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("service", &self.service)
+            .field("key", &self.key)
+            .field("shapes", &self.shapes)
+            .finish_non_exhaustive()
     }
 }

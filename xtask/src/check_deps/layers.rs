@@ -181,6 +181,7 @@ pub(crate) const TABLE: &[Row] = &[
             "http",
             "http-body-util",
             "hyper",
+            "hyper-util",
             // Deadlines as they are written down.
             "jiff",
             // Names in paths.

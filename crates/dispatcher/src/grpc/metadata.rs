@@ -28,15 +28,19 @@ pub(super) fn send<'a>(
     headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     metadata: &mut HeaderMap,
 ) {
-    let can_go = |value: &str| value.bytes().all(|it| matches!(it, b' '..=b'~'));
-    for (name, value) in headers {
+    for (name, text) in headers {
         let key = HeaderName::from_bytes(name.as_bytes());
-        let is_ours = names::is_passed(name) && can_go(value);
-        let (true, Ok(key), Ok(value)) = (is_ours, key, HeaderValue::from_str(value)) else {
-            continue;
-        };
-        metadata.append(key, value);
+        if let (true, Ok(key), Some(value)) = (names::is_passed(name), key, value(text)) {
+            metadata.append(key, value);
+        }
     }
+}
+
+/// `text` as a value, if it is printable ASCII.
+pub(super) fn value(text: &str) -> Option<HeaderValue> {
+    let is_printable = text.bytes().all(|it| matches!(it, b' '..=b'~'));
+    let value = is_printable.then(|| HeaderValue::from_str(text));
+    value?.ok()
 }
 
 /// Sets a key of the protocol. What is not printable ASCII is a question mark: where it matters it is elsewhere too.

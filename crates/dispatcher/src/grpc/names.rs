@@ -20,6 +20,10 @@ pub(super) const ERROR_MESSAGE: &str = "omnirelay-error-message";
 pub(super) const ANSWER_ENCODING: &str = "omnirelay-encoding";
 pub(super) const TRANSPORT: &str = "omnirelay-transport";
 
+/// Details of a status, which are passed on as they are, under a name of their own where they are no protocol's.
+pub(super) const DETAILS: &str = "grpc-status-details-bin";
+pub(super) const KEPT_DETAILS: &str = "status-details-bin";
+
 /// What begins so belongs to a protocol, and neither a handler nor its answer has a say in it.
 const PREFIXES: &[&str] = &["grpc-", "rpc-", "omnirelay-", ":"];
 

@@ -21,6 +21,9 @@ pub(super) fn of(error: &RpcError) -> Status {
     if let Some(reason) = &error.reason {
         metadata::set(&mut trailers, names::ERROR_CODE, reason);
     }
+    if let Some(details) = trailers.remove(names::KEPT_DETAILS) {
+        trailers.insert(names::DETAILS, details);
+    }
     let trailers = MetadataMap::from_headers(trailers);
     Status::with_metadata(grpc_code(error.code), &error.message, trailers)
 }

@@ -28,7 +28,7 @@ pub(super) async fn within<T>(
     limited.unwrap_or_else(|_| Err(too_late()))
 }
 
-fn too_late() -> RpcError {
+pub(super) fn too_late() -> RpcError {
     let message = "the deadline of the call has passed";
     RpcError::new(Code::DeadlineExceeded, message)
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod client;
 mod health;
+mod outbound;
 mod requests;
 mod turns;
 
