@@ -21,7 +21,7 @@ fn program(arguments: &[&str]) -> Command {
 
 /// The program on a free port, and its URL.
 fn started() -> (Program, String) {
-    let mut command = program(&["--http", "127.0.0.1:0"]);
+    let mut command = program(&["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
@@ -72,9 +72,12 @@ fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {
 fn a_port_in_use_ends_it_with_70_and_wrong_usage_with_64() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
-    let output = program(&["--http", &address]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(70));
-    assert_eq!(output.stdout, b"");
+    for (taken, free) in [("--http", "--grpc"), ("--grpc", "--http")] {
+        let arguments = [taken, &address, free, "127.0.0.1:0"];
+        let output = program(&arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(70));
+        assert_eq!(output.stdout, b"");
+    }
     let output = program(&["--htpp", "x"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(64));
 }
