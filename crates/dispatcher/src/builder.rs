@@ -139,11 +139,14 @@ impl DispatcherBuilder {
         if !faults.is_empty() {
             return Err(BuildError { faults });
         }
+        let issues = self.moving.outbounds.iter().flat_map(Outbound::issues);
+        let issues = issues.collect();
         let dispatcher = Dispatcher::new(Parts {
             service,
             layers: self.layers,
             registry,
             outbounds,
+            issues,
         });
         let registrations = self.moving.registrations(&dispatcher);
         Ok((dispatcher, registrations))

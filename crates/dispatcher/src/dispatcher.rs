@@ -19,7 +19,7 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
-use crate::outbound::DEFAULT_KEY;
+use crate::outbound::{DEFAULT_KEY, Issue};
 use crate::procedure::{Procedure, check_request, check_response};
 use crate::registry::Registry;
 use crate::shape::Shape;
@@ -68,6 +68,7 @@ struct Shared {
     /// Held while a larger registry is made, so that no addition is lost.
     adding: Mutex<()>,
     outbounds: HashMap<String, Handler>,
+    issues: Vec<(String, Issue)>,
     status: OnceLock<StatusWatch>,
 }
 
@@ -77,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) layers: Layers,
     pub(crate) registry: Registry,
     pub(crate) outbounds: HashMap<String, Handler>,
+    pub(crate) issues: Vec<(String, Issue)>,
 }
 
 /// A start or a stop of a dispatcher that was not told who drives it.
@@ -108,6 +110,7 @@ impl Dispatcher {
             registry: RwLock::new(Arc::new(parts.registry)),
             adding: Mutex::new(()),
             outbounds: parts.outbounds,
+            issues: parts.issues,
             status: OnceLock::new(),
         };
         Self {
@@ -215,6 +218,15 @@ impl Dispatcher {
         let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
         let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
         found.cloned().ok_or_else(missing)
+    }
+
+    /// What speaks against calls to others, for each way that knows: `protocol:service:shape:key:` and what it is. Over gRPC that is
+    /// `not-started`, or `no-available-peers` when all of them are left alone.
+    #[must_use]
+    pub fn outbound_issues(&self) -> Vec<String> {
+        let ways = self.shared.issues.iter();
+        let told = ways.filter_map(|(name, issue)| Some(format!("{name}:{}", (issue.tell)()?)));
+        told.collect()
     }
 
     /// Connects it with the orchestrator that its registrations were given to. All clones show that one's state; this one can

@@ -14,7 +14,6 @@ mod reply;
 mod service;
 mod status;
 mod timeout;
-mod until;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

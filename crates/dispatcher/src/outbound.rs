@@ -1,6 +1,7 @@
 //! [`Outbound`]: the way to another service.
 
 use std::fmt;
+use std::sync::Arc;
 
 use lifecycle_core::{BoxError, Component, Retry};
 use tower::{Layer, Service};
@@ -27,6 +28,14 @@ pub struct Outbound {
     pub(crate) layers: Layers,
     pub(crate) start: Retry,
     pub(crate) stop: Retry,
+    pub(crate) issue: Option<Issue>,
+}
+
+/// What speaks against calls, and in which protocol they would be made.
+#[derive(Clone)]
+pub(crate) struct Issue {
+    pub(crate) protocol: &'static str,
+    pub(crate) tell: Arc<dyn Fn() -> Option<&'static str> + Send + Sync>,
 }
 
 impl Outbound {
@@ -59,6 +68,7 @@ impl Outbound {
             layers: Layers::default(),
             start: Retry::default(),
             stop: Retry::default(),
+            issue: None,
         }
     }
 
@@ -82,6 +92,19 @@ impl Outbound {
         self
     }
 
+    /// Says how to find out what speaks against calls in `protocol`, by a stable name, such as `no-available-peers`: for
+    /// [`Dispatcher::outbound_issues`](crate::Dispatcher::outbound_issues).
+    #[must_use]
+    pub fn issue(
+        mut self,
+        protocol: &'static str,
+        tell: impl Fn() -> Option<&'static str> + Send + Sync + 'static,
+    ) -> Self {
+        let tell = Arc::new(tell);
+        self.issue = Some(Issue { protocol, tell });
+        self
+    }
+
     /// Sets attempts and limits of its start. Unset, the dispatcher's default holds.
     #[must_use]
     pub fn start_retry(mut self, retry: Retry) -> Self {
@@ -96,18 +119,28 @@ impl Outbound {
         self
     }
 
-    /// The key, trimmed, or the default one.
-    pub(crate) fn trimmed_key(&self) -> &str {
-        match self.key.trim() {
-            "" => DEFAULT_KEY,
-            key => key,
-        }
+    /// What speaks against calls, for each shape in the words of readiness.
+    pub(crate) fn issues(&self) -> Vec<(String, Issue)> {
+        let Some(issue) = &self.issue else {
+            return Vec::new();
+        };
+        let key = Some(self.key.trim()).filter(|it| !it.is_empty());
+        let (service, key) = (self.service.trim(), key.unwrap_or(DEFAULT_KEY));
+        let name = |shape| format!("{}:{service}:{shape}:{key}", issue.protocol);
+        let shapes = self.shapes.iter();
+        shapes.map(|it| (name(it), issue.clone())).collect()
     }
 
     /// The name for calls of `shape`.
     pub(crate) fn name(&self, shape: Shape) -> String {
-        format!("{}:{}:{shape}", self.service.trim(), self.trimmed_key())
+        outbound_name(&self.service, Some(&self.key), shape)
     }
+}
+
+/// The name of the way to `service` for calls of `shape`; a blank key is the default one.
+pub(crate) fn outbound_name(service: &str, key: Option<&str>, shape: Shape) -> String {
+    let key = key.map(str::trim).filter(|it| !it.is_empty());
+    format!("{}:{}:{shape}", service.trim(), key.unwrap_or(DEFAULT_KEY))
 }
 
 impl fmt::Debug for Outbound {

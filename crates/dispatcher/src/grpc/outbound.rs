@@ -3,26 +3,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::uri::Authority;
 use tonic::body::Body;
 
 use super::MESSAGE_BYTES;
 use super::outgoing::{self, Broken};
 use super::reply::Reading;
-use super::until::within;
-use crate::call::{Request, Response};
+use crate::call::{Meta, Request, Response};
 use crate::error::RpcError;
 use crate::handler::handler_fn;
 use crate::messages::Messages;
 use crate::outbound::Outbound;
+use crate::peer::{Breaker, Chooser, Peers, Pending};
 use crate::shape::Shape;
-use crate::upstream::{Links, Upstream};
+use crate::until::within;
+use crate::upstream::{Links, Open, Upstream};
 
 /// Calls to another service over gRPC, of all five shapes, over HTTP/2 in clear text.
 ///
-/// As a component it opens nothing at its start: a connection comes with the first call, and is kept for the next ones. While the
-/// upstream cannot be reached it is degraded, until a connection comes about again. Its stop lets no further call in, waits for
+/// As a component it opens nothing at its start: a connection comes with the first call, and is kept for the next ones. While a
+/// peer cannot be reached it is degraded, until a connection comes about again. Its stop lets no further call in, waits for
 /// open ones to the end of their answers, and cuts them off shortly before its time is up, or when it is forced.
+///
+/// There may be several [peers](Self::peer) that answer the same calls; a [`Chooser`] says which of them is asked, and a [`Breaker`] when one
+/// that fails is left alone. A call of one message that a peer has not taken in, since it cannot be reached or drains, goes on to
+/// the next one; a stream that has begun does not.
 ///
 /// A call goes to `/service/procedure`, with its shape as `rpc-shape`. What is left of its deadline goes with it as `grpc-timeout`, and
 /// holds for the messages of the answer too. An error is what the upstream names in `omnirelay-status`, and only when it names none
@@ -44,7 +50,9 @@ use crate::upstream::{Links, Upstream};
 #[derive(Clone, Debug)]
 pub struct GrpcOutbound {
     service: String,
-    authority: Authority,
+    peers: Vec<Authority>,
+    chooser: Chooser,
+    breaker: Breaker,
     links: Links,
     terms: Terms,
 }
@@ -77,7 +85,9 @@ impl GrpcOutbound {
     pub fn new(service: impl Into<String>, address: &str) -> Result<Self, GrpcAddressError> {
         Ok(Self {
             service: service.into(),
-            authority: authority(address)?,
+            peers: vec![authority(address)?],
+            chooser: Chooser::default(),
+            breaker: Breaker::default(),
             links: Links {
                 connect_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_secs(90),
@@ -87,6 +97,30 @@ impl GrpcOutbound {
                 timeout: Duration::from_secs(30),
             },
         })
+    }
+
+    /// Adds a further peer that answers the same calls. Each has a connection of its own, once a call is made at it.
+    ///
+    /// # Errors
+    ///
+    /// [`GrpcAddressError`].
+    pub fn peer(mut self, address: &str) -> Result<Self, GrpcAddressError> {
+        self.peers.push(authority(address)?);
+        Ok(self)
+    }
+
+    /// Sets which peer is asked: unset, one after the other.
+    #[must_use]
+    pub fn chooser(mut self, chooser: Chooser) -> Self {
+        self.chooser = chooser;
+        self
+    }
+
+    /// Sets when a peer that fails is left alone. It holds for the only one, too: its calls then fail at once.
+    #[must_use]
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = breaker;
+        self
     }
 
     /// Sets how long it may take to open a connection (5 s), with the look-up of its name.
@@ -123,26 +157,35 @@ impl From<GrpcOutbound> for Outbound {
         let upstream = Arc::new(Upstream::new(outbound.links));
         let calls = Arc::new(Calls {
             service: outbound.service.trim().to_owned(),
-            authority: outbound.authority,
+            peers: Peers::new(outbound.peers, outbound.chooser, outbound.breaker),
             terms: outbound.terms,
             upstream: Arc::clone(&upstream),
         });
-        Self::by_shape(outbound.service, Shape::ALL, upstream, |shape| {
+        let by_shape = Self::by_shape(outbound.service, Shape::ALL, upstream, |shape| {
             let calls = Arc::clone(&calls);
             handler_fn(move |request| Arc::clone(&calls).call(shape, request))
-        })
+        });
+        by_shape.issue("grpc", move || calls.issue())
     }
 }
 
 /// Carries calls to the upstream.
 struct Calls {
     service: String,
-    authority: Authority,
+    peers: Peers<Authority>,
     terms: Terms,
     upstream: Arc<Upstream<Body>>,
 }
 
 impl Calls {
+    fn issue(&self) -> Option<&'static str> {
+        if self.upstream.admit().is_err() {
+            return Some("not-started");
+        }
+        let is_available = self.peers.is_any_available();
+        (!is_available).then_some("no-available-peers")
+    }
+
     async fn call(
         self: Arc<Self>,
         shape: Shape,
@@ -154,25 +197,62 @@ impl Calls {
             request.meta.limit(Instant::now(), self.terms.timeout);
         }
         let deadline = request.meta.deadline;
-        within(deadline, async {
-            let messages = match shape.streams_requests() {
-                true => request.messages,
-                false => Messages::one(request.messages.into_one().await?),
-            };
-            let broken = Broken::default();
-            let (to, service) = (&self.authority, &*self.service);
-            let request = outgoing::request(to, service, shape, &request.meta, messages, &broken)?;
-            let answer = open.send(request).await.map_err(|it| broken.or(it))?;
-            let reading = Reading {
-                shape,
-                message_bytes: self.terms.message_bytes,
-                deadline,
-                broken,
-                held: open,
-            };
-            reading.read(answer).await
-        })
-        .await
+        let Request { meta, messages } = request;
+        let mut sending = within(deadline, Sending::of(shape, messages)).await?;
+        let (again, meta) = (sending.is_repeatable(), Arc::new(meta));
+        let attempt = |peer, pending| {
+            let (calls, meta) = (Arc::clone(&self), Arc::clone(&meta));
+            let (messages, held) = (sending.next(), (Arc::clone(&open), pending));
+            async move { calls.attempt(shape, peer, &meta, messages, held).await }
+        };
+        self.peers.call(deadline, again, attempt).await
+    }
+
+    async fn attempt(
+        &self,
+        shape: Shape,
+        peer: Authority,
+        meta: &Meta,
+        messages: Messages,
+        held: (Arc<Open<Body>>, Pending),
+    ) -> Result<Response, RpcError> {
+        let broken = Broken::default();
+        let request = outgoing::request(&peer, &self.service, shape, meta, messages, &broken)?;
+        let answer = held.0.send(request).await.map_err(|it| broken.or(it))?;
+        let reading = Reading {
+            shape,
+            message_bytes: self.terms.message_bytes,
+            deadline: meta.deadline,
+            broken,
+            held,
+        };
+        reading.read(answer).await
+    }
+}
+
+/// The messages of a call, for as many attempts as they can be sent in.
+enum Sending {
+    One(Bytes),
+    Stream(Messages),
+}
+
+impl Sending {
+    async fn of(shape: Shape, messages: Messages) -> Result<Self, RpcError> {
+        match shape.streams_requests() {
+            true => Ok(Self::Stream(messages)),
+            false => messages.into_one().await.map(Self::One),
+        }
+    }
+
+    fn is_repeatable(&self) -> bool {
+        matches!(self, Self::One(_))
+    }
+
+    fn next(&mut self) -> Messages {
+        match self {
+            Self::One(message) => Messages::one(message.clone()),
+            Self::Stream(messages) => std::mem::replace(messages, Messages::none()),
+        }
     }
 }
 

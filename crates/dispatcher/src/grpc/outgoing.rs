@@ -12,13 +12,13 @@ use tonic::body::Body;
 use tonic::codec::EncodeBody;
 
 use super::codec::Raw;
-use super::until::too_late;
 use super::{metadata, names, status, timeout};
 use crate::call::Meta;
 use crate::code::Code;
 use crate::error::RpcError;
 use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::until::too_late;
 
 /// What a segment of a path may have as it is (RFC 3986, 3.3): servers compare the bytes.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC

@@ -13,13 +13,13 @@ use tonic::codec::Streaming;
 
 use super::codec::Raw;
 use super::outgoing::Broken;
-use super::until::Until;
 use super::{metadata, names, status};
 use crate::call;
 use crate::code::Code;
 use crate::error::RpcError;
 use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::until::Until;
 use crate::upstream::interrupted;
 
 /// How the answer to a call is read.

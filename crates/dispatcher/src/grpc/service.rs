@@ -20,7 +20,6 @@ use tower::Service;
 
 use super::codec::Raw;
 use super::health::{self, Probes};
-use super::until::{Until, within};
 use super::{Terms, incoming, metadata, names, status};
 use crate::call::{self, Meta};
 use crate::code::Code;
@@ -28,6 +27,7 @@ use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::messages::Messages;
 use crate::shape::Shape;
+use crate::until::{Until, within};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

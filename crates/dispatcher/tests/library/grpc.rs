@@ -4,6 +4,7 @@ mod answers;
 mod client;
 mod health;
 mod outbound;
+mod peers;
 mod requests;
 mod turns;
 

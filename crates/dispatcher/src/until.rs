@@ -17,7 +17,7 @@ use crate::messages::Messages;
 /// # Errors
 ///
 /// [`Code::DeadlineExceeded`] when that has passed, and its own.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     deadline: Option<Instant>,
     called: impl Future<Output = Result<T, RpcError>>,
 ) -> Result<T, RpcError> {
@@ -28,20 +28,20 @@ pub(super) async fn within<T>(
     limited.unwrap_or_else(|_| Err(too_late()))
 }
 
-pub(super) fn too_late() -> RpcError {
+pub(crate) fn too_late() -> RpcError {
     let message = "the deadline of the call has passed";
     RpcError::new(Code::DeadlineExceeded, message)
 }
 
 /// Messages until a deadline, at which they are dropped and an error takes their place.
 #[derive(Debug)]
-pub(super) struct Until {
+pub(crate) struct Until {
     messages: Messages,
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Until {
-    pub(super) fn new(messages: Messages, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(messages: Messages, deadline: Option<Instant>) -> Self {
         // What is one message already does not take any time.
         let deadline = deadline.filter(|_| messages.is_stream());
         let end = deadline.map(|it| Box::pin(tokio::time::sleep_until(it.into())));
