@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use lifecycle_core::component::panic_message;
 use lifecycle_core::engine::{OrchestratorState, StartReport, StopReport};
 use lifecycle_runtime::{Handle, StartError, StatusWatch, StopError};
@@ -19,9 +19,10 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
+use crate::messages::Messages;
 use crate::outbound::{DEFAULT_KEY, Issue};
 use crate::procedure::{Procedure, check_request, check_response};
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry};
 use crate::shape::Shape;
 
 /// Looks procedures up and calls them, and knows the ways to other services. Clones are the same dispatcher.
@@ -157,8 +158,8 @@ impl Dispatcher {
 
     /// Calls a procedure of this service.
     ///
-    /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
-    /// middleware to keep.
+    /// A panic in it, or among its messages, is caught, logged, and told as an error without its text. The deadline in the
+    /// request is for transports and middleware to keep.
     ///
     /// # Errors
     ///
@@ -193,6 +194,9 @@ impl Dispatcher {
         let answered = answering.catch_unwind().await;
         let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
         let mut response = check_response(shape, &entry.name, response)?;
+        if response.messages.is_stream() {
+            response.messages = guarded(response.messages, Arc::clone(&entry));
+        }
         response.encoding = response.encoding.or(encoding);
         Ok(response)
     }
@@ -301,6 +305,13 @@ impl Dispatcher {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Messages whose panic is an error, as one before them is.
+fn guarded(messages: Messages, entry: Arc<Entry>) -> Messages {
+    let caught = AssertUnwindSafe(messages).catch_unwind();
+    let told = caught.map(move |it| it.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic))));
+    Messages::stream(told)
 }
 
 /// What a caller is told of a panic: that there was something. The log has the rest.

@@ -38,8 +38,8 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `UNAVAILABLE` with `retry-after: 1`, their connection is asked to end, and open ones finish.
 ///
 /// A call goes to the procedure that the path `/service/procedure` names, percent-encoded where it must be. The path does not say of
-/// which shape that is: the metadata `rpc-shape` may; else the best find is called, and of equals the widest shape, since it carries
-/// what the others do. A one-way call is answered with one empty message.
+/// which shape that is: the metadata `rpc-shape` may. Unless there is a procedure of that name and shape, the best find is called, and
+/// of equals the widest shape, since it carries what the others do. A one-way call is answered with one empty message.
 ///
 /// The deadline of a call is the earliest of `grpc-timeout`, `rpc-ttl-ms` and `rpc-deadline`. When it has passed, the handler or
 /// what is left of its messages is dropped, and the caller gets [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded). A call that

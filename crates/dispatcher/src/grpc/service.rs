@@ -86,8 +86,11 @@ impl Calls {
     fn read(self, request: &Request<Incoming>) -> Result<Answering, RpcError> {
         let (uri, headers) = (request.uri(), request.headers());
         let meta = incoming::meta(uri, headers, Instant::now(), jiff::Timestamp::now())?;
-        let shape = match incoming::shape(headers)? {
+        let said = incoming::shape(headers)?;
+        let offered = said.filter(|it| self.dispatcher.offers(*it, &meta.procedure));
+        let shape = match offered {
             Some(shape) => shape,
+            // A relay says its own, which may be wider than what it leads to.
             None => self.offered(&meta)?,
         };
         let calls = self;

@@ -91,3 +91,27 @@ async fn a_panic_is_told_without_its_text_and_harms_nobody_else() {
     assert!(!format!("{status:?}").contains("hunter2"));
     assert_eq!(client.unary("/pets/echo", "x").await.unwrap(), "x");
 }
+
+#[tokio::test]
+async fn a_panic_among_the_messages_is_an_error_in_the_trailers() {
+    let panic = async |_| {
+        let messages = futures_util::stream::iter(0..3);
+        let messages = futures_util::StreamExt::map(messages, |it| match it {
+            0 => Ok(bytes::Bytes::from("a")),
+            _ => panic!("hunter2"),
+        });
+        let messages = dispatcher::Messages::stream(messages);
+        Ok(dispatcher::Response::new(messages))
+    };
+    let rig = Rig::started([Procedure::server_stream("panic", panic)]).await;
+    let client = rig.client().await;
+    let asked = futures_util::stream::iter([bytes::Bytes::new()]);
+    let answer = client.open("/pets/panic", &[], asked).await;
+    let mut answers = answer.unwrap().into_inner();
+    assert_eq!(answers.message().await.unwrap().unwrap(), "a");
+    let status = answers.message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Internal);
+    let reason = text(status.metadata(), "omnirelay-error-code");
+    assert_eq!(reason, Some("dispatcher.procedure.panicked"));
+    assert!(!format!("{status:?}").contains("hunter2"));
+}

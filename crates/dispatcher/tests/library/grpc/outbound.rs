@@ -418,23 +418,46 @@ async fn a_call_that_is_passed_on_loses_nothing_in_between() {
     };
     let front = Rig::started(Shape::ALL.map(relay)).await;
     let client = front.client().await;
-    // The widest shape carries what any of them says.
-    for (procedure, sent, expected) in [
-        ("echo", &["a b"][..], &["a b"][..]),
-        ("split", &["a b"], &["a", "b"]),
-        ("join", &["a", "b"], &["a b"]),
-        ("mirror", &["a", "b"], &["a", "b"]),
+    for (shape, procedure, sent, expected) in [
+        ("unary", "echo", &["a b"][..], &["a b"][..]),
+        ("oneway", "note", &["a b"], &[""]),
+        ("stream", "split", &["a b"], &["a", "b"]),
+        ("client-stream", "join", &["a", "b"], &["a b"]),
+        ("duplex", "mirror", &["a", "b"], &["a", "b"]),
     ] {
         let path = format!("/pets/{procedure}");
-        let shape = match procedure {
-            "echo" => "unary",
-            "split" => "stream",
-            "join" => "client-stream",
-            _ => "duplex",
-        };
         let answer = client.call(&path, &[("rpc-shape", shape)], sent).await;
         assert_eq!(answer.unwrap().messages, expected, "{procedure}");
+        // Who does not say it goes through the widest, which carries them all.
+        let answer = client.call(&path, &[], sent).await;
+        assert_eq!(answer.unwrap().messages, expected, "{procedure}");
     }
+    let missing = client.unary("/pets/nothing", "").await.unwrap_err();
+    assert_eq!(missing.code(), tonic::Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn more_than_fits_into_the_windows_of_two_hops_passes_through() {
+    let back = Rig::started(of_every_shape()).await;
+    let caller = Caller::of(back.address()).await;
+    let way = caller.dispatcher.outbound("pets", None, Shape::Duplex);
+    let relay = Procedure::new(Shape::Duplex, "mirror", way.unwrap());
+    let front = Rig::started([relay]).await;
+    let client = front.client().await;
+    let messages = (0..200_u8).map(|it| Bytes::from(vec![it; 100_000]));
+    let answer = client
+        .open("/pets/mirror", &[], stream::iter(messages))
+        .await;
+    let mut answers = answer.unwrap().into_inner();
+    for number in 0..200_u8 {
+        let message = answers
+            .message()
+            .await
+            .unwrap()
+            .expect("as many as were sent");
+        assert_eq!((message.len(), message[99_999]), (100_000, number));
+    }
+    assert_eq!(answers.message().await.unwrap(), None);
 }
 
 #[tokio::test]
