@@ -6,7 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use lifecycle_core::component::panic_message;
 use lifecycle_core::engine::{OrchestratorState, StartReport, StopReport};
 use lifecycle_runtime::{Handle, StartError, StatusWatch, StopError};
@@ -19,10 +19,9 @@ use crate::code::Code;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
-use crate::messages::Messages;
-use crate::outbound::{DEFAULT_KEY, Issue};
+use crate::outbound::{Issue, outbound_name};
 use crate::procedure::{Procedure, check_request, check_response};
-use crate::registry::{Entry, Registry};
+use crate::registry::Registry;
 use crate::shape::Shape;
 
 /// Looks procedures up and calls them, and knows the ways to other services. Clones are the same dispatcher.
@@ -158,8 +157,8 @@ impl Dispatcher {
 
     /// Calls a procedure of this service.
     ///
-    /// A panic in it, or among its messages, is caught, logged, and told as an error without its text. The deadline in the
-    /// request is for transports and middleware to keep.
+    /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
+    /// middleware to keep.
     ///
     /// # Errors
     ///
@@ -194,14 +193,15 @@ impl Dispatcher {
         let answered = answering.catch_unwind().await;
         let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
         let mut response = check_response(shape, &entry.name, response)?;
-        if response.messages.is_stream() {
-            response.messages = guarded(response.messages, Arc::clone(&entry));
-        }
+        let name = entry.name.clone();
+        response.messages = response
+            .messages
+            .catching(move |panic| panicked(&name, &*panic));
         response.encoding = response.encoding.or(encoding);
         Ok(response)
     }
 
-    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`].
+    /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`](crate::DEFAULT_KEY).
     ///
     /// # Errors
     ///
@@ -217,8 +217,7 @@ impl Dispatcher {
             let error = RpcError::new(Code::InvalidArgument, "no service is named");
             return Err(error);
         }
-        let key = key.map(str::trim).filter(|it| !it.is_empty());
-        let name = format!("{service}:{}:{shape}", key.unwrap_or(DEFAULT_KEY));
+        let name = outbound_name(service, key, shape);
         let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
         let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
         found.cloned().ok_or_else(missing)
@@ -305,13 +304,6 @@ impl Dispatcher {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Messages whose panic is an error, as one before them is.
-fn guarded(messages: Messages, entry: Arc<Entry>) -> Messages {
-    let caught = AssertUnwindSafe(messages).catch_unwind();
-    let told = caught.map(move |it| it.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic))));
-    Messages::stream(told)
 }
 
 /// What a caller is told of a panic: that there was something. The log has the rest.

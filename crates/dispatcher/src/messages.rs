@@ -1,12 +1,15 @@
 //! [`Messages`]: what goes one way in a call.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_util::StreamExt as _;
 
 use crate::code::Code;
 use crate::error::RpcError;
@@ -72,6 +75,18 @@ impl Messages {
             Some(Err(error)) => Err(error),
             Some(Ok(_)) => Err(wrong("there are several messages where one is needed")),
         }
+    }
+
+    /// The same messages, where a panic of their stream is the error that `tell` makes of it.
+    pub(crate) fn catching(
+        self,
+        tell: impl Fn(Box<dyn Any + Send>) -> RpcError + Send + 'static,
+    ) -> Self {
+        let Kind::Stream(messages) = self.0 else {
+            return self;
+        };
+        let caught = AssertUnwindSafe(messages).catch_unwind();
+        Self::stream(caught.map(move |it| it.unwrap_or_else(|panic| Err(tell(panic)))))
     }
 
     /// The next message; `None` when there is no more.
