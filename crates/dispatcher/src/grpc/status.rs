@@ -1,5 +1,8 @@
 //! Errors as gRPC's statuses, and back: by name, never by number.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -11,13 +14,20 @@ use crate::error::RpcError;
 /// How tonic says that a message is larger than its limit. It calls that out of range.
 const TOO_LARGE: &str = "Error, decoded message length too large";
 
-/// The status that tells `error`.
+/// How much of a message travels, in bytes. Clients take 8 KiB of trailers and reset a call with more, so that they would not even
+/// know its status; there is a message twice, once with up to three bytes for one.
+const MESSAGE_BYTES: usize = 1024;
+
+/// How much metadata travels, in bytes.
+const METADATA_BYTES: usize = 3 * 1024;
+
+/// The status that tells `error`. A message that is too long for a client is cut short, and metadata beyond what it takes is left out.
 pub(super) fn of(error: &RpcError) -> Status {
     let mut trailers = HeaderMap::new();
-    let own = error.metadata.iter();
-    metadata::send(own.map(|(key, value)| (&**key, &**value)), &mut trailers);
+    let message = shortened(&error.message);
+    metadata::send(fitting(&error.metadata), &mut trailers);
     metadata::set(&mut trailers, names::STATUS, error.code.as_str());
-    metadata::set(&mut trailers, names::ERROR_MESSAGE, &error.message);
+    metadata::set(&mut trailers, names::ERROR_MESSAGE, &message);
     if let Some(reason) = &error.reason {
         metadata::set(&mut trailers, names::ERROR_CODE, reason);
     }
@@ -25,7 +35,29 @@ pub(super) fn of(error: &RpcError) -> Status {
         trailers.insert(names::DETAILS, details);
     }
     let trailers = MetadataMap::from_headers(trailers);
-    Status::with_metadata(grpc_code(error.code), &error.message, trailers)
+    Status::with_metadata(grpc_code(error.code), message, trailers)
+}
+
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= MESSAGE_BYTES {
+        return message.into();
+    }
+    let end = message.floor_char_boundary(MESSAGE_BYTES);
+    format!("{}...", &message[..end]).into()
+}
+
+fn fitting(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    let mut left = METADATA_BYTES;
+    let pairs = metadata.iter().map(|(key, value)| (&**key, &**value));
+    pairs.filter(
+        move |(key, value)| match left.checked_sub(key.len() + value.len()) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        },
+    )
 }
 
 /// The error that `status` tells. The name of its code goes before the number, which has no name of ours for everything.
@@ -109,6 +141,19 @@ mod tests {
         }
         let unauthenticated = Status::unauthenticated("who are you");
         assert_eq!(error(&unauthenticated).code, Code::PermissionDenied);
+    }
+
+    #[test]
+    fn what_is_too_much_for_a_client_is_left_out_and_the_status_stays() {
+        let long = "ü".repeat(1_000);
+        let told = RpcError::new(Code::Aborted, format!("a{long}"))
+            .with_metadata("a", "x".repeat(2_000))
+            .with_metadata("b", "x".repeat(2_000))
+            .with_metadata("c", "short");
+        let read = error(&of(&told));
+        assert_eq!(read.code, Code::Aborted);
+        assert_eq!(read.message, format!("a{}...", "ü".repeat(511)));
+        assert_eq!(read.metadata.keys().collect::<Vec<_>>(), ["a", "c"]);
     }
 
     #[test]

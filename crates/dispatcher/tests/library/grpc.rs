@@ -1,5 +1,6 @@
 //! Calls over gRPC, by tonic's client.
 
+mod abuse;
 mod answers;
 mod client;
 mod health;
