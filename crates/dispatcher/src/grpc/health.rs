@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures_core::Stream;
 use futures_util::stream;
 use http::Uri;
+use lifecycle_core::engine::OrchestratorState;
 use lifecycle_runtime::StatusWatch;
 use tonic::{Request, Response, Status, async_trait};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -58,13 +59,24 @@ impl Health for Readiness {
     }
 }
 
-/// What holds now, and each change of it, until nothing will change any more.
+/// What holds now, and each change of it, until a stop: whoever watched longer would hold it up.
 fn changes(watch: StatusWatch) -> impl Stream<Item = Result<HealthCheckResponse, Status>> + Send {
     stream::unfold((watch, None), |(mut watch, told)| async move {
-        let changed = watch.wait_for(|it| told != Some(it.ready)).await;
-        let is_ready = changed.ok()?.ready;
-        Some((Ok(answer(is_ready)), (watch, Some(is_ready))))
+        let is_news =
+            |it: &lifecycle_runtime::Status| told != Some(it.ready) || is_ending(it.state);
+        let status = watch.wait_for(is_news).await.ok()?;
+        if told == Some(status.ready) {
+            return None;
+        }
+        Some((Ok(answer(status.ready)), (watch, Some(status.ready))))
     })
+}
+
+fn is_ending(state: OrchestratorState) -> bool {
+    matches!(
+        state,
+        OrchestratorState::Stopping | OrchestratorState::Stopped
+    )
 }
 
 fn answer(is_ready: bool) -> HealthCheckResponse {

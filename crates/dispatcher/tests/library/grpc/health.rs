@@ -52,10 +52,9 @@ async fn contract_59_health_answers_while_draining_and_watches_are_told_of_each_
 
     rig.handle.resume().await.unwrap();
     assert_eq!(next().await, Some(ServingStatus::Serving));
-    rig.dispatcher
-        .stop()
-        .await
-        .expect("a watch does not hold it up");
+    rig.dispatcher.stop().await.expect("nor a stop");
+    assert_eq!(next().await, Some(ServingStatus::NotServing));
+    assert_eq!(next().await, None, "it ends well");
 }
 
 #[tokio::test]
