@@ -7,6 +7,7 @@ mod chooser;
 mod circuit;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -113,14 +114,20 @@ impl<P: Clone + fmt::Display> Peers<P> {
         let place = shared.choosing.choose(&candidates)?;
         let peer = &mut shared.peers[place];
         peer.pending += 1;
+        let is_answered = Arc::new(AtomicBool::new(false));
         let watched = Watched {
             shared: Arc::clone(&self.shared),
             place,
             turn: peer.circuit.begin(),
             outcome: Outcome::GivenUp,
+            is_answered: Arc::clone(&is_answered),
         };
-        let shared = Arc::clone(&self.shared);
-        Some((watched, Pending { shared, place }))
+        let pending = Pending {
+            shared: Arc::clone(&self.shared),
+            place,
+            is_answered,
+        };
+        Some((watched, pending))
     }
 }
 
@@ -129,6 +136,14 @@ impl<P: Clone + fmt::Display> Peers<P> {
 pub(crate) struct Pending {
     shared: Arc<Mutex<Shared>>,
     place: usize,
+    is_answered: Arc<AtomicBool>,
+}
+
+impl Pending {
+    /// Notes that the peer has answered, be it with an error.
+    pub(crate) fn answered(&self) {
+        self.is_answered.store(true, Ordering::Release);
+    }
 }
 
 impl Drop for Pending {
@@ -143,6 +158,7 @@ struct Watched {
     place: usize,
     turn: Turn,
     outcome: Outcome,
+    is_answered: Arc<AtomicBool>,
 }
 
 impl Watched {
@@ -151,17 +167,20 @@ impl Watched {
         deadline: Option<Instant>,
         attempt: impl Future<Output = Result<T, RpcError>>,
     ) -> Result<T, RpcError> {
-        // Another error than that of our own clock, whatever its code, is the peer's.
-        let mut is_answered = false;
+        let mut is_over = false;
         let noted = async {
             let result = attempt.await;
-            is_answered = !matches!(&result, Err(it) if it.code == Code::Unavailable);
+            is_over = true;
             result
         };
         let result = within(deadline, noted).await;
-        self.outcome = match is_answered {
-            true => Outcome::Answered,
-            false => Outcome::Failed,
+        self.outcome = match &result {
+            Err(error) if error.code == Code::Unavailable => Outcome::Failed,
+            // Our own clock ended it.
+            Err(_) if !is_over => Outcome::Failed,
+            // Of an error before there was an answer, the peer knows nothing.
+            Err(_) if !self.is_answered.load(Ordering::Acquire) => Outcome::GivenUp,
+            _ => Outcome::Answered,
         };
         result
     }

@@ -219,6 +219,7 @@ impl Calls {
         let broken = Broken::default();
         let request = outgoing::request(&peer, &self.service, shape, meta, messages, &broken)?;
         let answer = held.0.send(request).await.map_err(|it| broken.or(it))?;
+        held.1.answered();
         let reading = Reading {
             shape,
             message_bytes: self.terms.message_bytes,

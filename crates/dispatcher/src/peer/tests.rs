@@ -37,14 +37,18 @@ impl Run {
     async fn call(&self, again: bool) -> Result<&'static str, RpcError> {
         let deadline = self.deadline.get().map(|it| now() + it);
         self.peers
-            .call(deadline, again, async |name, _pending| {
+            .call(deadline, again, async |name, pending| {
                 self.log.borrow_mut().push(name);
                 let said = self.said.borrow().iter().find(|it| it.0 == name).cloned();
                 match said {
                     Some((_, Some(error))) if error.message == "hangs" => {
                         std::future::pending().await
                     }
-                    Some((_, Some(error))) => Err(error),
+                    Some((_, Some(error))) if error.message == "our own" => Err(error),
+                    Some((_, Some(error))) => {
+                        pending.answered();
+                        Err(error)
+                    }
                     _ => Ok(name),
                 }
             })
@@ -135,6 +139,22 @@ async fn a_probe_that_its_caller_drops_does_not_keep_the_peer_out() {
     assert!(dropped.is_err());
     run.says("a", None);
     assert_eq!(run.call(false).await, Ok("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_our_own_says_nothing_about_the_peer() {
+    let run = Run::of(&["a"], Chooser::RoundRobin);
+    run.says("a", dead());
+    run.asked(1).await;
+    run.says("a", Some(RpcError::new(Code::InvalidArgument, "our own")));
+    run.asked(1).await;
+    run.says("a", dead());
+    assert_eq!(run.asked(2).await, "a", "two in a row, all the same");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    run.says("a", Some(RpcError::new(Code::InvalidArgument, "our own")));
+    assert_eq!(run.asked(1).await, "a");
+    run.says("a", dead());
+    assert_eq!(run.asked(2).await, "a", "it was no answer to the probe");
 }
 
 #[tokio::test(start_paused = true)]
