@@ -153,6 +153,11 @@ impl Dispatcher {
         self.registry().find(shape, procedure).is_some()
     }
 
+    /// The shape of the procedure that a call without a shape finds.
+    pub(crate) fn shape_of(&self, procedure: &str) -> Option<Shape> {
+        self.registry().shape_of(procedure)
+    }
+
     /// Calls a procedure of this service.
     ///
     /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
@@ -263,6 +268,11 @@ impl Dispatcher {
 
     pub(crate) fn layers(&self) -> &Layers {
         &self.shared.layers
+    }
+
+    /// The status of the orchestrator, once one is connected.
+    pub(crate) fn status_watch(&self) -> Option<StatusWatch> {
+        self.shared.status.get().cloned()
     }
 
     /// Starts the orchestrator: [`Handle::start`].

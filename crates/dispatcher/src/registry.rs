@@ -123,6 +123,29 @@ impl Registry {
             Some(&found.1)
         })
     }
+
+    /// The shape of what `name` stands for, for whoever does not know it. Of equally good finds it is the widest, which can carry
+    /// what the others do.
+    pub(crate) fn shape_of(&self, name: &str) -> Option<Shape> {
+        let name = name.trim().to_ascii_lowercase();
+        let widest = |found: &dyn Fn(Shape) -> bool| {
+            let mut shapes = Shape::WIDEST_FIRST.into_iter();
+            shapes.find(|it| found(*it))
+        };
+        let listed = |map: &HashMap<(Shape, String), Arc<Entry>>| {
+            widest(&|shape| map.contains_key(&(shape, name.clone())))
+        };
+        let exact = listed(&self.names).or_else(|| listed(&self.aliases));
+        exact.or_else(|| {
+            let matching = self.patterns.iter().filter(|(it, _)| it.matches(&name));
+            let matching: Vec<_> = matching.collect();
+            let best = matching.first()?.0.literals();
+            widest(&|shape| {
+                let equals = matching.iter().filter(|(it, _)| it.literals() == best);
+                equals.into_iter().any(|(_, entry)| entry.shape == shape)
+            })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +216,27 @@ mod tests {
             let found = registry.find(shape, "same").expect("there");
             assert_eq!(found.shape, shape);
         }
+    }
+
+    #[test]
+    fn a_name_without_a_shape_has_that_of_the_best_find_and_of_equals_the_widest() {
+        let registry = registry([
+            procedure(Shape::Unary, "list"),
+            procedure(Shape::Oneway, "list"),
+            procedure(Shape::Duplex, "other").alias("list"),
+            procedure(Shape::ClientStream, "l*"),
+            procedure(Shape::Unary, "*"),
+            procedure(Shape::ServerStream, "*"),
+        ]);
+        for (name, expected) in [
+            (" LIST ", Shape::Unary),
+            ("other", Shape::Duplex),
+            ("lists", Shape::ClientStream),
+            ("x", Shape::ServerStream),
+        ] {
+            assert_eq!(registry.shape_of(name), Some(expected), "{name}");
+        }
+        assert_eq!(Registry::default().shape_of("list"), None);
     }
 
     #[test]

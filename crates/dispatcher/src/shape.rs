@@ -27,6 +27,15 @@ impl Shape {
         Self::Duplex,
     ];
 
+    /// Every shape, each before those whose calls it could carry.
+    pub(crate) const WIDEST_FIRST: [Self; 5] = [
+        Self::Duplex,
+        Self::ServerStream,
+        Self::ClientStream,
+        Self::Unary,
+        Self::Oneway,
+    ];
+
     /// The name in configurations and in the names of components.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -28,9 +28,17 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program on free ports, with the URL of its inbound and that of its diagnostics.
+/// The flags of what it listens on.
+const PORTS: [&str; 3] = ["--http", "--grpc", "--diagnostics"];
+
+fn free_ports() -> Vec<&'static str> {
+    let free = PORTS.into_iter().flat_map(|it| [it, "127.0.0.1:0"]);
+    free.collect()
+}
+
+/// The program on free ports, with the URL of its HTTP inbound and that of its diagnostics.
 fn started() -> (Program, String, String) {
-    let mut command = program(&["--http", "127.0.0.1:0", "--diagnostics", "127.0.0.1:0"]);
+    let mut command = program(&free_ports());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
@@ -40,8 +48,9 @@ fn started() -> (Program, String, String) {
         let url = line.strip_prefix(name).expect("in this order");
         url.trim_start().to_owned()
     };
-    let (http, diagnostics) = (url("http-inbound:0 "), url("diagnostics "));
-    (program, http, diagnostics)
+    let http = url("http-inbound:0 ");
+    url("grpc-inbound:0 ");
+    (program, http, url("diagnostics "))
 }
 
 /// What `curl` prints, with the status in the last line.
@@ -182,9 +191,11 @@ fn on_sigterm_an_open_call_finishes_while_curl_is_refused() {
 fn a_port_in_use_ends_it_with_70_and_wrong_usage_with_64() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound").to_string();
-    for (http, diagnostics) in [(&*address, "127.0.0.1:0"), ("127.0.0.1:0", &*address)] {
-        let mut command = program(&["--http", http, "--diagnostics", diagnostics]);
-        let output = command.output().expect("it runs");
+    for flag in PORTS {
+        let others = PORTS.into_iter().filter(|it| *it != flag);
+        let free = others.flat_map(|it| [it, "127.0.0.1:0"]);
+        let arguments: Vec<&str> = [flag, &address].into_iter().chain(free).collect();
+        let output = program(&arguments).output().expect("it runs");
         assert_eq!(output.status.code(), Some(70));
         assert_eq!(output.stdout, b"");
     }

@@ -186,6 +186,8 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper-util",
             // Deadlines as they are written down.
             "jiff",
+            // Names in paths.
+            "percent-encoding",
             // The documents of errors.
             "serde",
             "serde_json",
@@ -193,6 +195,9 @@ pub(crate) const TABLE: &[Row] = &[
             // Timers alone.
             "tokio",
             "tokio-util",
+            // Framing and statuses of gRPC; neither its server nor its channel.
+            "tonic",
+            "tonic-health",
             "tower",
             "tracing",
         ]),

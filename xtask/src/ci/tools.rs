@@ -36,7 +36,20 @@ const TOOLS: &[Tool] = &[
         detect: &["cargo", "nextest", "--version"],
         install: &["cargo", "install", "--locked", "cargo-nextest@0.9.143"],
     },
+    Tool {
+        name: "grpcio",
+        version: "1.85.3",
+        detect: &["target/python/bin/python", "-c", PRINT_GRPCIO],
+        install: &["sh", "-c", INSTALL_GRPCIO],
+    },
 ];
+
+/// Fails where a test would: when anything of it is missing.
+const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__version__)";
+
+/// Into a folder of its own, which is made anew: one from another interpreter is of no use.
+const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
+    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {
@@ -112,9 +125,14 @@ mod tests {
     /// Else a newer tool would be asked for than is installed.
     #[test]
     fn what_is_installed_is_what_is_wanted() {
-        for tool in TOOLS {
+        for tool in TOOLS.iter().filter(|it| it.install[0] == "cargo") {
             let package = format!("{}@{}", tool.name, tool.version);
             assert!(tool.install.contains(&package.as_str()), "{package}");
         }
+        let path = "crates/dispatcher/tests/foreign/requirements.txt";
+        let requirements = std::fs::read_to_string(process::root().join(path)).unwrap();
+        let tool = TOOLS.iter().find(|it| it.name == "grpcio").unwrap();
+        let package = format!("grpcio=={}", tool.version);
+        assert!(requirements.lines().any(|it| it == package), "{package}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod calls;
+mod grpc;
 mod http;
 mod kit;
 mod layers;

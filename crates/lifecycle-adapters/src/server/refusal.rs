@@ -10,6 +10,9 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// The number of gRPC's status `Unavailable`.
 const GRPC_UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
 
+/// What the original's clients are told, whether it is drained for a stop or not.
+const GRPC_MESSAGE: HeaderValue = HeaderValue::from_static("server shutting down");
+
 /// The answer to a request that is not taken in: 503, or for a gRPC call the status `Unavailable`, with nothing but
 /// trailers.
 pub(crate) fn refusal(request: &Request<Incoming>) -> Response<()> {
@@ -19,7 +22,7 @@ pub(crate) fn refusal(request: &Request<Incoming>) -> Response<()> {
             let headers = answer.headers_mut();
             headers.insert(CONTENT_TYPE, content_type.clone());
             headers.insert("grpc-status", GRPC_UNAVAILABLE);
-            headers.insert("grpc-message", HeaderValue::from_static("draining"));
+            headers.insert("grpc-message", GRPC_MESSAGE);
         }
         None => *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -88,7 +88,7 @@ async fn a_drained_server_is_unavailable_and_lets_calls_in_flight_finish() {
         .await
         .expect_err("it is drained");
     assert_eq!(refused.code(), Code::Unavailable);
-    assert_eq!(refused.message(), "draining");
+    assert_eq!(refused.message(), "server shutting down");
     assert_eq!(refused.metadata().get("retry-after").unwrap(), "1");
     let mut probe = about("");
     probe.metadata_mut().insert("x-probe", "1".parse().unwrap());

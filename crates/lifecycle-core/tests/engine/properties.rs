@@ -18,8 +18,8 @@ use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use sketch::case;
 use world::World;
 
-/// The same cases in each run, so that a change is judged by itself. `PROPTEST_RNG_SEED` takes others: about every second
-/// such run of thousands finds a case about which the oracle and the engine disagree (`docs/verification.md`).
+/// The same cases in each run, so that a change is judged by itself. `PROPTEST_RNG_SEED` takes others, and `ORACLE_TRACE` names
+/// a folder for the story of one that fails.
 const SEED: u64 = 2;
 
 fn config(cases: u32) -> ProptestConfig {
