@@ -23,7 +23,7 @@ use mesh::gossip::{self, Members, Membership};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::herald::Herald;
+use crate::announce::announce;
 use crate::peers;
 
 /// The name of the control listener.
@@ -38,23 +38,19 @@ pub const COMPONENTS: [&str; 3] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP
 /// When everything runs, the addresses that were bound are printed on standard output, one a line.
 #[must_use]
 pub fn run(config: &Config) -> ExitCode {
-    let herald = Arc::new(Herald::new(&config.service_name));
     let settings = HostConfig {
+        service: Some(config.service_name.clone()),
         log: config.log.settings(),
         kill_timeout: config.kill_timeout.map(Duration::from),
         ..HostConfig::default()
     };
-    let code = Host::main(settings, |builder| {
+    Host::main(settings, |builder| {
         let recorder = diagnostics::install_recorder()?;
         let diagnostics = Diagnostics::builder(builder.handle()).metrics(recorder);
         let ports = connect(config, builder, diagnostics)?;
-        herald.starting();
-        // What it has not told when the runtime ends is told below.
-        tokio::spawn(Arc::clone(&herald).follow(builder.handle(), ports));
+        tokio::spawn(announce(builder.handle(), ports));
         Ok(())
-    });
-    herald.stopped();
-    code
+    })
 }
 
 /// Registers every component that `config` asks for, with its policies, and sets the defaults. Opens nothing.

@@ -18,8 +18,8 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+mod announce;
 pub mod cli;
 pub mod config;
-mod herald;
 pub mod host;
 mod peers;

@@ -3,6 +3,7 @@
 mod budget;
 mod exit;
 mod halt;
+mod herald;
 mod leftovers;
 mod log;
 mod notify;
@@ -25,6 +26,9 @@ pub use log::{LogConfig, LogFormat};
 /// What a host needs to know beside its components.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
+    /// What the service is called in the log lines about the host as a whole: `host.starting`, `host.started`,
+    /// `host.stopping` and `host.stopped`. `None`: there are none.
+    pub service: Option<String>,
     /// The log output to install when there is none.
     pub log: LogConfig,
     /// How many threads run components; as many as there are processors unless set.
@@ -45,6 +49,7 @@ pub struct HostConfig {
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
+            service: None,
             log: LogConfig::default(),
             worker_threads: None,
             leftover_timeout: Duration::from_secs(1),

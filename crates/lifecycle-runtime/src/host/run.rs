@@ -1,7 +1,10 @@
 //! The course of a host: runtimes, build, start, wait, exit.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -13,6 +16,7 @@ use super::HostConfig;
 use super::budget;
 use super::exit::ExitStatus;
 use super::halt;
+use super::herald::Herald;
 use super::leftovers::Leftovers;
 use super::notify::Notifier;
 use super::shutdown::Interrupts;
@@ -51,11 +55,16 @@ pub(super) fn run(
     }
     let collected = collect(&components, &mut builder, build);
     let leftovers = Leftovers::of(&builder, config.leftover_timeout);
+    let herald = Arc::new(Herald::new(config.service.clone()));
     let (status, watchdog) = match assemble(config, builder, collected) {
-        Ok(orchestrator) => watch_and_drive(driver, orchestrator, interrupts),
+        Ok(orchestrator) => {
+            herald.starting();
+            watch_and_drive(driver, orchestrator, interrupts, &herald)
+        }
         Err(error) => (refuse("configuration", &*error), None),
     };
     leftovers.end(components, watchdog);
+    herald.stopped();
     status
 }
 
@@ -63,9 +72,11 @@ fn watch_and_drive(
     driver: Runtime,
     orchestrator: Orchestrator,
     interrupts: Interrupts,
+    herald: &Arc<Herald>,
 ) -> (ExitStatus, Option<Watchdog>) {
     let watchdog = orchestrator.link.watch.get().and_then(Watchdog::begin);
-    (drive(driver, orchestrator, interrupts), watchdog)
+    let status = drive(driver, orchestrator, interrupts, Arc::clone(herald));
+    (status, watchdog)
 }
 
 fn runtimes(config: &HostConfig) -> io::Result<(Runtime, Runtime)> {
@@ -107,9 +118,14 @@ fn assemble(
 }
 
 /// Drives on a thread of its own, which no component can block.
-fn drive(driver: Runtime, orchestrator: Orchestrator, interrupts: Interrupts) -> ExitStatus {
+fn drive(
+    driver: Runtime,
+    orchestrator: Orchestrator,
+    interrupts: Interrupts,
+    herald: Arc<Herald>,
+) -> ExitStatus {
     let driving = move || {
-        let status = driver.block_on(supervise(orchestrator, interrupts));
+        let status = driver.block_on(supervise(orchestrator, interrupts, &herald));
         // Nobody waits for blocking calls that a shutdown future of the caller's may have left.
         driver.shutdown_background();
         status
@@ -127,7 +143,11 @@ fn drive(driver: Runtime, orchestrator: Orchestrator, interrupts: Interrupts) ->
     }
 }
 
-async fn supervise(orchestrator: Orchestrator, mut interrupts: Interrupts) -> ExitStatus {
+async fn supervise(
+    orchestrator: Orchestrator,
+    mut interrupts: Interrupts,
+    herald: &Herald,
+) -> ExitStatus {
     if interrupts.came_already().await {
         return ExitStatus::Clean;
     }
@@ -140,9 +160,16 @@ async fn supervise(orchestrator: Orchestrator, mut interrupts: Interrupts) -> Ex
         never = interrupts.obey(&handle) => match never {},
         never = halt::obey(&handle) => match never {},
         () = notifier.follow(&handle) => ExitStatus::StopFailed,
+        never = tell(herald, &handle) => match never {},
     };
     notifier.conclude();
     status
+}
+
+/// Tells what is seen of the host as a whole, for as long as it is polled.
+async fn tell(herald: &Herald, handle: &Handle) -> Infallible {
+    herald.follow(handle).await;
+    future::pending().await
 }
 
 /// Starts, and waits for the end.
