@@ -22,8 +22,8 @@ use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 use mesh::gossip::{self, Members, Membership};
 use tokio::sync::watch;
 
-use crate::config::Config;
 use crate::announce::announce;
+use crate::config::Config;
 use crate::peers;
 
 /// The name of the control listener.

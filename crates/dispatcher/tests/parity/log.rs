@@ -25,6 +25,7 @@ pub(crate) struct Line {
     pub(crate) event: String,
     pub(crate) component: String,
     pub(crate) attempt: u64,
+    pub(crate) duration_ms: u64,
     pub(crate) error: String,
 }
 
@@ -75,8 +76,10 @@ impl Visit for Line {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "attempt" {
-            self.attempt = value;
+        match field.name() {
+            "attempt" => self.attempt = value,
+            "duration_ms" => self.duration_ms = value,
+            _ => {}
         }
     }
 

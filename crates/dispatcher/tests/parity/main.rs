@@ -10,6 +10,7 @@
 
 mod agreement;
 mod log;
+mod logging;
 mod model;
 mod stage;
 mod subject;
