@@ -106,7 +106,7 @@ async fn at_its_deadline_a_call_is_given_up_and_its_handler_dropped() {
     let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let rig = Rig::started([hanging(&entered, &dropped)]).await;
     let answer = rig
-        .ask("Rpc-Procedure: hang\r\nRpc-Ttl-Ms: 20\r\n", "")
+        .ask("Rpc-Procedure: hang\r\nRpc-Ttl-Ms: 500\r\n", "")
         .await;
     assert_eq!(answer.code(), Code::DeadlineExceeded);
     dropped.notified().await;
