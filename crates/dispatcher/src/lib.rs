@@ -12,6 +12,7 @@
 mod builder;
 mod call;
 mod code;
+mod codec;
 mod dispatcher;
 mod error;
 mod fault;
@@ -35,6 +36,7 @@ mod upstream;
 pub use builder::DispatcherBuilder;
 pub use call::{Meta, Request, Response};
 pub use code::{Code, UnknownCode};
+pub use codec::{Codec, CodecError, Either, Encoding, Json, Proto, Raw};
 pub use dispatcher::{Dispatcher, LifecycleError};
 pub use error::RpcError;
 pub use fault::{BuildError, Fault};

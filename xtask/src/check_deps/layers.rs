@@ -186,7 +186,9 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper-util",
             // Deadlines as they are written down.
             "jiff",
-            // The documents of errors.
+            // Typed messages.
+            "prost",
+            // The documents of errors, and typed messages.
             "serde",
             "serde_json",
             "thiserror",
