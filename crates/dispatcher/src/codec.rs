@@ -13,6 +13,8 @@ pub use self::either::Either;
 pub use self::json::Json;
 pub use self::proto::Proto;
 pub use self::raw::Raw;
+use crate::code::Code;
+use crate::error::RpcError;
 
 /// A way to write values as bytes, and the name that calls know it by.
 pub trait Encoding: Clone + Send + Sync + 'static {
@@ -98,6 +100,49 @@ impl CodecError {
     pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self(what.into())
     }
+}
+
+/// What reads messages of `encoding`; without a name, `codec` as it is. `blame` is what became of the call when nothing does.
+pub(crate) fn selected<C: Encoding>(
+    codec: &C,
+    encoding: Option<&str>,
+    blame: Code,
+) -> Result<C, RpcError> {
+    let Some(encoding) = encoding else {
+        return Ok(codec.clone());
+    };
+    codec.select(encoding.trim()).ok_or_else(|| {
+        let message = format!(
+            "the message is said to be in another encoding than {}",
+            codec.name()
+        );
+        error(blame, message, "dispatcher.codec.mismatch", codec.name())
+    })
+}
+
+/// The value that `message` is. `blame` is what became of the call when it is none.
+pub(crate) fn read<T>(codec: &impl Codec<T>, message: Bytes, blame: Code) -> Result<T, RpcError> {
+    let name = codec.name();
+    codec.decode(message).map_err(|it| {
+        let message = format!("a message in {name} cannot be read: {it}");
+        error(blame, message, "dispatcher.codec.decode_failed", name)
+    })
+}
+
+/// `value` as a message. What cannot be written is the fault of whoever has made it, which is always on this side.
+pub(crate) fn write<T>(codec: &impl Codec<T>, value: &T) -> Result<Bytes, RpcError> {
+    let name = codec.name();
+    codec.encode(value).map_err(|it| {
+        let message = format!("a message cannot be written in {name}: {it}");
+        let reason = "dispatcher.codec.encode_failed";
+        error(Code::Internal, message, reason, name)
+    })
+}
+
+fn error(code: Code, message: String, reason: &str, encoding: &str) -> RpcError {
+    RpcError::new(code, message)
+        .with_reason(reason)
+        .with_metadata("encoding", encoding)
 }
 
 /// Whether `encoding` is one of `names`. What follows a semicolon, such as a character set, does not matter.

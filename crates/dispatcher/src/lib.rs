@@ -30,6 +30,7 @@ mod registrations;
 mod registry;
 mod relay;
 mod shape;
+mod typed;
 mod until;
 mod upstream;
 
@@ -51,3 +52,4 @@ pub use procedure::Procedure;
 pub use registrations::Gate;
 pub use relay::Relay;
 pub use shape::Shape;
+pub use typed::{TypedMessages, TypedProcedure, TypedRequest, TypedResponse};

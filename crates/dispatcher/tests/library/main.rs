@@ -11,4 +11,5 @@ mod probes;
 mod relay;
 mod rig;
 mod streams;
+mod typed;
 mod wiring;
