@@ -15,7 +15,9 @@ use tower::ServiceExt as _;
 
 use crate::builder::DispatcherBuilder;
 use crate::call::{Request, Response};
+use crate::client::Client;
 use crate::code::Code;
+use crate::codec::Encoding;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
@@ -170,8 +172,7 @@ impl Dispatcher {
     pub async fn call(&self, shape: Shape, mut request: Request) -> Result<Response, RpcError> {
         let wanted = request.meta.procedure.trim();
         if wanted.is_empty() {
-            let error = RpcError::new(Code::InvalidArgument, "the call names no procedure");
-            return Err(error.with_reason("dispatcher.procedure.missing"));
+            return Err(RpcError::nameless());
         }
         let other = request.meta.service.as_deref().map(str::trim);
         let other = other.filter(|it| !it.eq_ignore_ascii_case(self.service()));
@@ -218,7 +219,18 @@ impl Dispatcher {
         let name = outbound_name(service, key, shape);
         let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
         let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
+        let missing = || missing().with_reason("dispatcher.outbound.unknown");
         found.cloned().ok_or_else(missing)
+    }
+
+    /// A client of `service`, whose values `codec` writes and reads. It drives nothing: it may be kept by components.
+    #[must_use]
+    pub fn client<C: Encoding>(&self, service: &str, codec: C) -> Client<C> {
+        let undriven = Self {
+            shared: Arc::clone(&self.shared),
+            handle: None,
+        };
+        Client::new(undriven, service, codec)
     }
 
     /// What speaks against calls to others, for each way that knows: `protocol:service:shape:key:` and what it is. Over gRPC that is

@@ -11,6 +11,7 @@
 
 mod builder;
 mod call;
+mod client;
 mod code;
 mod codec;
 mod dispatcher;
@@ -36,6 +37,7 @@ mod upstream;
 
 pub use builder::DispatcherBuilder;
 pub use call::{Meta, Request, Response};
+pub use client::Client;
 pub use code::{Code, UnknownCode};
 pub use codec::{Codec, CodecError, Either, Encoding, Json, Proto, Raw};
 pub use dispatcher::{Dispatcher, LifecycleError};

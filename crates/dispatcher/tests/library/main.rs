@@ -2,6 +2,7 @@
 
 mod abuse;
 mod calls;
+mod client;
 mod http;
 mod kit;
 mod layers;
