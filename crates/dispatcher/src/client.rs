@@ -1,5 +1,7 @@
 //! [`Client`]: calls to another service, with values in place of bytes.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -9,15 +11,15 @@ use tower::ServiceExt as _;
 use crate::call::{Meta, Request, Response};
 use crate::code::Code;
 use crate::codec::{self, Codec, Encoding};
-use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::headers::{HeaderError, Headers};
 use crate::messages::Messages;
+use crate::outbound::{Outbounds, find_outbound};
 use crate::shape::Shape;
 use crate::typed::{TypedMessages, TypedRequest, TypedResponse, decoded, encoded};
 use crate::until::{Until, within};
 
-/// Calls another service by an outbound of the dispatcher, with values that a codec writes and reads; [`Dispatcher::client`] makes one.
+/// Calls another service by an outbound of the dispatcher, with values that a codec writes and reads; [`Dispatcher::client`](crate::Dispatcher::client) makes one.
 ///
 /// The way is looked up call by call, by service, key and shape. At the deadline of a call, that is given up, whatever its outbound
 /// does; a stream ends then with an error.
@@ -59,10 +61,11 @@ use crate::until::{Until, within};
 /// | [`Code::Internal`] | `dispatcher.codec.decode_failed`, `dispatcher.codec.mismatch` | the answer cannot be read |
 /// | [`Code::Internal`] | | the answer is none, or several where it should be one |
 /// | [`Code::DeadlineExceeded`] | | the deadline has passed |
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client<C> {
-    /// Does not drive: a component that kept the handle would keep the orchestrator's driver from ending.
-    dispatcher: Dispatcher,
+    /// Not the dispatcher: procedures of that may keep this.
+    outbounds: Arc<Outbounds>,
+    caller: String,
     service: String,
     key: Option<String>,
     codec: C,
@@ -71,9 +74,10 @@ pub struct Client<C> {
 }
 
 impl<C: Encoding> Client<C> {
-    pub(crate) fn new(dispatcher: Dispatcher, service: &str, codec: C) -> Self {
+    pub(crate) fn new(outbounds: Arc<Outbounds>, caller: &str, service: &str, codec: C) -> Self {
         Self {
-            dispatcher,
+            outbounds,
+            caller: caller.to_owned(),
             service: service.trim().to_owned(),
             key: None,
             codec,
@@ -278,9 +282,8 @@ impl<C: Encoding> Client<C> {
         if meta.procedure.trim().is_empty() {
             return Err(RpcError::nameless());
         }
-        let outbound = self
-            .dispatcher
-            .outbound(&self.service, self.key.as_deref(), shape)?;
+        let key = self.key.as_deref();
+        let outbound = find_outbound(&self.outbounds, &self.service, key, shape)?;
         let meta = self.completed(meta);
         let deadline = meta.deadline;
         let request = Request { meta, messages };
@@ -295,13 +298,22 @@ impl<C: Encoding> Client<C> {
     fn completed(&self, mut meta: Meta) -> Meta {
         meta.service = Some(self.service.clone());
         meta.encoding = Some(self.codec.name().to_owned());
-        let caller = || self.dispatcher.service().to_owned();
-        meta.caller = meta.caller.or_else(|| Some(caller()));
+        meta.caller = meta.caller.or_else(|| Some(self.caller.clone()));
         if let Some(timeout) = self.timeout {
             // The clock that the timers go by.
             meta.limit(Instant::now().into_std(), timeout);
         }
         meta.headers.complete(&self.headers);
         meta
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for Client<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("service", &self.service)
+            .field("key", &self.key)
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
     }
 }

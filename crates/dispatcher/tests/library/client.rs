@@ -14,7 +14,7 @@ use lifecycle_core::component;
 use lifecycle_runtime::Orchestrator;
 use tokio::sync::Notify;
 
-use crate::kit::{built, echo, offering};
+use crate::kit::{Source, built, echo, offering};
 use crate::rig::{Rig, any_port, hanging, within};
 
 fn refuse(number: u32) -> RpcError {
@@ -390,6 +390,59 @@ async fn what_cannot_be_written_is_not_sent() {
     assert_eq!(unsent.code, Code::Internal);
     let reason = unsent.reason.as_deref();
     assert_eq!(reason, Some("dispatcher.codec.encode_failed"));
+}
+
+#[tokio::test]
+async fn values_that_nobody_wants_any_more_are_given_up_at_the_other_side_of_http() {
+    let source = Source::new();
+    let upstream = Rig::started([source.procedure("feed")]).await;
+    let shop = over_http(&upstream.url()).await;
+    let client = shop.dispatcher.client("numbers", Json);
+    let fed: Answers = within(client.server_stream(request("feed", 1))).await;
+    let mut fed = fed.unwrap().body;
+    assert_eq!(within(fed.next()).await, Some(Ok(1)));
+    drop(fed);
+    within(source.dropped()).await;
+}
+
+#[tokio::test]
+async fn a_procedure_passes_values_on_and_its_errors_come_back() {
+    let upstream = Rig::started(numbers()).await;
+    let shop = over_http(&upstream.url()).await;
+    let numbers = shop.dispatcher.client("numbers", Proto);
+    let typed = Procedure::typed(Json);
+    let count = typed.server_stream("count-on", move |incoming: TypedRequest<u32>| {
+        let numbers = numbers.clone();
+        async move {
+            let mut onward = request("count", incoming.body);
+            onward.meta.deadline = incoming.meta.deadline;
+            numbers.server_stream::<u32, u32>(onward).await
+        }
+    });
+    shop.dispatcher.register(count).unwrap();
+    let front = over_http(&shop.url()).await;
+    let client = front.dispatcher.client("numbers", Json);
+    let client = client.timeout(Duration::from_secs(20));
+    let counted: Answers = within(client.server_stream(request("count-on", 9))).await;
+    let (counted, error) = within(all(counted.unwrap().body)).await;
+    assert_eq!(counted, [1, 2, 3]);
+    assert_eq!(error.unwrap().message, "4 is too much");
+}
+
+#[tokio::test]
+async fn a_procedure_that_keeps_a_client_of_its_dispatcher_does_not_keep_that() {
+    let held = Arc::new(());
+    let inside = Arc::clone(&held);
+    let shop = calling(async |_| Ok(Response::empty()));
+    let client = shop.client("numbers", Json);
+    let keeping = Procedure::oneway("keep", move |_| {
+        let _kept = (&client, &inside);
+        std::future::ready(Ok(()))
+    });
+    shop.register(keeping).unwrap();
+    assert_eq!(Arc::strong_count(&held), 2);
+    drop(shop);
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dispatcher::{
-    Code, Dispatcher, Encoding as _, Json, Messages, Procedure, Proto, Raw, Request, Response,
-    RpcError, Shape, TypedMessages, TypedRequest, TypedResponse,
+    Code, Codec as _, Dispatcher, Encoding as _, Json, Messages, Procedure, Proto, Raw, Request,
+    Response, RpcError, Shape, TypedMessages, TypedRequest, TypedResponse,
 };
+use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tower::util::MapRequestLayer;
 
@@ -262,4 +263,24 @@ async fn over_http_a_message_that_cannot_be_read_is_400_with_its_reason() {
     let reason = answer.header("rpc-error-code");
     assert_eq!(reason, Some("dispatcher.codec.mismatch"));
     rig.dispatcher.stop().await.unwrap();
+}
+
+proptest! {
+    #[test]
+    fn any_value_is_read_as_it_was_written(name: String, age: u32) {
+        let rex = pet(&name, age);
+        let written = Json.encode(&rex).unwrap();
+        prop_assert_eq!(Json.decode(written), Ok(rex));
+        let written = Proto.encode(&name).unwrap();
+        prop_assert_eq!(Proto.decode(written), Ok(name));
+    }
+
+    #[test]
+    fn whatever_the_message_is_reading_it_ends_well(message: Vec<u8>) {
+        let message = Bytes::from(message);
+        let _: Result<Pet, _> = Json.decode(message.clone());
+        let _: Result<serde_json::Value, _> = Json.decode(message.clone());
+        let _: Result<String, _> = Proto.decode(message.clone());
+        prop_assert_eq!(Raw.decode(message.clone()), Ok(message));
+    }
 }
