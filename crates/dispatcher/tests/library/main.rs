@@ -2,7 +2,6 @@
 
 mod abuse;
 mod calls;
-mod client;
 mod http;
 mod kit;
 mod layers;

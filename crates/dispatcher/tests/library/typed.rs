@@ -1,5 +1,7 @@
 //! Procedures whose functions see values.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
