@@ -19,7 +19,8 @@ use crate::shape::Shape;
 use crate::typed::{TypedMessages, TypedRequest, TypedResponse, decoded, encoded};
 use crate::until::{Until, within};
 
-/// Calls another service by an outbound of the dispatcher, with values that a codec writes and reads; [`Dispatcher::client`](crate::Dispatcher::client) makes one.
+/// Calls another service by an outbound of the dispatcher, with values that a codec writes and reads.
+/// [`Dispatcher::client`](crate::Dispatcher::client) makes one.
 ///
 /// The way is looked up call by call, by service, key and shape. At the deadline of a call, that is given up, whatever its outbound
 /// does; a stream ends then with an error.
