@@ -1,7 +1,6 @@
 //! [`Dispatcher`]: looks procedures up and calls them.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -15,12 +14,14 @@ use tower::ServiceExt as _;
 
 use crate::builder::DispatcherBuilder;
 use crate::call::{Request, Response};
+use crate::client::Client;
 use crate::code::Code;
+use crate::codec::Encoding;
 use crate::error::RpcError;
 use crate::fault::BuildError;
 use crate::handler::{Handler, Layers};
 use crate::introspect::Makeup;
-use crate::outbound::{Issue, outbound_name};
+use crate::outbound::{Issue, Outbounds, find_outbound};
 use crate::procedure::{Procedure, check_request, check_response};
 use crate::registry::Registry;
 use crate::shape::Shape;
@@ -68,7 +69,7 @@ struct Shared {
     registry: RwLock<Arc<Registry>>,
     /// Held while a larger registry is made, so that no addition is lost.
     adding: Mutex<()>,
-    outbounds: HashMap<String, Handler>,
+    outbounds: Arc<Outbounds>,
     issues: Vec<(String, Issue)>,
     status: OnceLock<StatusWatch>,
     makeup: OnceLock<Makeup>,
@@ -79,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) service: String,
     pub(crate) layers: Layers,
     pub(crate) registry: Registry,
-    pub(crate) outbounds: HashMap<String, Handler>,
+    pub(crate) outbounds: Outbounds,
     pub(crate) issues: Vec<(String, Issue)>,
 }
 
@@ -111,7 +112,7 @@ impl Dispatcher {
             layers: parts.layers,
             registry: RwLock::new(Arc::new(parts.registry)),
             adding: Mutex::new(()),
-            outbounds: parts.outbounds,
+            outbounds: Arc::new(parts.outbounds),
             issues: parts.issues,
             status: OnceLock::new(),
             makeup: OnceLock::new(),
@@ -175,8 +176,7 @@ impl Dispatcher {
     pub async fn call(&self, shape: Shape, mut request: Request) -> Result<Response, RpcError> {
         let wanted = request.meta.procedure.trim();
         if wanted.is_empty() {
-            let error = RpcError::new(Code::InvalidArgument, "the call names no procedure");
-            return Err(error.with_reason("dispatcher.procedure.missing"));
+            return Err(RpcError::nameless());
         }
         let other = request.meta.service.as_deref().map(str::trim);
         let other = other.filter(|it| !it.eq_ignore_ascii_case(self.service()));
@@ -215,15 +215,15 @@ impl Dispatcher {
         key: Option<&str>,
         shape: Shape,
     ) -> Result<Handler, RpcError> {
-        let service = service.trim();
-        if service.is_empty() {
-            let error = RpcError::new(Code::InvalidArgument, "no service is named");
-            return Err(error);
-        }
-        let name = outbound_name(service, key, shape);
-        let found = self.shared.outbounds.get(&name.to_ascii_lowercase());
-        let missing = || RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""));
-        found.cloned().ok_or_else(missing)
+        find_outbound(&self.shared.outbounds, service, key, shape)
+    }
+
+    /// A client of `service`, whose values `codec` writes and reads. It may be kept by components, and by procedures of this very
+    /// dispatcher: it keeps neither the orchestrator nor the procedures.
+    #[must_use]
+    pub fn client<C: Encoding>(&self, service: &str, codec: C) -> Client<C> {
+        let outbounds = Arc::clone(&self.shared.outbounds);
+        Client::new(outbounds, self.service(), service, codec)
     }
 
     /// What speaks against calls to others, for each way that knows: `protocol:service:shape:key:` and what it is. Over gRPC that is

@@ -34,6 +34,12 @@ impl RpcError {
         }
     }
 
+    /// A call that does not say which procedure it means.
+    pub(crate) fn nameless() -> Self {
+        Self::new(Code::InvalidArgument, "the call names no procedure")
+            .with_reason("dispatcher.procedure.missing")
+    }
+
     /// Names this very error.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<String>) -> Self {

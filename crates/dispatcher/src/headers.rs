@@ -68,6 +68,16 @@ impl Headers {
         self.0.retain(|(it, _)| !it.eq_ignore_ascii_case(name));
     }
 
+    /// Adds those of `others` whose names are not here yet.
+    pub(crate) fn complete(&mut self, others: &Self) {
+        let missing = others
+            .0
+            .iter()
+            .filter(|(name, _)| self.first(name).is_none());
+        let missing: Vec<_> = missing.cloned().collect();
+        self.0.extend(missing);
+    }
+
     /// Names and values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
@@ -102,6 +112,18 @@ mod tests {
         assert_eq!(headers.all("x-tag").collect::<Vec<_>>(), ["a", "b"]);
         headers.remove("X-tag");
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("other", "c")]);
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_completed() {
+        let (mut headers, mut others) = (Headers::new(), Headers::new());
+        headers.append("x-tag", "a").unwrap();
+        for (name, value) in [("X-Tag", "b"), ("other", "c"), ("other", "d")] {
+            others.append(name, value).unwrap();
+        }
+        headers.complete(&others);
+        let all: Vec<_> = headers.iter().collect();
+        assert_eq!(all, [("x-tag", "a"), ("other", "c"), ("other", "d")]);
     }
 
     #[test]

@@ -11,7 +11,9 @@
 
 mod builder;
 mod call;
+mod client;
 mod code;
+mod codec;
 mod dispatcher;
 mod error;
 mod fault;
@@ -31,12 +33,15 @@ mod registrations;
 mod registry;
 mod relay;
 mod shape;
+mod typed;
 mod until;
 mod upstream;
 
 pub use builder::DispatcherBuilder;
 pub use call::{Meta, Request, Response};
+pub use client::Client;
 pub use code::{Code, UnknownCode};
+pub use codec::{Codec, CodecError, Either, Encoding, Json, Proto, Raw};
 pub use dispatcher::{Dispatcher, LifecycleError};
 pub use error::RpcError;
 pub use fault::{BuildError, Fault};
@@ -53,3 +58,4 @@ pub use procedure::Procedure;
 pub use registrations::Gate;
 pub use relay::Relay;
 pub use shape::Shape;
+pub use typed::{TypedMessages, TypedProcedure, TypedRequest, TypedResponse};

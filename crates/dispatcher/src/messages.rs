@@ -66,8 +66,13 @@ impl Messages {
     /// # Cancel safety
     ///
     /// Dropping the future drops the messages.
-    pub async fn into_one(mut self) -> Result<Bytes, RpcError> {
-        let wrong = |what| RpcError::new(Code::InvalidArgument, what);
+    pub async fn into_one(self) -> Result<Bytes, RpcError> {
+        self.only(Code::InvalidArgument).await
+    }
+
+    /// As [`into_one`](Self::into_one); `blame` is what became of the call when there are none or several.
+    pub(crate) async fn only(mut self, blame: Code) -> Result<Bytes, RpcError> {
+        let wrong = |what| RpcError::new(blame, what);
         let first = self.next().await;
         let first = first.ok_or_else(|| wrong("there is no message where one is needed"))??;
         match self.next().await {

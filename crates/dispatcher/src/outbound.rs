@@ -1,5 +1,6 @@
 //! [`Outbound`]: the way to another service.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use lifecycle_core::{BoxError, Component, Retry};
 use tower::{Layer, Service};
 
 use crate::call::{Request, Response};
+use crate::code::Code;
+use crate::error::RpcError;
 use crate::handler::{Handler, Layers};
 use crate::shape::Shape;
 
@@ -135,6 +138,33 @@ impl Outbound {
     pub(crate) fn name(&self, shape: Shape) -> String {
         outbound_name(&self.service, Some(&self.key), shape)
     }
+}
+
+/// The ways to other services by their names, in lower case.
+pub(crate) type Outbounds = HashMap<String, Handler>;
+
+/// The way to `service` for calls of `shape`, of those that there are.
+///
+/// # Errors
+///
+/// As [`Dispatcher::outbound`](crate::Dispatcher::outbound).
+pub(crate) fn find_outbound(
+    outbounds: &Outbounds,
+    service: &str,
+    key: Option<&str>,
+    shape: Shape,
+) -> Result<Handler, RpcError> {
+    let service = service.trim();
+    if service.is_empty() {
+        let error = RpcError::new(Code::InvalidArgument, "no service is named");
+        return Err(error);
+    }
+    let name = outbound_name(service, key, shape);
+    let found = outbounds.get(&name.to_ascii_lowercase());
+    found.cloned().ok_or_else(|| {
+        RpcError::new(Code::NotFound, format!("there is no outbound \"{name}\""))
+            .with_reason("dispatcher.outbound.unknown")
+    })
 }
 
 /// The name of the way to `service` for calls of `shape`; a blank key is the default one.

@@ -188,7 +188,9 @@ pub(crate) const TABLE: &[Row] = &[
             "jiff",
             // Names in paths.
             "percent-encoding",
-            // The documents of errors.
+            // Typed messages.
+            "prost",
+            // The documents of errors, and typed messages.
             "serde",
             "serde_json",
             "thiserror",

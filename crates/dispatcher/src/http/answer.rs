@@ -131,8 +131,10 @@ fn finish(status: StatusCode, mut headers: HeaderMap, body: Body) -> Answer {
 /// What the body is, as far as the encoding says it.
 pub(super) fn content_type(encoding: Option<&str>) -> HeaderValue {
     HeaderValue::from_static(match encoding {
-        Some("json") => "application/json",
-        Some("protobuf" | "proto") => "application/x-protobuf",
+        Some("json" | "application/json") => "application/json",
+        Some("protobuf" | "proto" | "application/x-protobuf" | "application/protobuf") => {
+            "application/x-protobuf"
+        }
         Some("text") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     })

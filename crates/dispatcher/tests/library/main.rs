@@ -12,4 +12,5 @@ mod probes;
 mod relay;
 mod rig;
 mod streams;
+mod typed;
 mod wiring;

@@ -1,4 +1,4 @@
-//! What docs/guide.md shows: excerpts, commands, and what they print.
+//! What docs/guide.md, or another page, shows: excerpts, commands, and what they print.
 
 use std::path::Path;
 
@@ -20,7 +20,12 @@ pub(crate) struct Block {
 
 impl Page {
     pub(crate) fn read() -> Self {
-        let content = file("docs/guide.md");
+        Self::of("docs/guide.md")
+    }
+
+    /// Another page, by its path in the workspace.
+    pub(crate) fn of(path: &str) -> Self {
+        let content = file(path);
         let mut blocks: Vec<Block> = Vec::new();
         let mut label = String::new();
         let mut open = false;
