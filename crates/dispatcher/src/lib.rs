@@ -22,6 +22,7 @@ mod http;
 mod inbound;
 mod introspect;
 mod messages;
+pub mod middleware;
 mod outbound;
 mod pattern;
 mod procedure;

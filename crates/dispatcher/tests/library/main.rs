@@ -6,6 +6,8 @@ mod http;
 mod kit;
 mod layers;
 mod lifecycle;
+mod log;
+mod logging;
 mod outbound;
 mod probes;
 mod relay;
