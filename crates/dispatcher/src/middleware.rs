@@ -8,17 +8,17 @@
 //! attempt:
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use dispatcher::Dispatcher;
-//! use dispatcher::middleware::Logging;
+//! use dispatcher::middleware::{Logging, Metrics};
 //!
-//! let builder = Dispatcher::builder("pets").layer(Logging::new());
+//! let builder = Dispatcher::builder("pets").layer(Logging::new()).layer(Metrics::new());
 //! ```
 //!
 //! A panic in a call needs no layer: a dispatcher catches it, outside of all of them, and these here see it go by.
 
 mod logging;
+mod metrics;
 mod watch;
 
 pub use logging::Logging;
+pub use metrics::Metrics;

@@ -186,6 +186,8 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper-util",
             // Deadlines as they are written down.
             "jiff",
+            // What the middleware counts.
+            "metrics",
             // The documents of errors.
             "serde",
             "serde_json",

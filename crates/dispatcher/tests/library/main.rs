@@ -8,6 +8,7 @@ mod layers;
 mod lifecycle;
 mod log;
 mod logging;
+mod metrics;
 mod outbound;
 mod probes;
 mod relay;
