@@ -16,9 +16,11 @@
 //!
 //! A panic in a call needs no layer: a dispatcher catches it, outside of all of them, and these here see it go by.
 
+mod deadlines;
 mod logging;
 mod metrics;
 mod watch;
 
+pub use deadlines::Deadlines;
 pub use logging::Logging;
 pub use metrics::Metrics;

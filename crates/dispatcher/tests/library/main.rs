@@ -2,6 +2,7 @@
 
 mod abuse;
 mod calls;
+mod deadlines;
 mod http;
 mod kit;
 mod layers;
