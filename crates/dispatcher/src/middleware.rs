@@ -19,8 +19,10 @@
 mod deadlines;
 mod logging;
 mod metrics;
+mod rate_limit;
 mod watch;
 
 pub use deadlines::Deadlines;
 pub use logging::Logging;
 pub use metrics::Metrics;
+pub use rate_limit::RateLimit;

@@ -180,6 +180,8 @@ pub(crate) const TABLE: &[Row] = &[
             "futures-core",
             // Catches panics of a call.
             "futures-util",
+            // Rate limits.
+            "governor",
             "http",
             "http-body-util",
             "hyper",

@@ -7,6 +7,7 @@ mod http;
 mod kit;
 mod layers;
 mod lifecycle;
+mod limits;
 mod log;
 mod logging;
 mod metrics;
