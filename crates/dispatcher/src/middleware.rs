@@ -16,12 +16,14 @@
 //!
 //! A panic in a call needs no layer: a dispatcher catches it, outside of all of them, and these here see it go by.
 
+mod concurrency_limit;
 mod deadlines;
 mod logging;
 mod metrics;
 mod rate_limit;
 mod watch;
 
+pub use concurrency_limit::ConcurrencyLimit;
 pub use deadlines::Deadlines;
 pub use logging::Logging;
 pub use metrics::Metrics;

@@ -194,7 +194,7 @@ pub(crate) const TABLE: &[Row] = &[
             "serde",
             "serde_json",
             "thiserror",
-            // Timers alone.
+            // Timers, and a semaphore that limits calls.
             "tokio",
             "tokio-util",
             "tower",

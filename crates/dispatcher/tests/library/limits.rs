@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use dispatcher::middleware::RateLimit;
+use dispatcher::middleware::{ConcurrencyLimit, RateLimit};
 use dispatcher::{
     Code, Dispatcher, HttpInbound, HttpOutbound, Procedure, Request, Response, RpcError, Shape,
 };
+use futures_util::FutureExt as _;
 
-use crate::kit::{built, echo};
+use crate::kit::{Source, built, echo};
 use crate::rig::{Rig, any_port};
 
 fn number(number: u32) -> NonZeroU32 {
@@ -104,4 +105,78 @@ async fn a_handler_can_say_when_to_try_again_too() {
     let answer = upstream.ask("Rpc-Procedure: busy\r\n", "").await;
     assert_eq!(answer.header("retry-after"), Some("7"));
     assert_eq!(answer.status, 503);
+}
+
+/// A dispatcher with these procedures, of which there is one call at a time.
+fn one_at_a_time(procedures: impl IntoIterator<Item = Procedure>) -> Dispatcher {
+    let builder = Dispatcher::builder("pets").layer(ConcurrencyLimit::new(1));
+    let builder = procedures
+        .into_iter()
+        .fold(builder, |it, procedure| it.procedure(procedure));
+    built(builder).0
+}
+
+fn hang() -> Procedure {
+    Procedure::unary("hang", async |_| std::future::pending().await)
+}
+
+#[tokio::test]
+async fn a_call_too_many_does_not_wait_and_there_is_room_when_another_was_dropped() {
+    let dispatcher = one_at_a_time([hang(), echo("echo")]);
+    let mut hanging = Box::pin(call(&dispatcher, "hang"));
+    assert!((&mut hanging).now_or_never().is_none());
+    let refused = call(&dispatcher, "echo").now_or_never();
+    let refused = refused.expect("it does not wait").unwrap_err();
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    let reason = refused.reason.as_deref();
+    assert_eq!(reason, Some("dispatcher.limit.concurrency"));
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
+    drop(hanging);
+    call(&dispatcher, "echo").await.expect("there is room");
+    call(&dispatcher, "echo")
+        .await
+        .expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_stream_has_its_place_to_its_end_or_until_it_is_given_up() {
+    let source = Source::new();
+    let dispatcher = one_at_a_time([source.procedure("count"), echo("echo")]);
+    let called = dispatcher.call(Shape::ServerStream, Request::new("count", ""));
+    let mut messages = called.await.unwrap().messages;
+    source.send("a");
+    assert_eq!(messages.next().await.unwrap().unwrap(), "a");
+    call(&dispatcher, "echo").await.expect_err("it is open");
+    source.end();
+    assert_eq!(messages.next().await, None);
+    call(&dispatcher, "echo").await.expect("it has ended");
+
+    let source = Source::new();
+    let dispatcher = one_at_a_time([source.procedure("count"), echo("echo")]);
+    let called = dispatcher.call(Shape::ServerStream, Request::new("count", ""));
+    let response = called.await.unwrap();
+    call(&dispatcher, "echo").await.expect_err("it is open");
+    drop(response);
+    call(&dispatcher, "echo").await.expect("it was given up");
+}
+
+#[tokio::test]
+async fn errors_and_panics_give_their_place_back() {
+    let fail = Procedure::unary("fail", async |_| Err(RpcError::new(Code::Aborted, "")));
+    let panic = Procedure::unary("panic", async |_| panic!("at once"));
+    let dispatcher = one_at_a_time([fail, panic, echo("echo")]);
+    for procedure in ["fail", "panic", "fail"] {
+        let error = call(&dispatcher, procedure).await.unwrap_err();
+        assert_ne!(error.code, Code::ResourceExhausted);
+    }
+    call(&dispatcher, "echo").await.expect("there is room");
+}
+
+#[tokio::test]
+async fn without_any_room_nothing_is_let_in_and_a_limit_beyond_counting_is_none() {
+    for (calls, expected) in [(0, false), (usize::MAX, true)] {
+        let limited = echo("echo").layer(ConcurrencyLimit::new(calls));
+        let (dispatcher, _) = built(Dispatcher::builder("pets").procedure(limited));
+        assert_eq!(call(&dispatcher, "echo").await.is_ok(), expected);
+    }
 }
