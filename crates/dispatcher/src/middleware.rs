@@ -21,6 +21,7 @@ mod deadlines;
 mod logging;
 mod metrics;
 mod rate_limit;
+mod retries;
 mod watch;
 
 pub use concurrency_limit::ConcurrencyLimit;
@@ -28,3 +29,4 @@ pub use deadlines::Deadlines;
 pub use logging::Logging;
 pub use metrics::Metrics;
 pub use rate_limit::RateLimit;
+pub use retries::Retries;

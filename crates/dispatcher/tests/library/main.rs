@@ -14,6 +14,7 @@ mod metrics;
 mod outbound;
 mod probes;
 mod relay;
+mod retries;
 mod rig;
 mod streams;
 mod wiring;
