@@ -60,7 +60,8 @@ impl RpcError {
         self.with_metadata(RETRY_AFTER, seconds.to_string())
     }
 
-    /// When to try again, if it says so: in the metadata `retry-after`, a number of seconds. HTTP carries it as the header of that name, too.
+    /// When to try again, if it says so: in the metadata `retry-after`, a number of seconds. HTTP carries it as the header of
+    /// that name, too.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.metadata.get(RETRY_AFTER)?.trim().parse().ok()?;

@@ -8,10 +8,24 @@
 //! attempt:
 //!
 //! ```
-//! use dispatcher::Dispatcher;
-//! use dispatcher::middleware::{Logging, Metrics};
+//! use std::num::NonZeroU32;
+//! use std::time::Duration;
 //!
-//! let builder = Dispatcher::builder("pets").layer(Logging::new()).layer(Metrics::new());
+//! use dispatcher::middleware::{ConcurrencyLimit, Deadlines, Logging, Metrics, RateLimit, Retries};
+//! use dispatcher::{Dispatcher, HttpOutbound, Outbound};
+//!
+//! let billing = HttpOutbound::new("billing", "http://127.0.0.1:8081/")?;
+//! let billing = Outbound::from(billing)
+//!     .layer(Metrics::new()) // a call and all its attempts
+//!     .layer(Retries::new());
+//! let builder = Dispatcher::builder("pets")
+//!     .layer(Logging::new())
+//!     .layer(Metrics::new())
+//!     .layer(RateLimit::per_second(NonZeroU32::new(500).unwrap()))
+//!     .layer(ConcurrencyLimit::new(100))
+//!     .layer(Deadlines::new().unless_set(Duration::from_secs(30)))
+//!     .outbound(billing);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! A panic in a call needs no layer: a dispatcher catches it, outside of all of them, and these here see it go by.

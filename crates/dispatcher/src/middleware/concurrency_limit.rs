@@ -17,10 +17,11 @@ use crate::messages::Messages;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// How many calls there may be at the same time. A further one does not wait: it is refused with
-/// [`Code::ResourceExhausted`](crate::Code::ResourceExhausted), the reason `dispatcher.limit.concurrency`, and `retry-after: 1` in the metadata.
+/// [`Code::ResourceExhausted`](crate::Code::ResourceExhausted), the reason `dispatcher.limit.concurrency`, and `retry-after: 1`
+/// in the metadata.
 ///
-/// It counts all calls that it is around, and so do its clones: around a dispatcher it is one limit for all of its procedures. A call that is
-/// answered with a stream counts to the end of that; one that is dropped counts no longer.
+/// It counts all calls that it is around, and so do its clones: around a dispatcher it is one limit for all of its procedures.
+/// A call that is answered with a stream counts to the end of that; one that is dropped counts no longer.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimit(Arc<Semaphore>);
 

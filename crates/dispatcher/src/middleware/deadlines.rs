@@ -11,9 +11,9 @@ use crate::until::{Until, within};
 
 /// How long calls may last: a deadline for those that have none, and an end to those that are too far away.
 ///
-/// A call that is answered with one message gets the deadline in its [`Meta`], so that it travels on; when it has passed, the call is dropped
-/// and answered with [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded). Of a call that is answered with a stream, only the time to its
-/// beginning is limited, and the deadline that its caller has set stays as it is, unless
+/// A call that is answered with one message gets the deadline in its [`Meta`], so that it travels on; when it has passed, the
+/// call is dropped and answered with [`Code::DeadlineExceeded`](crate::Code::DeadlineExceeded). Of a call that is answered with
+/// a stream, only the time to its beginning is limited, and the deadline that its caller has set stays as it is, unless
 /// [`streams_at_most`](Self::streams_at_most) says otherwise.
 ///
 /// ```

@@ -21,14 +21,14 @@ const TEXT: usize = 128;
 
 /// A span and a line for each call, with `tracing`, under the target `rpc`.
 ///
-/// The line `call.ended` is written when the call has ended: with the last message of a stream, with an error, or when nobody waits any
-/// more. It has `procedure` as registered, `called` where the caller has used another name, `outbound` for calls that go elsewhere,
-/// `shape`, `caller`, `transport`, `encoding`, `code` (`OK` for success), `reason` of an error, `messages` of a stream, and `duration_ms`.
-/// It is an error for `UNKNOWN`, `INTERNAL` and `DATA_LOSS`; a warning for `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and
-/// `DEADLINE_EXCEEDED`; and an info for success and for what is the caller's own doing.
+/// The line `call.ended` is written when the call has ended: with the last message of a stream, with an error, or when nobody
+/// waits any more. It has `procedure` as registered, `called` where the caller has used another name, `outbound` for calls that
+/// go elsewhere, `shape`, `caller`, `transport`, `encoding`, `code` (`OK` for success), `reason` of an error, `messages` of a
+/// stream, and `duration_ms`. It is an error for `UNKNOWN`, `INTERNAL` and `DATA_LOSS`; a warning for `UNAVAILABLE`,
+/// `RESOURCE_EXHAUSTED` and `DEADLINE_EXCEEDED`; and an info for success and for what is the caller's own doing.
 ///
-/// The span `call`, of level info, is around all that the call does. Neither has values of headers, messages, keys, or the texts of errors,
-/// which may quote them; of names that callers choose there are 128 characters.
+/// The span `call`, of level info, is around all that the call does. Neither has values of headers, messages, keys, or the
+/// texts of errors, which may quote them; of names that callers choose there are 128 characters.
 #[derive(Clone, Debug, Default)]
 pub struct Logging(());
 

@@ -21,8 +21,8 @@ const UNKNOWN: &str = "unknown";
 /// | `omnirelay_rpc_request_duration_seconds` | `omnirelay_rpc_outbound_request_duration_seconds` | histogram of how long they lasted |
 /// | `omnirelay_rpc_requests_in_flight` | `omnirelay_rpc_outbound_requests_in_flight` | calls that have not ended |
 ///
-/// Each has the labels `shape`, and `procedure` as registered or `outbound` as the component is named: what callers write makes no new
-/// series. A call ends once, with its stream if there is one, when it fails or panics, and when it is dropped.
+/// Each has the labels `shape`, and `procedure` as registered or `outbound` as the component is named: what callers write makes
+/// no new series. A call ends once, with its stream if there is one, when it fails or panics, and when it is dropped.
 ///
 /// The process's recorder must be there before the first call: what is counted earlier is lost, and stays lost for that procedure.
 #[derive(Clone, Debug, Default)]

@@ -16,11 +16,11 @@ use crate::error::RpcError;
 use crate::handler::{Handler, around};
 
 /// How many calls there may be in a time. What is too much is refused at once with
-/// [`Code::ResourceExhausted`](crate::Code::ResourceExhausted), the reason `dispatcher.limit.rate`, and in the metadata `retry-after` how many
-/// seconds it takes until there is room for a call again, rounded up.
+/// [`Code::ResourceExhausted`](crate::Code::ResourceExhausted), the reason `dispatcher.limit.rate`, and in the metadata
+/// `retry-after` how many seconds it takes until there is room for a call again, rounded up.
 ///
-/// It counts all calls that it is around, and so do its clones: around a dispatcher it is one limit for all of its procedures. Room comes back
-/// evenly, call by call, and not at the turn of a second. A call counts when it begins, however long it lasts.
+/// It counts all calls that it is around, and so do its clones: around a dispatcher it is one limit for all of its procedures.
+/// Room comes back evenly, call by call, and not at the turn of a second. A call counts when it begins, however long it lasts.
 ///
 /// ```
 /// use std::num::NonZeroU32;

@@ -46,14 +46,16 @@ const RESERVE: u32 = 10;
 /// [`Code::Unavailable`], or another of [`code`](Self::code); and when nothing speaks for the other side having begun with it: a
 /// connection that broke before the answer came is no reason, unless calls are [`repeatable`](Self::repeatable).
 ///
-/// - It has 3 attempts, the first one counted. Between them it waits 50 ms, then twice as long and so on up to 1 s, of which a random part is
-///   taken, and in addition what the other side says in `retry-after`; if that says more than 10 s, there is no further attempt.
+/// - It has 3 attempts, the first one counted. Between them it waits 50 ms, then twice as long and so on up to 1 s, of which a
+///   random part is taken, and in addition what the other side says in `retry-after`; if that says more than 10 s, there is no
+///   further attempt.
 /// - Where the wait would last to the deadline of the call or beyond, its error is told at once.
-/// - All calls share a budget, so that retries do not make an outage worse: for ten seconds each success is worth a fifth of a retry, and besides
-///   there are ten a second, counted over ten seconds. What is over that fails with the error that it has. Clones have the same budget.
+/// - All calls share a budget, so that retries do not make an outage worse: for ten seconds each success is worth a fifth of a
+///   retry, and besides there are ten a second, counted over ten seconds. What is over that fails with the error that it has.
+///   Clones have the same budget.
 ///
-/// `omnirelay_rpc_retries_total` counts them, with the labels of [`Metrics`](super::Metrics) and `outcome`: `made`, or what spoke against it,
-/// `budget` or `deadline`.
+/// `omnirelay_rpc_retries_total` counts them, with the labels of [`Metrics`](super::Metrics) and `outcome`: `made`, or what
+/// spoke against it, `budget` or `deadline`.
 #[derive(Clone)]
 pub struct Retries {
     terms: Arc<Terms>,
@@ -107,15 +109,16 @@ impl Retries {
         self
     }
 
-    /// Says that whatever goes this way may be done twice: then calls are repeated also when the connection broke before the answer came.
+    /// Says that whatever goes this way may be done twice: then calls are repeated also when the connection broke before the
+    /// answer came.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.terms().repeatable = true;
         self
     }
 
-    /// Sets the budget: how many retries a hundred calls are worth that succeed (20; more than 100 is 100), and how many there may be a second in
-    /// any case (10), counted over ten seconds.
+    /// Sets the budget: how many retries a hundred calls are worth that succeed (20; more than 100 is 100), and how many there
+    /// may be a second in any case (10), counted over ten seconds.
     #[must_use]
     pub fn budget(mut self, percent: u8, per_second: u32) -> Self {
         self.terms().budget = budget(percent, per_second);

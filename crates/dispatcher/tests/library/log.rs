@@ -16,8 +16,9 @@ thread_local! {
     static WRITTEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Begins to keep what this thread logs under the target `rpc`: lines as `level field=value …`, and spans likewise. There is one subscriber for
-/// all tests of a process: `tracing` remembers across threads who listens, so that one each would disturb the others.
+/// Begins to keep what this thread logs under the target `rpc`: lines as `level field=value …`, and spans likewise. There is
+/// one subscriber for all tests of a process: `tracing` remembers across threads who listens, so that one each would disturb
+/// the others.
 pub(crate) fn capture() {
     static SUBSCRIBER: Once = Once::new();
     SUBSCRIBER.call_once(|| tracing_subscriber::registry().with(Capture).init());

@@ -1,16 +1,20 @@
 //! The span and the line of a call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dispatcher::middleware::Logging;
+use dispatcher::middleware::{Logging, Metrics};
 use dispatcher::{
-    Code, Dispatcher, Messages, Meta, Outbound, Procedure, Relay, Request, Response, RpcError,
-    Shape,
+    Code, Dispatcher, HttpInbound, Messages, Meta, Outbound, Procedure, Relay, Request, Response,
+    RpcError, Shape,
 };
 use lifecycle_core::component;
+use tokio::sync::Notify;
 
 use crate::kit::{Source, built, echo, texts};
 use crate::log;
+use crate::metrics::Series;
+use crate::rig::{Listener, Rig, any_port, hanging, within};
 
 /// A dispatcher of this procedure whose calls are logged, and which has logged nothing yet.
 fn logging(procedure: Procedure) -> Dispatcher {
@@ -224,4 +228,44 @@ async fn calls_that_go_elsewhere_name_their_outbound() {
     let line = line();
     let expected = "procedure=grow::roses outbound=plants:default:unary shape=unary code=OK";
     assert!(line.contains(expected), "{line}");
+}
+
+#[tokio::test]
+async fn over_http_deadlines_and_clients_that_go_away_end_calls_too() {
+    log::capture();
+    let (series, _guard) = Series::here();
+    let (source, entered, dropped) = (Source::new(), Arc::default(), Arc::new(Notify::new()));
+    let builder = Dispatcher::builder("pets")
+        .layer(Logging::new())
+        .layer(Metrics::new())
+        .procedure(source.procedure("count"))
+        .procedure(hanging(&entered, &dropped));
+    let rig = Rig::of(builder, HttpInbound::new(any_port())).await;
+
+    let head = "Rpc-Procedure: hang\r\nRpc-Caller: shop\r\nRpc-Ttl-Ms: 50\r\n";
+    let answer = rig.ask(head, "").await;
+    assert_eq!(answer.code(), Code::DeadlineExceeded);
+    within(dropped.notified()).await;
+    let late = line();
+    assert!(late.starts_with("WARN"), "{late}");
+    let said = "procedure=hang shape=unary caller=shop transport=http code=DEADLINE_EXCEEDED";
+    assert!(late.contains(said), "{late}");
+
+    let mut listener = Listener::get(&rig, "count", "").await;
+    source.send("a");
+    listener.hear("data: ").await;
+    drop(listener);
+    within(source.dropped()).await;
+    let left = line();
+    assert!(
+        left.contains("transport=http code=CANCELLED messages=1"),
+        "{left}"
+    );
+    assert_eq!(
+        series.of("omnirelay_rpc_requests_"),
+        "in_flight{procedure=count,shape=stream} 0\n\
+         in_flight{procedure=hang,shape=unary} 0\n\
+         total{procedure=count,shape=stream,code=CANCELLED} 1\n\
+         total{procedure=hang,shape=unary,code=DEADLINE_EXCEEDED} 1"
+    );
 }

@@ -50,6 +50,10 @@ impl Series {
         *self.0.lock().unwrap().entry(name.to_owned()).or_default() += value;
     }
 
+    fn set(&self, name: &str, value: f64) {
+        self.0.lock().unwrap().insert(name.to_owned(), value);
+    }
+
     /// All series that begin with `prefix`, without it, in their order.
     pub(crate) fn of(&self, prefix: &str) -> String {
         let series = self.0.lock().unwrap();
@@ -67,8 +71,8 @@ impl CounterFn for One {
             .add(&self.name, u32::try_from(value).unwrap().into());
     }
 
-    fn absolute(&self, _: u64) {
-        unreachable!("nothing is counted elsewhere");
+    fn absolute(&self, value: u64) {
+        self.all.set(&self.name, u32::try_from(value).unwrap().into());
     }
 }
 
@@ -81,8 +85,8 @@ impl GaugeFn for One {
         self.all.add(&self.name, -value);
     }
 
-    fn set(&self, _: f64) {
-        unreachable!("nothing is counted elsewhere");
+    fn set(&self, value: f64) {
+        self.all.set(&self.name, value);
     }
 }
 
