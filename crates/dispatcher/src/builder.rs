@@ -16,6 +16,7 @@ use crate::outbound::Outbound;
 use crate::procedure::Procedure;
 use crate::registrations::{Gate, Moving};
 use crate::registry::Registry;
+use crate::route::Route;
 
 /// What a component that asks for the dispatcher is made by.
 pub(crate) type Bound = Box<dyn FnOnce(Dispatcher) -> Registration + Send>;
@@ -174,7 +175,7 @@ fn outbounds(outbounds: &[Outbound], faults: &mut Vec<Fault>) -> HashMap<String,
         }
         for (shape, handler) in outbound.shapes.iter().zip(&outbound.handlers) {
             let name = outbound.name(*shape);
-            let handler = outbound.layers.around(handler.clone());
+            let handler = outbound.handler(handler, Route::outbound(&name, *shape));
             let taken = found.insert(name.to_ascii_lowercase(), handler);
             if taken.is_some() {
                 faults.push(Fault::DuplicateOutbound { name });

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::error::RpcError;
 use crate::headers::Headers;
 use crate::messages::Messages;
+use crate::route::Route;
 
 /// What is known of a call beside its messages. Every field may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub struct Meta {
     pub routing_delegate: Option<String>,
     /// When the caller will not wait any longer. It travels on with calls that are made on behalf of this one.
     pub deadline: Option<Instant>,
+    /// By which protocol it has come into this process, such as `http`; `None` when it was made here. It does not travel.
+    pub transport: Option<&'static str>,
+    /// What has taken it: for layers. The dispatcher sets it, and outbounds that have layers do; it does not travel.
+    pub route: Option<Route>,
     /// Everything else.
     pub headers: Headers,
 }

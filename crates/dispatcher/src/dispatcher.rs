@@ -192,6 +192,7 @@ impl Dispatcher {
             request.meta.encoding.clone_from(&entry.encoding);
         }
         let encoding = request.meta.encoding.clone();
+        request.meta.route = Some(entry.route.clone());
         let answering = AssertUnwindSafe(entry.handler.clone().oneshot(request));
         let answered = answering.catch_unwind().await;
         let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;

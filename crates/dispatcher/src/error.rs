@@ -1,10 +1,14 @@
 //! [`RpcError`]: why a call did not succeed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lifecycle_core::BoxError;
 
 use crate::code::Code;
+
+/// The key of [`RpcError::retry_after`] in the metadata, which is also the name of the header in HTTP.
+pub(crate) const RETRY_AFTER: &str = "retry-after";
 
 /// Why a call did not succeed, as the caller is told.
 ///
@@ -54,6 +58,22 @@ impl RpcError {
         self
     }
 
+    /// Says when to try again, in the metadata `retry-after`: in whole seconds, rounded up, and at least 1.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(begun).max(1);
+        self.with_metadata(RETRY_AFTER, seconds.to_string())
+    }
+
+    /// When to try again, if it says so: in the metadata `retry-after`, a number of seconds. HTTP carries it as the header of
+    /// that name, too.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.metadata.get(RETRY_AFTER)?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
     /// The error that middleware has passed on, if it is one of ours, or else one that says no more than that something is broken:
     /// what a stranger's error says is for logs, not for callers.
     #[must_use]
@@ -68,6 +88,21 @@ impl RpcError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn when_to_try_again_is_told_in_whole_seconds_and_what_is_no_number_says_nothing() {
+        let busy = RpcError::new(Code::Unavailable, "");
+        assert_eq!(busy.retry_after(), None);
+        for (wait, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            let told = busy.clone().with_retry_after(Duration::from_millis(wait));
+            assert_eq!(told.retry_after(), Some(Duration::from_secs(seconds)));
+            assert_eq!(told.metadata[RETRY_AFTER], seconds.to_string());
+        }
+        for text in ["soon", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            let told = busy.clone().with_metadata(RETRY_AFTER, text);
+            assert_eq!(told.retry_after(), None, "{text}");
+        }
+    }
 
     #[test]
     fn what_middleware_passes_on_stays_what_it_was_and_a_strangers_error_is_not_shown() {

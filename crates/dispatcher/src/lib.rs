@@ -3,7 +3,7 @@
 //! A [`Dispatcher`] is a value: it looks up [`Procedure`]s of five [`Shape`]s and calls them through layers. What of it moves,
 //! inbounds, outbounds and whatever else was added, comes as registrations for an orchestrator, which alone decides what is
 //! started and stopped, in which order, how often it is tried and for how long. There is no such code here, and of tokio nothing
-//! but timers to write it with. It knows no configuration file, no signal, and not the other host.
+//! but timers and a semaphore to write it with. It knows no configuration file, no signal, and not the other host.
 //!
 //! What it promises about starting and stopping is written down in `tests/parity`, as traces to be read by people.
 
@@ -25,6 +25,7 @@ mod http;
 mod inbound;
 mod introspect;
 mod messages;
+pub mod middleware;
 mod outbound;
 mod pattern;
 mod peer;
@@ -32,6 +33,7 @@ mod procedure;
 mod registrations;
 mod registry;
 mod relay;
+mod route;
 mod shape;
 mod typed;
 mod until;
@@ -57,5 +59,6 @@ pub use peer::{Breaker, Chooser};
 pub use procedure::Procedure;
 pub use registrations::Gate;
 pub use relay::Relay;
+pub use route::{Route, RouteKind};
 pub use shape::Shape;
 pub use typed::{TypedMessages, TypedProcedure, TypedRequest, TypedResponse};

@@ -57,6 +57,15 @@ impl Messages {
         matches!(self.0, Kind::One(_))
     }
 
+    /// The same once more, as long as nothing was taken; `None` of a stream, which comes once.
+    pub(crate) fn repeated(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::None => Some(Self::none()),
+            Kind::One(message) => Some(Self::one(message.clone())),
+            Kind::Stream(_) => None,
+        }
+    }
+
     /// The one message that this is.
     ///
     /// # Errors

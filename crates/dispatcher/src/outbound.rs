@@ -10,7 +10,8 @@ use tower::{Layer, Service};
 use crate::call::{Request, Response};
 use crate::code::Code;
 use crate::error::RpcError;
-use crate::handler::{Handler, Layers};
+use crate::handler::{Handler, Layers, around};
+use crate::route::Route;
 use crate::shape::Shape;
 
 /// The key of an outbound that was given none.
@@ -132,6 +133,18 @@ impl Outbound {
         let name = |shape| format!("{}:{service}:{shape}:{key}", issue.protocol);
         let shapes = self.shapes.iter();
         shapes.map(|it| (name(it), issue.clone())).collect()
+    }
+
+    /// `inner` with its layers around it, which are told where a call goes.
+    pub(crate) fn handler(&self, inner: &Handler, route: Route) -> Handler {
+        if self.layers.is_empty() {
+            return inner.clone();
+        }
+        let layered = self.layers.around(inner.clone());
+        around(layered, move |inner, mut request| {
+            request.meta.route = Some(route.clone());
+            inner.call(request)
+        })
     }
 
     /// The name for calls of `shape`.

@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::handler::{Handler, Layers};
 use crate::pattern::Pattern;
 use crate::procedure::Procedure;
+use crate::route::Route;
 use crate::shape::Shape;
 
 /// A procedure that can be called.
@@ -16,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) encoding: Option<String>,
     pub(crate) aliases: Vec<String>,
+    /// What its layers are told.
+    pub(crate) route: Route,
     /// The handler with every layer around it.
     pub(crate) handler: Handler,
 }
@@ -59,6 +62,7 @@ impl Registry {
             name: name.clone(),
             encoding: procedure.encoding,
             aliases: aliases.iter().map(|it| (*it).to_owned()).collect(),
+            route: Route::procedure(&name, shape),
             handler: around.around(inner),
         });
         let mut larger = self.clone();

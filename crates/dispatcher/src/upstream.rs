@@ -136,10 +136,13 @@ where
     }
 }
 
+/// The reason of [`interrupted`].
+pub(crate) const INTERRUPTED: &str = "dispatcher.outbound.interrupted";
+
 /// The connection was lost, by whoever's doing, before the answer was there.
 pub(crate) fn interrupted() -> RpcError {
     let message = "the connection to the upstream ended before its answer did";
-    RpcError::new(Code::Unavailable, message).with_reason("dispatcher.outbound.interrupted")
+    RpcError::new(Code::Unavailable, message).with_reason(INTERRUPTED)
 }
 
 impl<B> Lifecycle for Upstream<B>

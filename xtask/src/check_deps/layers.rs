@@ -180,12 +180,16 @@ pub(crate) const TABLE: &[Row] = &[
             "futures-core",
             // Catches panics of a call.
             "futures-util",
+            // Rate limits.
+            "governor",
             "http",
             "http-body-util",
             "hyper",
             "hyper-util",
             // Deadlines as they are written down.
             "jiff",
+            // What the middleware counts.
+            "metrics",
             // Names in paths.
             "percent-encoding",
             // Typed messages.
@@ -194,7 +198,7 @@ pub(crate) const TABLE: &[Row] = &[
             "serde",
             "serde_json",
             "thiserror",
-            // Timers alone.
+            // Timers, and a semaphore that limits calls.
             "tokio",
             "tokio-util",
             // Framing and statuses of gRPC; neither its server nor its channel.

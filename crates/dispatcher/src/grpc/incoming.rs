@@ -43,6 +43,8 @@ pub(super) fn meta(
         routing_key: text(names::ROUTING_KEY)?,
         routing_delegate: text(names::ROUTING_DELEGATE)?,
         deadline: None,
+        transport: Some("grpc"),
+        route: None,
         headers: metadata::received(headers),
     };
     if let Some(left) = text(names::TIMEOUT)? {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{Either, Full};
 use serde::Serialize;
@@ -60,6 +60,9 @@ pub(super) fn error(error: &RpcError) -> Answer {
     headers.insert(names::ERROR_MESSAGE, text(&error.message));
     if let Some(reason) = &error.reason {
         headers.insert(names::ERROR_CODE, text(reason));
+    }
+    if let Some(wait) = error.retry_after() {
+        headers.insert(RETRY_AFTER, wait.as_secs().into());
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let status = StatusCode::from_u16(error.code.http_status());

@@ -31,6 +31,8 @@ pub(super) fn meta(headers: &HeaderMap, now: Instant, clock: Timestamp) -> Resul
         routing_key: text(names::ROUTING_KEY)?,
         routing_delegate: text(names::ROUTING_DELEGATE)?,
         deadline: None,
+        transport: Some("http"),
+        route: None,
         headers: passed::received(headers),
     };
     if let Some(ttl) = text(names::TTL)? {

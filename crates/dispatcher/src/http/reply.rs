@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{names, passed};
 use crate::call;
 use crate::code::Code;
-use crate::error::RpcError;
+use crate::error::{RETRY_AFTER, RpcError};
 use crate::messages::Messages;
 use crate::shape::Shape;
 use crate::upstream::interrupted;
@@ -73,14 +73,19 @@ pub(super) async fn error(head: &Parts, body: Incoming) -> RpcError {
     let status = head.status.as_u16();
     let message = document.message.take();
     let message = message.or_else(|| text(headers, names::ERROR_MESSAGE));
-    RpcError {
+    let mut error = RpcError {
         code: named
             .or_else(|| document.named())
             .unwrap_or_else(|| Code::from_http_status(status)),
         message: message.unwrap_or_else(|| format!("the upstream answered with status {status}")),
         reason: document.code.or_else(|| text(headers, names::ERROR_CODE)),
         metadata: texts(document.metadata),
+    };
+    // Who answers without a document, as who drains does, says it only here.
+    if let Some(wait) = text(headers, RETRY_AFTER) {
+        error.metadata.entry(RETRY_AFTER.to_owned()).or_insert(wait);
     }
+    error
 }
 
 /// The error that the document at the end of a stream is.

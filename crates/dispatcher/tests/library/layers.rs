@@ -117,3 +117,46 @@ async fn an_outbound_has_layers_of_its_own() {
     assert_eq!(answer.into_message().await.unwrap(), "back");
     assert_eq!(log.lock().unwrap().join(", "), "out in, out out");
 }
+
+/// Notes by which protocol a call has come, and what has taken it.
+fn routes(log: &Log) -> impl Layer<Handler, Service = Handler> + use<> {
+    let log = Arc::clone(log);
+    tower::layer::layer_fn(move |inner: Handler| {
+        let log = Arc::clone(&log);
+        let note = move |request: Request| {
+            let (transport, route) = (request.meta.transport, request.meta.route.clone());
+            let route = route.expect("it was taken");
+            let note = format!("{transport:?} {:?} {}", route.kind, route.name);
+            log.lock().unwrap().push(format!("{note} {}", route.shape));
+            request
+        };
+        dispatcher::handler(inner.map_request(note))
+    })
+}
+
+#[tokio::test]
+async fn layers_are_told_what_has_taken_a_call_by_the_name_that_was_registered() {
+    let log = Log::default();
+    let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+    let carrier = dispatcher::handler_fn(async |_| Ok(Response::message("back")));
+    let outbound = Outbound::new(" plants ", [Shape::Unary], idle, carrier).layer(routes(&log));
+    let builder = Dispatcher::builder("pets")
+        .layer(routes(&log))
+        .outbound(outbound)
+        .procedure(dispatcher::Relay::to("plants").procedure(Shape::Unary, "grow::*"))
+        .procedure(echo("echo").alias("say"));
+    let (dispatcher, _) = built(builder);
+    for (procedure, transport) in [("SAY", None), ("grow::roses", Some("pigeon"))] {
+        let mut request = Request::new(procedure, "");
+        request.meta.transport = transport;
+        dispatcher.call(Shape::Unary, request).await.unwrap();
+    }
+    assert_eq!(
+        log.lock().unwrap()[..],
+        [
+            "None Procedure echo unary",
+            "Some(\"pigeon\") Procedure grow::* unary",
+            "Some(\"pigeon\") Outbound plants:default:unary unary",
+        ]
+    );
+}

@@ -2,14 +2,20 @@
 
 mod abuse;
 mod calls;
+mod deadlines;
 mod grpc;
 mod http;
 mod kit;
 mod layers;
 mod lifecycle;
+mod limits;
+mod log;
+mod logging;
+mod metrics;
 mod outbound;
 mod probes;
 mod relay;
+mod retries;
 mod rig;
 mod streams;
 mod typed;

@@ -172,6 +172,16 @@ async fn contract_65_who_names_no_code_is_judged_by_the_status_and_who_does_is_n
 }
 
 #[tokio::test]
+async fn when_to_try_again_is_read_of_an_answer_without_a_document() {
+    let draining = "HTTP/1.1 503 -\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let (url, _) = answering(draining).await;
+    let rig = caller(&url, |it| it).await;
+    let error = unary(&rig, "any", "").await.unwrap_err();
+    assert_eq!(error.code, Code::Unavailable);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_large_or_breaks_off_is_an_error_of_its_own() {
     const SHORT: &str = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n01";
     const CHUNKS: &str =
