@@ -30,7 +30,7 @@ use lifecycle_runtime::{LogConfig, LogFormat};
 use serde::{Deserialize, Deserializer};
 use toml::Value;
 
-pub(crate) use crate::config::fault::{ConfigError, Fault, Place};
+use crate::config::fault::{ConfigError, Fault};
 pub(crate) use crate::config::key::Key;
 use crate::config::kind::Flaw;
 use crate::config::layers::Layers;
@@ -258,7 +258,8 @@ impl Config {
             Err(error) => {
                 // Every leaf was checked, so this is for what they say together.
                 let flaw = Flaw::new(error.message(), "compare it with `config schema`");
-                faults.push(Fault::new(Place::Default, &Key::default(), flaw));
+                let place = layers.place(&Key::default());
+                faults.push(Fault::new(place, &Key::default(), flaw));
                 None
             }
         };
@@ -491,4 +492,57 @@ fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Shape>, D::E
     let names = Vec::<String>::deserialize(deserializer)?;
     let is_named = |it: &Shape| names.iter().any(|name| name == it.as_str());
     Ok(Shape::ALL.into_iter().filter(is_named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::schema::{DOCUMENT, tests::leaves};
+
+    fn faults_of(text: &str) -> Vec<Fault> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("it is written");
+        let sources = Sources {
+            file: Some(file.path().to_owned()),
+            ..Sources::default()
+        };
+        Config::load(&sources).map_or_else(|it| it.faults, |_| Vec::new())
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_kind_is_one_fault_whatever_key_it_stands_at() {
+        for (key, _, _) in leaves("", &DOCUMENT) {
+            for wrong in ["{ x = 1 }", "[[1]]", "1979-05-27"] {
+                let faults = faults_of(&format!("{key} = {wrong}"));
+                let blamed = faults.iter().filter(|it| it.key == key);
+                assert_eq!(blamed.count(), 1, "{key} = {wrong}: {faults:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_of_no_time_or_of_for_ever_is_a_fault() {
+        for wrong in ["0s", "366d"] {
+            let faults = faults_of(&format!(
+                "[http-inbounds.0]\naddress = '127.0.0.1:0'\nkeep-alive = '{wrong}'"
+            ));
+            let said = faults.iter().map(|it| format!("{}: {}", it.key, it.rule));
+            let expected = format!("http-inbounds.0.keep-alive: \"{wrong}\" is out of range");
+            assert_eq!(said.collect::<Vec<_>>(), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_empty_file_and_a_name_that_no_component_can_have_are_blamed_on_the_file() {
+        let bad_name = "[http-inbounds.\"a\\nb\"]\naddress = '127.0.0.1:0'";
+        for (text, said) in [("", "there is no inbound"), (bad_name, "name")] {
+            let faults = faults_of(text);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].rule.contains(said), "{faults:?}");
+            let place = faults[0].place.to_string();
+            assert!(place.ends_with(":1"), "{place}");
+        }
+    }
 }

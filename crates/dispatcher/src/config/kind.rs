@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Flag,
     Address,
     Duration,
+    /// A duration that is not 0, and no more than a year.
+    Time,
     /// A duration, or `never`.
     Limit,
     /// A whole number from the first to the second.
@@ -53,6 +55,7 @@ impl Kind {
             },
             Self::Address => check_address(text(value, "an address", "\"127.0.0.1:8080\"")?),
             Self::Duration => check_duration(text(value, "a duration", "\"10s\"")?),
+            Self::Time => check_time(text(value, "a duration", "\"10s\"")?),
             Self::Limit => match text(value, "a duration or \"never\"", "\"10s\"")? {
                 "never" => Ok(()),
                 length => check_duration(length),
@@ -73,6 +76,7 @@ impl Kind {
             Self::Text
             | Self::Address
             | Self::Duration
+            | Self::Time
             | Self::Limit
             | Self::OneOf(_)
             | Self::Filter => plain(),
@@ -171,6 +175,20 @@ fn check_duration(text: &str) -> Result<(), Flaw> {
         Err(_) => Err(Flaw::new(
             format!("{text:?} is not a duration"),
             "write a number with a unit, such as \"250ms\", \"10s\" or \"1m30s\"",
+        )),
+    }
+}
+
+/// The longest that a limit may be: beyond it arithmetic with instants ends sooner or later.
+const LONGEST: Nanos = Nanos::from_secs(365 * 24 * 60 * 60);
+
+fn check_time(text: &str) -> Result<(), Flaw> {
+    check_duration(text)?;
+    match text.parse::<Nanos>() {
+        Ok(time) if time > Nanos::ZERO && time <= LONGEST => Ok(()),
+        _ => Err(Flaw::new(
+            format!("{text:?} is out of range"),
+            "use a positive duration of at most 365 days",
         )),
     }
 }

@@ -29,12 +29,18 @@ pub(crate) struct Layers {
     settings: BTreeMap<Key, Setting>,
     /// The tables with a name, and who has named each first.
     named: BTreeMap<Key, Place>,
+    /// Where the document as a whole stands.
+    whole: Option<Place>,
 }
 
 impl Layers {
     /// Reads every source, and puts defaults where nothing was said. What is wrong goes to `faults` and is left out.
     pub(crate) fn collect(sources: &Sources, faults: &mut Vec<Fault>) -> Self {
-        let mut layers = Self::default();
+        let file = sources.file.clone();
+        let mut layers = Self {
+            whole: file.map(|path| Place::File { path, line: 1 }),
+            ..Self::default()
+        };
         let contents = match &sources.file {
             Some(path) => read_file(path, faults),
             None => embedded(),
@@ -153,8 +159,11 @@ impl Layers {
         self.settings.get(key)?.value.as_str()
     }
 
-    /// Who has set `key`, or else the first thing below it, or else the table that it is.
+    /// Who has set `key`, or else the first thing below it, or else the table that it is. Of no key, it is the file.
     pub(crate) fn place(&self, key: &Key) -> Place {
+        if *key == Key::default() {
+            return self.whole.clone().unwrap_or(Place::Default);
+        }
         let below = || {
             let mut inside = self.settings.iter().filter(|(it, _)| it.is_in(key));
             let set = inside.find(|(_, it)| it.place != Place::Default);

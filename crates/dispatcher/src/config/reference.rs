@@ -93,6 +93,7 @@ impl Kind {
             Self::Flag => "`true` or `false`".to_owned(),
             Self::Address => "an IP address with a port".to_owned(),
             Self::Duration => "a duration".to_owned(),
+            Self::Time => "a duration that is not 0".to_owned(),
             Self::Limit => "a duration, or *never*".to_owned(),
             Self::Number(least, _) => format!("a whole number from {least}"),
             Self::OneOf(choices) => list(choices),
@@ -108,7 +109,7 @@ impl Kind {
         match self {
             Self::Text | Self::Address | Self::Filter => json!({ "type": "string" }),
             Self::Flag => json!({ "type": "boolean" }),
-            Self::Duration => json!({ "type": "string", "pattern": LENGTH }),
+            Self::Duration | Self::Time => json!({ "type": "string", "pattern": LENGTH }),
             Self::Limit => json!({ "anyOf": [{ "const": "never" }, Self::Duration.schema()] }),
             Self::Number(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })

@@ -7,7 +7,7 @@ use crate::config::policies::{
     ABORT_GRACE, DISPOSE, DRAIN, HEALTH, RESTART, RESTARTS, RETRY, START, STOP,
 };
 use Initial::{Is, Required, Unset};
-use Kind::{Address, Duration, Filter, Flag, Number, OneOf, SomeOf, Text as Word, Texts};
+use Kind::{Address, Duration, Filter, Flag, Number, OneOf, SomeOf, Text as Word, Texts, Time};
 use Node::{Each, Leaf, Table};
 
 /// What may stand at a key.
@@ -78,7 +78,7 @@ const LIMITS_OF_LISTENER: Group = Group {
         ),
         key(
             "head",
-            Leaf(Duration, Is("\"10s\"")),
+            Leaf(Time, Is("\"10s\"")),
             "how long a connection may take to send the head of a request, also between two requests",
         ),
         key(
@@ -88,17 +88,17 @@ const LIMITS_OF_LISTENER: Group = Group {
         ),
         key(
             "ping-interval",
-            Leaf(Duration, Is("\"20s\"")),
+            Leaf(Time, Is("\"20s\"")),
             "how often an HTTP/2 connection is asked whether its client is still there",
         ),
         key(
             "ping-timeout",
-            Leaf(Duration, Is("\"20s\"")),
+            Leaf(Time, Is("\"20s\"")),
             "how long the client may take to answer that",
         ),
         key(
             "stall",
-            Leaf(Duration, Is("\"30s\"")),
+            Leaf(Time, Is("\"30s\"")),
             "how long a client may read nothing of what is sent to it",
         ),
         key(
@@ -121,12 +121,12 @@ const BREAKER: Group = Group {
         ),
         key(
             "first-pause",
-            Leaf(Duration, Is("\"1s\"")),
+            Leaf(Time, Is("\"1s\"")),
             "how long the first pause is",
         ),
         key(
             "longest-pause",
-            Leaf(Duration, Is("\"30s\"")),
+            Leaf(Time, Is("\"30s\"")),
             "how long a pause is at most",
         ),
     ],
@@ -193,7 +193,7 @@ const HTTP_INBOUND: Group = Group {
         ),
         key(
             "body-timeout",
-            Leaf(Duration, Is("\"30s\"")),
+            Leaf(Time, Is("\"30s\"")),
             "how long a client may take to send it",
         ),
         key(
@@ -206,7 +206,7 @@ const HTTP_INBOUND: Group = Group {
         HEALTH,
         key(
             "keep-alive",
-            Leaf(Duration, Is("\"15s\"")),
+            Leaf(Time, Is("\"15s\"")),
             "how long a stream is silent until a comment says that it is still there",
         ),
         LIMITS,
@@ -243,7 +243,7 @@ const GRPC_INBOUND: Group = Group {
         ),
         key(
             "message-timeout",
-            Leaf(Duration, Is("\"30s\"")),
+            Leaf(Time, Is("\"30s\"")),
             "how long a client may take to send the one message of a call that has one",
         ),
         RESTARTS,
@@ -278,7 +278,7 @@ const OUTBOUND: Group = Group {
         ),
         key(
             "connect-timeout",
-            Leaf(Duration, Is("\"5s\"")),
+            Leaf(Time, Is("\"5s\"")),
             "how long it may take to open a connection",
         ),
         key(
@@ -291,7 +291,7 @@ const OUTBOUND: Group = Group {
         HEALTH,
         key(
             "idle-timeout",
-            Leaf(Duration, Unset),
+            Leaf(Time, Unset),
             "how long a connection is kept without a call; unset, 5 s, for `grpc` 90 s",
         ),
         key(
@@ -329,7 +329,7 @@ const OUTBOUND: Group = Group {
         STOP,
         key(
             "timeout",
-            Leaf(Duration, Is("\"30s\"")),
+            Leaf(Time, Is("\"30s\"")),
             "how long a call may take that has no deadline",
         ),
     ],
@@ -486,5 +486,46 @@ impl Group {
     pub(crate) fn unknown_key(&self, name: &str) -> Flaw {
         let known = self.entries.iter().map(|it| it.name);
         Flaw::new("there is no such key", suggestion(known, name))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::kind::inline;
+
+    /// Every value that there may be, with its key; tables by name are called `a`.
+    pub(crate) fn leaves(above: &str, group: &Group) -> Vec<(String, Kind, Initial)> {
+        let mut found = Vec::new();
+        for entry in group.entries {
+            let key = format!("{above}{}", entry.name);
+            match entry.node {
+                Leaf(kind, initial) => found.push((key, kind, initial)),
+                Table(inner) => found.extend(leaves(&format!("{key}."), inner)),
+                Each(inner) => found.extend(leaves(&format!("{key}.a."), inner)),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn defaults_are_of_the_kind_of_their_keys() {
+        for (key, kind, initial) in leaves("", &DOCUMENT) {
+            let (Is(text) | Required(text)) = initial else {
+                continue;
+            };
+            let value = inline(text).unwrap_or_else(|| panic!("{key}: {text}"));
+            if let Err(flaw) = kind.check(&value) {
+                panic!("{key} = {text}: {}", flaw.rule);
+            }
+        }
+    }
+
+    #[test]
+    fn the_shapes_are_those_of_the_library() {
+        assert_eq!(
+            SHAPES,
+            dispatcher::Shape::ALL.map(dispatcher::Shape::as_str)
+        );
     }
 }
