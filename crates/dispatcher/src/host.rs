@@ -1,8 +1,7 @@
 //! The wiring: what the configuration says, as a dispatcher and registrations.
 
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::Diagnostics;
@@ -10,11 +9,12 @@ use dispatcher::{
     Dispatcher, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound, HttpOutbound,
     HttpUrlError, Inbound, Outbound, Relay,
 };
-use lifecycle_core::{BoxError, Criticality, Registration, component};
+use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 
 use crate::config::{Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound};
 use crate::echo;
+use crate::herald::{Announced, Herald};
 
 /// Runs the dispatcher until a signal or the loss of an essential component ends it; what it returns is the process's exit code.
 ///
@@ -25,10 +25,21 @@ pub(crate) fn run(config: &Config) -> ExitCode {
         kill_timeout: config.kill_timeout.map(Duration::from),
         ..HostConfig::default()
     };
-    Host::main(settings, |builder| wire(config, builder))
+    let herald = Arc::new(Herald::new(&config.service));
+    let code = Host::main(settings, |builder| {
+        wire(config, builder, &herald)?;
+        herald.starting(builder.handle().status());
+        Ok(())
+    });
+    herald.stopped();
+    code
 }
 
-fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxError> {
+fn wire(
+    config: &Config,
+    builder: &mut OrchestratorBuilder,
+    herald: &Arc<Herald>,
+) -> Result<(), BoxError> {
     let diagnostics = Diagnostics::builder(builder.handle())
         .metrics(diagnostics::install_recorder()?)
         .bind(config.diagnostics.address)
@@ -43,7 +54,7 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
         .announced
         .add(diagnostics::NAME, move || *address.borrow());
     let names = assembled.registrations.iter().map(|it| it.name.clone());
-    let announcer = announced.after(names.collect());
+    let announcer = announced.registration(names, herald);
     let all = [diagnostics.registration()].into_iter();
     let all = all.chain(assembled.registrations).chain([announcer]);
     builder
@@ -161,42 +172,10 @@ fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
     way.peers.iter().try_fold(outbound, |all, it| all.peer(it))
 }
 
-/// Prints addresses on standard output, one a line, when everything is open.
-#[derive(Default)]
-struct Announced(Vec<(String, Address)>);
-
-/// Tells where something listens, once it does.
-type Address = Box<dyn Fn() -> Option<SocketAddr> + Send + Sync>;
-
-impl Announced {
-    fn add(
-        mut self,
-        name: &str,
-        address: impl Fn() -> Option<SocketAddr> + Send + Sync + 'static,
-    ) -> Self {
-        self.0.push((name.to_owned(), Box::new(address)));
-        self
-    }
-
-    fn after(self, parts: Vec<String>) -> Registration {
-        let print = move |_| {
-            for (name, address) in &self.0 {
-                if let Some(address) = address() {
-                    // Whoever has closed standard output does not want to know.
-                    let _ = writeln!(io::stdout(), "{name} http://{address}");
-                }
-            }
-            std::future::ready(Ok(()))
-        };
-        let silent = async |_| Ok(());
-        Registration::new("announcer", component::from_fn(print, silent))
-            .depends_on(parts)
-            .criticality(Criticality::Optional)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use lifecycle_core::{Criticality, component};
+
     use crate::config::{Config, Key, Sources};
 
     use super::*;

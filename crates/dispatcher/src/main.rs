@@ -10,6 +10,7 @@
 mod cli;
 mod config;
 mod echo;
+mod herald;
 mod host;
 
 use std::env;

@@ -1,8 +1,9 @@
 //! Bad input: where it is, which rule it breaks, what to do; and what good input comes to.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
 
-use crate::kit::{curl, file, path, program, run};
+use crate::kit::{Program, curl, file, path, program, run};
 
 /// What `config check` says of `text`, without the name of the file.
 fn faults_of(text: &str) -> String {
@@ -305,7 +306,8 @@ fn contract_09_and_b16_what_the_file_says_of_outbounds_and_policies_is_what_runs
 }
 
 #[test]
-fn a_port_in_use_is_tried_as_often_as_the_file_says() {
+fn contract_46_and_b09_a_port_in_use_is_tried_as_often_as_the_file_says_and_each_failure_is_logged()
+{
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it is bound");
     let file = file(&format!(
@@ -319,8 +321,62 @@ fn a_port_in_use_is_tried_as_often_as_the_file_says() {
             backoff = {{ fixed = "1ms" }}
         "#
     ));
-    let output = ask(&["--config", path(&file)]);
+    let output = ask(&["--config", path(&file), "--log-format", "json"]);
     assert_eq!(output.status.code(), Some(70));
     let said = text_of(&output.stderr);
-    assert_eq!(said.matches("component.start_failed").count(), 3, "{said}");
+    for (event, times) in [
+        ("component.start_failed", 3),
+        ("component.retry_scheduled", 2),
+        ("component.faulted", 1),
+        ("host.starting", 1),
+        ("host.started", 0),
+        ("host.stopping", 1),
+        ("host.stopped", 1),
+    ] {
+        let event = format!("\"event\":\"{event}\"");
+        assert_eq!(said.matches(&event).count(), times, "{event} in {said}");
+    }
+    let mut lines = said
+        .lines()
+        .filter(|it| it.contains("component.retry_scheduled"));
+    let retry = lines.next().expect("a line");
+    let retry: serde_json::Value = serde_json::from_str(retry).expect("JSON");
+    assert_eq!(retry["fields"]["component"], "http-inbound:0");
+    assert_eq!(retry["fields"]["attempt"], 1);
+    assert!(said.contains("\"message\":\"host failed\""), "{said}");
+}
+
+#[test]
+fn contract_46_the_host_logs_its_own_four_with_the_name_of_the_service() {
+    let ports = ["--http", "--grpc", "--diagnostics"].map(|it| [it, "127.0.0.1:0"]);
+    let options = ["--log-format", "json", "--set", "service=shop"];
+    let mut command = program(&[&ports.concat()[..], &options].concat());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut shop = Program(child.expect("it runs"));
+    let log = shop.0.stderr.take().expect("it is piped");
+    let mut told = Vec::new();
+    for line in BufReader::new(log).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+        let fields = &line["fields"];
+        if fields["service"] != "shop" {
+            continue;
+        }
+        told.push(fields["event"].as_str().expect("an event").to_owned());
+        if told.len() == 2 {
+            shop.terminate();
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            "host.starting",
+            "host.started",
+            "host.stopping",
+            "host.stopped"
+        ]
+    );
+    assert_eq!(shop.0.wait().expect("it ends").code(), Some(0));
 }
