@@ -83,6 +83,15 @@ impl Outbound {
         self
     }
 
+    /// Leaves out every shape but these. One that it does not carry is not added.
+    #[must_use]
+    pub fn only(mut self, shapes: impl IntoIterator<Item = Shape>) -> Self {
+        let kept: Vec<_> = shapes.into_iter().collect();
+        let carried = self.shapes.into_iter().zip(self.handlers);
+        (self.shapes, self.handlers) = carried.filter(|(it, _)| kept.contains(it)).unzip();
+        self
+    }
+
     /// Puts a layer around the calls that it carries, inside of the layers that are there already.
     #[must_use]
     pub fn layer<L>(mut self, layer: L) -> Self

@@ -204,8 +204,12 @@ pub(crate) const TABLE: &[Row] = &[
             // Framing and statuses of gRPC; neither its server nor its channel.
             "tonic",
             "tonic-health",
+            // The program's configuration.
+            "toml",
             "tower",
             "tracing",
+            // What is a filter of log lines.
+            "tracing-subscriber",
         ]),
         silent_about: &[],
         leaves: SEQUENCING,

@@ -58,7 +58,7 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
     stage("clippy", 200, Work::Commands(CLIPPY)),
     stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 950, Work::Commands(TESTS)),
+    stage("tests", 1150, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
 

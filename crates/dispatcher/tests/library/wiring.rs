@@ -213,3 +213,22 @@ fn procedures_are_no_components() {
     let (_, all) = built(procedures.fold(pets(), DispatcherBuilder::procedure));
     assert!(all.is_empty());
 }
+
+#[test]
+fn an_outbound_can_leave_out_shapes_and_one_that_leaves_out_all_is_a_fault() {
+    let all = [Shape::Unary, Shape::Oneway, Shape::ServerStream];
+    let some = outbound("billing", &all).only([Shape::Duplex, Shape::ServerStream, Shape::Oneway]);
+    let (dispatcher, registrations) = pets().outbound(some).build().expect("no fault");
+    assert_eq!(names(&registrations), "billing:default:oneway");
+    assert_eq!(registrations[0].aliases, ["billing:default:stream"]);
+    for (shape, expected) in [(Shape::Oneway, true), (Shape::Unary, false)] {
+        let found = dispatcher.outbound("billing", None, shape);
+        assert_eq!(found.is_ok(), expected, "{shape}");
+    }
+    let none = outbound("billing", &all).only([Shape::Duplex]);
+    let service = "billing".to_owned();
+    assert_eq!(
+        faults(pets().outbound(none)),
+        [Fault::ShapelessOutbound { service }]
+    );
+}

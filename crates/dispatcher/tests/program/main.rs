@@ -1,74 +1,13 @@
 //! The program, asked by `curl`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+mod configuration;
+mod kit;
+mod relays;
+
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 
-/// The program; killed when the test is over.
-struct Program(Child);
-
-impl Program {
-    fn terminate(&self) {
-        let id = self.0.id().to_string();
-        let signalled = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(signalled.expect("kill is there").success());
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
-    command.args(arguments).env("NO_COLOR", "1");
-    command
-}
-
-/// The flags of what it listens on.
-const PORTS: [&str; 3] = ["--http", "--grpc", "--diagnostics"];
-
-fn free_ports() -> Vec<&'static str> {
-    let free = PORTS.into_iter().flat_map(|it| [it, "127.0.0.1:0"]);
-    free.collect()
-}
-
-/// The program on free ports, with the URL of its HTTP inbound and that of its diagnostics.
-fn started() -> (Program, String, String) {
-    let mut command = program(&free_ports());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut program = Program(child.expect("it runs"));
-    let output = program.0.stdout.take().expect("it is piped");
-    let mut lines = BufReader::new(output).lines();
-    let mut url = |name: &str| {
-        let line = lines.next().expect("a line").expect("text");
-        let url = line.strip_prefix(name).expect("in this order");
-        url.trim_start().to_owned()
-    };
-    let http = url("http-inbound:0 ");
-    url("grpc-inbound:0 ");
-    (program, http, url("diagnostics "))
-}
-
-/// What `curl` prints, with the status in the last line.
-fn curl(url: &str, arguments: &[&str]) -> String {
-    let output = Command::new("curl")
-        .args([
-            "--silent",
-            "--max-time",
-            "20",
-            "--write-out",
-            "\n%{http_code} %{http_version}",
-        ])
-        .args(arguments)
-        .arg(url)
-        .output();
-    let output = output.expect("curl is installed");
-    String::from_utf8(output.stdout).expect("text")
-}
+use crate::kit::{PORTS, curl, program, started};
 
 #[test]
 fn it_echoes_to_curl_over_both_versions_and_ends_cleanly_on_sigterm() {

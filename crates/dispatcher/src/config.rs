@@ -1,0 +1,548 @@
+//! The program's configuration: defaults, file, environment and flags to checked values, once.
+//!
+//! The document is walked against a table of every key there is, so that a report names **all** faults with their place,
+//! and the nearest key where one is unknown; only then it becomes typed values. What is wrong is left out of what
+//! follows, so that one fault hides no other, and causes none.
+//!
+//! Where the control-plane host has a table of policies by component, parts have theirs in their own sections: here components
+//! come from the configuration, and a name that is made of three keys is easily misspelled.
+
+mod check;
+mod document;
+mod fault;
+mod key;
+mod kind;
+mod layers;
+mod policies;
+mod reference;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use dispatcher::{Breaker, Chooser, DEFAULT_KEY, Gate, Shape};
+use lifecycle_adapters::Limits;
+use lifecycle_core::{Criticality, Defaults, HealthCheck, Nanos, Registration, Restart, Retry};
+use lifecycle_runtime::{LogConfig, LogFormat};
+use serde::{Deserialize, Deserializer};
+use toml::Value;
+
+use crate::config::fault::{ConfigError, Fault};
+pub(crate) use crate::config::key::Key;
+use crate::config::kind::Flaw;
+use crate::config::layers::Layers;
+pub(crate) use crate::config::reference::{json_schema, page};
+
+/// What the program is told, checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Config {
+    pub(crate) service: String,
+    pub(crate) echo: bool,
+    #[serde(with = "GateName")]
+    pub(crate) gate: Gate,
+    pub(crate) insecure: bool,
+    pub(crate) kill_timeout: Option<Nanos>,
+    pub(crate) log: Log,
+    pub(crate) diagnostics: Listener,
+    pub(crate) http_inbounds: BTreeMap<String, HttpPlace>,
+    pub(crate) grpc_inbounds: BTreeMap<String, GrpcPlace>,
+    pub(crate) outbounds: BTreeMap<String, Way>,
+    pub(crate) relays: BTreeMap<String, Passing>,
+    pub(crate) defaults: Defaults,
+}
+
+/// Log output.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) format: Format,
+    pub(crate) filter: String,
+    /// Whether `RUST_LOG` overrides the filter: not when a flag or a variable of ours has set it.
+    #[serde(skip)]
+    pub(crate) filter_is_final: bool,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// The listener of the diagnostics.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    pub(crate) hosts: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) policies: Policies,
+}
+
+/// An HTTP inbound.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct HttpPlace {
+    pub(crate) address: SocketAddr,
+    pub(crate) body_bytes: usize,
+    pub(crate) body_timeout: Nanos,
+    pub(crate) keep_alive: Nanos,
+    pub(crate) limits: LimitsOfListener,
+    pub(crate) criticality: Criticality,
+    #[serde(flatten)]
+    pub(crate) policies: Policies,
+}
+
+/// A gRPC inbound.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct GrpcPlace {
+    pub(crate) address: SocketAddr,
+    pub(crate) message_bytes: usize,
+    pub(crate) message_timeout: Nanos,
+    pub(crate) limits: LimitsOfListener,
+    pub(crate) criticality: Criticality,
+    #[serde(flatten)]
+    pub(crate) policies: Policies,
+}
+
+/// What clients may take of a listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct LimitsOfListener {
+    connections: usize,
+    head: Nanos,
+    head_bytes: u32,
+    streams: u32,
+    ping_interval: Nanos,
+    ping_timeout: Nanos,
+    stall: Nanos,
+}
+
+/// An outbound.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Way {
+    pub(crate) service: String,
+    pub(crate) key: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) address: String,
+    #[serde(default)]
+    pub(crate) peers: Vec<String>,
+    #[serde(default, deserialize_with = "chooser")]
+    pub(crate) chooser: Chooser,
+    pub(crate) breaker: Option<BreakerTerms>,
+    #[serde(deserialize_with = "shapes")]
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) connect_timeout: Nanos,
+    pub(crate) idle_timeout: Nanos,
+    pub(crate) timeout: Nanos,
+    pub(crate) message_bytes: usize,
+    pub(crate) criticality: Criticality,
+    #[serde(flatten)]
+    pub(crate) policies: Policies,
+}
+
+/// What an outbound speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Protocol {
+    Http,
+    Http2,
+    Grpc,
+}
+
+/// When a peer that fails is left alone.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct BreakerTerms {
+    failures: NonZeroU32,
+    first_pause: Nanos,
+    longest_pause: Nanos,
+}
+
+/// A relay.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Passing {
+    pub(crate) service: String,
+    pub(crate) key: String,
+    unary: Vec<String>,
+    oneway: Vec<String>,
+    stream: Vec<String>,
+    client_stream: Vec<String>,
+    duplex: Vec<String>,
+}
+
+/// The policies of one component; what is unset comes from the defaults.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct Policies {
+    start: Retry,
+    stop: Retry,
+    restart: Restart,
+    health_check: Option<HealthCheck>,
+    drain_timeout: Option<Nanos>,
+    dispose_timeout: Option<Nanos>,
+    abort_grace: Option<Nanos>,
+}
+
+/// [`Gate`] as it is written.
+#[derive(Deserialize)]
+#[serde(remote = "Gate", rename_all = "kebab-case")]
+enum GateName {
+    Last,
+    Open,
+}
+
+/// Where a configuration comes from; later sources win over earlier ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// A TOML file; without one it is [`WITHOUT_A_FILE`].
+    pub(crate) file: Option<PathBuf>,
+    /// Variables of the environment; those with [`PREFIX`] count.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Flags: how the flag is called, which key it sets, and to what.
+    pub(crate) flags: Vec<(String, Key, String)>,
+}
+
+/// What variables of the environment begin with. The rest is the key in upper case, with `_` for `-` and `__` between
+/// its parts: `DISPATCHER__OUTBOUNDS__BILLING__CONNECT_TIMEOUT`.
+pub(crate) const PREFIX: &str = "DISPATCHER__";
+
+/// What holds when no file is named: an echo service on loopback.
+pub(crate) const WITHOUT_A_FILE: &str = r#"
+service = "echo"
+echo = true
+[http-inbounds.0]
+address = "127.0.0.1:8080"
+[grpc-inbounds.0]
+address = "127.0.0.1:9090"
+"#;
+
+/// A checked configuration, and where each value comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The values.
+    pub(crate) config: Config,
+    layers: Layers,
+}
+
+impl Loaded {
+    /// Every value with its origin, one a line: TOML, with the origin as a comment.
+    pub(crate) fn show(&self) -> String {
+        self.layers.show()
+    }
+}
+
+impl Config {
+    /// Reads and checks all sources. Reads one file at most, and opens nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every fault of every source.
+    pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let mut faults = Vec::new();
+        let mut layers = Layers::collect(sources, &mut faults);
+        complete_outbounds(&mut layers);
+        complete_relays(&mut layers);
+        let loaded = match Self::deserialize(layers.document()) {
+            Ok(mut config) => {
+                config.log.filter_is_final = layers.is_set_by_operator(&["log", "filter"]);
+                check::check(&config, &layers, &mut faults);
+                Some(Loaded { config, layers })
+            }
+            Err(error) => {
+                // Every leaf was checked, so this is for what they say together.
+                let flaw = Flaw::new(error.message(), "compare it with `config schema`");
+                let place = layers.place(&Key::default());
+                faults.push(Fault::new(place, &Key::default(), flaw));
+                None
+            }
+        };
+        match (ConfigError::of(faults), loaded) {
+            (None, Some(loaded)) => Ok(loaded),
+            (Some(error), _) => Err(error),
+            (None, None) => unreachable!("what could not be read is a fault"),
+        }
+    }
+
+    /// Every inbound's section and address, and that of the diagnostics.
+    pub(crate) fn listeners(&self) -> Vec<(Key, SocketAddr)> {
+        let diagnostics = (Key::of(&["diagnostics"]), self.diagnostics.address);
+        let http = self.http_inbounds.iter();
+        let http = http.map(|(name, it)| (Key::of(&["http-inbounds", name]), it.address));
+        let grpc = self.grpc_inbounds.iter();
+        let grpc = grpc.map(|(name, it)| (Key::of(&["grpc-inbounds", name]), it.address));
+        [diagnostics].into_iter().chain(http).chain(grpc).collect()
+    }
+
+    /// Every part that is a component: its section, its names, and what it says of itself.
+    pub(crate) fn parts(&self) -> Vec<Part<'_>> {
+        let part = |section: &[&str], names, policies, criticality| Part {
+            section: Key::of(section),
+            names,
+            policies,
+            criticality,
+        };
+        let mut parts = vec![part(
+            &["diagnostics"],
+            vec![diagnostics::NAME.to_owned()],
+            &self.diagnostics.policies,
+            None,
+        )];
+        for (name, it) in &self.http_inbounds {
+            let (section, names) = (["http-inbounds", name], vec![http_inbound(name)]);
+            parts.push(part(&section, names, &it.policies, Some(it.criticality)));
+        }
+        for (name, it) in &self.grpc_inbounds {
+            let (section, names) = (["grpc-inbounds", name], vec![grpc_inbound(name)]);
+            parts.push(part(&section, names, &it.policies, Some(it.criticality)));
+        }
+        for (name, it) in &self.outbounds {
+            let (section, names) = (["outbounds", name], it.names());
+            parts.push(part(&section, names, &it.policies, Some(it.criticality)));
+        }
+        parts
+    }
+
+    /// The registration with what its section says of it.
+    pub(crate) fn apply_policies(&self, registration: Registration) -> Registration {
+        let parts = self.parts();
+        let mut named = parts
+            .iter()
+            .filter(|it| it.names.contains(&registration.name));
+        match named.next() {
+            Some(part) => part.apply(registration),
+            None => registration,
+        }
+    }
+}
+
+/// A part that is a component.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) section: Key,
+    /// The name of the component, and its aliases.
+    pub(crate) names: Vec<String>,
+    policies: &'a Policies,
+    /// `None`: it is not for the configuration to say.
+    criticality: Option<Criticality>,
+}
+
+impl Part<'_> {
+    /// The registration with these policies.
+    pub(crate) fn apply(&self, mut registration: Registration) -> Registration {
+        let policies = self.policies.clone();
+        registration.start = policies.start;
+        registration.stop = policies.stop;
+        registration.restart = policies.restart;
+        registration.health_check = policies.health_check;
+        registration.drain_timeout = policies.drain_timeout;
+        registration.dispose_timeout = policies.dispose_timeout;
+        registration.abort_grace = policies.abort_grace;
+        match self.criticality {
+            Some(criticality) => registration.criticality(criticality),
+            None => registration,
+        }
+    }
+}
+
+/// The component of an HTTP inbound.
+pub(crate) fn http_inbound(name: &str) -> String {
+    format!("http-inbound:{}", name.trim())
+}
+
+/// The component of a gRPC inbound.
+pub(crate) fn grpc_inbound(name: &str) -> String {
+    format!("grpc-inbound:{}", name.trim())
+}
+
+/// The name of an outbound for calls of one shape.
+pub(crate) fn outbound(service: &str, key: &str, shape: Shape) -> String {
+    let key = Some(key.trim()).filter(|it| !it.is_empty());
+    format!("{}:{}:{shape}", service.trim(), key.unwrap_or(DEFAULT_KEY))
+}
+
+impl Way {
+    /// The same with one place, which is `address`.
+    pub(crate) fn at(&self, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            peers: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The names of its component, the first of which is that of the component.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let carried = Shape::ALL.iter().filter(|it| self.shapes.contains(it));
+        carried
+            .map(|it| outbound(&self.service, &self.key, *it))
+            .collect()
+    }
+}
+
+impl Protocol {
+    /// The shapes that it carries.
+    pub(crate) const fn shapes(self) -> &'static [&'static str] {
+        match self {
+            Self::Http | Self::Http2 => schema::SHAPES.split_at(3).0,
+            Self::Grpc => schema::SHAPES,
+        }
+    }
+}
+
+impl Passing {
+    /// The procedures of each shape.
+    pub(crate) fn procedures(&self) -> [(Shape, &[String]); 5] {
+        [
+            (Shape::Unary, &self.unary),
+            (Shape::Oneway, &self.oneway),
+            (Shape::ServerStream, &self.stream),
+            (Shape::ClientStream, &self.client_stream),
+            (Shape::Duplex, &self.duplex),
+        ]
+    }
+}
+
+impl LimitsOfListener {
+    pub(crate) fn settings(&self) -> Limits {
+        Limits {
+            connections: self.connections,
+            head: self.head.into(),
+            head_bytes: self.head_bytes,
+            streams: self.streams,
+            ping_interval: self.ping_interval.into(),
+            ping_timeout: self.ping_timeout.into(),
+            stall: self.stall.into(),
+        }
+    }
+}
+
+impl BreakerTerms {
+    pub(crate) fn settings(self) -> Breaker {
+        Breaker {
+            failures: self.failures,
+            first_pause: self.first_pause.into(),
+            longest_pause: self.longest_pause.into(),
+        }
+    }
+}
+
+impl Log {
+    /// What the runtime's log set-up takes.
+    pub(crate) fn settings(&self) -> LogConfig {
+        let defaults = LogConfig::default();
+        LogConfig {
+            format: match self.format {
+                Format::Text => LogFormat::Text,
+                Format::Json => LogFormat::Json,
+            },
+            filter: self.filter.clone(),
+            filter_variable: defaults.filter_variable.filter(|_| !self.filter_is_final),
+        }
+    }
+}
+
+/// Puts defaults that depend on what an outbound speaks, and on its name.
+fn complete_outbounds(layers: &mut Layers) {
+    for name in names_in(layers, "outbounds") {
+        let section = Key::of(&["outbounds", &name]);
+        let is_grpc = layers.text(&section.join("protocol")) == Some("grpc");
+        let (protocol, idle, bytes) = match is_grpc {
+            true => (Protocol::Grpc, "90s", 4 << 20),
+            false => (Protocol::Http, "5s", 1 << 20),
+        };
+        layers.suppose(section.join("idle-timeout"), idle.into());
+        layers.suppose(section.join("message-bytes"), Value::Integer(bytes));
+        let shapes = protocol.shapes().iter().map(|it| Value::from(*it));
+        layers.suppose(section.join("shapes"), Value::Array(shapes.collect()));
+        if is_grpc {
+            layers.suppose(section.join("peers"), Value::Array(Vec::new()));
+            layers.suppose(section.join("chooser"), "round-robin".into());
+        }
+        layers.suppose(section.join("service"), Value::String(name));
+    }
+}
+
+fn complete_relays(layers: &mut Layers) {
+    for name in names_in(layers, "relays") {
+        let key = Key::of(&["relays", &name, "service"]);
+        layers.suppose(key, Value::String(name));
+    }
+}
+
+fn names_in(layers: &Layers, section: &str) -> Vec<String> {
+    layers.names(section).map(str::to_owned).collect()
+}
+
+fn chooser<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Chooser, D::Error> {
+    Ok(match String::deserialize(deserializer)?.as_str() {
+        "fewest-pending" => Chooser::FewestPending,
+        "two-random-choices" => Chooser::TwoRandomChoices,
+        _ => Chooser::RoundRobin,
+    })
+}
+
+fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Shape>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_named = |it: &Shape| names.iter().any(|name| name == it.as_str());
+    Ok(Shape::ALL.into_iter().filter(is_named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::schema::{DOCUMENT, tests::leaves};
+
+    fn faults_of(text: &str) -> Vec<Fault> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("it is written");
+        let sources = Sources {
+            file: Some(file.path().to_owned()),
+            ..Sources::default()
+        };
+        Config::load(&sources).map_or_else(|it| it.faults, |_| Vec::new())
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_kind_is_one_fault_whatever_key_it_stands_at() {
+        for (key, _, _) in leaves("", &DOCUMENT) {
+            for wrong in ["{ x = 1 }", "[[1]]", "1979-05-27"] {
+                let faults = faults_of(&format!("{key} = {wrong}"));
+                let blamed = faults.iter().filter(|it| it.key == key);
+                assert_eq!(blamed.count(), 1, "{key} = {wrong}: {faults:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_of_no_time_or_of_for_ever_is_a_fault() {
+        for wrong in ["0s", "366d"] {
+            let faults = faults_of(&format!(
+                "[http-inbounds.0]\naddress = '127.0.0.1:0'\nkeep-alive = '{wrong}'"
+            ));
+            let said = faults.iter().map(|it| format!("{}: {}", it.key, it.rule));
+            let expected = format!("http-inbounds.0.keep-alive: \"{wrong}\" is out of range");
+            assert_eq!(said.collect::<Vec<_>>(), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_empty_file_and_a_name_that_no_component_can_have_are_blamed_on_the_file() {
+        let bad_name = "[http-inbounds.\"a\\nb\"]\naddress = '127.0.0.1:0'";
+        for (text, said) in [("", "there is no inbound"), (bad_name, "name")] {
+            let faults = faults_of(text);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].rule.contains(said), "{faults:?}");
+            let place = faults[0].place.to_string();
+            assert!(place.ends_with(":1"), "{place}");
+        }
+    }
+}
