@@ -1,8 +1,12 @@
 //! The environment: it answers as the sketches say, asks for what the steps say, and tells the oracle what it sees.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use lifecycle_core::engine::{
     AttemptKey, Call, CallOutcome, Cascade, Command, DrainState, Engine, Event, EventKind, Input,
@@ -176,7 +180,7 @@ impl World {
             vanished: Vec::new(),
             halts: Vec::new(),
             is_kind: false,
-            transcript: std::env::var_os("ORACLE_TRACE").map(|_| String::new()),
+            transcript: env::var_os("ORACLE_TRACE").map(|_| String::new()),
         }
     }
 
@@ -600,7 +604,7 @@ impl World {
                 Input::Added { component, .. } => format!("Added {component:?}"),
                 other => format!("{other:?}"),
             };
-            let _ = writeln!(transcript, "\n{:?} <- {shown}", self.now);
+            writeln!(transcript, "\n{:?} <- {shown}", self.now).expect("a string takes everything");
         }
         self.engine.handle(self.now, input);
         self.follow();
@@ -771,18 +775,18 @@ fn is_retry_of(event: &Event, attempt: AttemptKey) -> bool {
 }
 
 impl Drop for World {
-    /// Leaves the story of a case that failed, if somebody wants it.
+    /// Leaves the story of a case that failed, in the folder that `ORACLE_TRACE` names.
     fn drop(&mut self) {
-        if let (Some(path), true, Some(story)) = (
-            std::env::var_os("ORACLE_TRACE"),
-            std::thread::panicking(),
-            &self.transcript,
-        ) {
-            let name = std::thread::current()
-                .name()
-                .unwrap_or("x")
-                .replace("::", "_");
-            let _ = std::fs::write(std::path::Path::new(&path).join(name), story);
+        let (Some(folder), Some(story)) = (env::var_os("ORACLE_TRACE"), &self.transcript) else {
+            return;
+        };
+        if !thread::panicking() {
+            return;
+        }
+        let test = thread::current();
+        let file = test.name().unwrap_or("story").replace("::", "_");
+        if let Err(error) = fs::write(Path::new(&folder).join(file), story) {
+            eprintln!("the story of the case is lost: {error}");
         }
     }
 }
