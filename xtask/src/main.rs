@@ -10,6 +10,7 @@ mod ci;
 mod example;
 mod model;
 mod process;
+mod relay_cost;
 mod semantics;
 mod test;
 
@@ -38,6 +39,8 @@ enum Command {
     Test,
     /// Runs the model checker on the orchestrator
     Model(example::Args),
+    /// Measures what a relayed request costs, beside nginx and `HAProxy`
+    RelayCost(relay_cost::Args),
     /// Prints the tables of the rules, or writes them with --write
     Semantics(example::Args),
 }
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci(args) => ci::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
+        Command::RelayCost(args) => relay_cost::run(&args),
         Command::Semantics(args) => semantics::run(&args),
     }
 }
