@@ -24,8 +24,9 @@ use crate::error::RpcError;
 /// How much of the time for a stop is kept for cutting off what does not end by itself.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// How many connections without a call are kept to one place.
-const IDLE_CONNECTIONS: usize = 32;
+/// How many connections without a call are kept to one place. What is beyond is closed after each call, which costs more than
+/// the call: so it is more than the calls that a busy relay has open, and the idle timeout clears up after a burst.
+const IDLE_CONNECTIONS: usize = 512;
 
 /// About how large the head of an answer may be, in bytes.
 const HEAD_BYTES: u32 = 32 * 1024;

@@ -9,13 +9,14 @@ use dispatcher::{
     Code, Dispatcher, HttpInbound, HttpOutbound, Messages, Procedure, Request, Response, RpcError,
     Shape,
 };
+use futures_util::future::try_join_all;
 use lifecycle_core::ComponentId;
 use lifecycle_core::engine::{ComponentState, EventKind};
 use lifecycle_runtime::Notice;
 use lifecycle_testkit::conformance::{Check, Suite};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 
 use crate::kit::{built, echo, telling};
 use crate::rig::{Rig, any_port, hanging, held, within};
@@ -331,6 +332,32 @@ async fn connections_come_with_calls_and_are_kept() {
         assert_eq!(echoed.into_message().await.unwrap(), text);
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn connections_of_many_calls_at_the_same_time_are_kept_too() {
+    const CALLS: usize = 64;
+    let barrier = Arc::new(Barrier::new(CALLS));
+    let meet = Procedure::unary("meet", move |_| {
+        let barrier = Arc::clone(&barrier);
+        async move {
+            barrier.wait().await;
+            Ok(Response::message("met"))
+        }
+    });
+    let upstream = Rig::started([meet]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let rig = caller(&url, |it| it).await;
+    let (connections, target) = (Arc::new(AtomicUsize::new(0)), upstream.address());
+    let counter = Arc::clone(&connections);
+    tokio::spawn(async move { forward(&listener, target, &counter).await });
+    for _ in 0..4 {
+        let calls = (0..CALLS).map(|_| unary(&rig, "meet", ""));
+        within(try_join_all(calls)).await.expect("all meet");
+    }
+    // A connection may not be back yet when the next call begins, but most are.
+    assert!(connections.load(Ordering::Relaxed) < 2 * CALLS);
 }
 
 /// Passes connections on to `target`, and counts them.
