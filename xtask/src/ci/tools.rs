@@ -42,6 +42,12 @@ const TOOLS: &[Tool] = &[
         detect: &["target/python/bin/python", "-c", PRINT_GRPCIO],
         install: &["sh", "-c", INSTALL_GRPCIO],
     },
+    Tool {
+        name: "h2load",
+        version: "1.52",
+        detect: &["h2load", "--version"],
+        install: &["sh", "-c", INSTALL_H2LOAD],
+    },
 ];
 
 /// Fails where a test would: when anything of it is missing.
@@ -50,6 +56,10 @@ const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__ver
 /// Into a folder of its own, which is made anew: one from another interpreter is of no use.
 const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
     target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
+
+/// As the system's administrator, whoever that is here.
+const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {
@@ -90,10 +100,10 @@ impl Tool {
     }
 }
 
-/// The first word that begins with a digit: tools print `cargo-deny 0.20.2` or `0.9.2`.
+/// The first word that begins with a digit: tools print `cargo-deny 0.20.2`, `h2load nghttp2/1.52.0` or `0.9.2`.
 fn printed_version(output: &str) -> Option<&str> {
     output
-        .split_whitespace()
+        .split(|it: char| it.is_whitespace() || it == '/')
         .find(|it| it.starts_with(|it: char| it.is_ascii_digit()))
 }
 
@@ -111,6 +121,7 @@ mod tests {
             printed_version("cargo-nextest 0.9.143 (60fa45f63 2026-08-04)\n"),
             Some("0.9.143")
         );
+        assert_eq!(printed_version("h2load nghttp2/1.52.0\n"), Some("1.52.0"));
         assert_eq!(printed_version("0.9.2\n"), Some("0.9.2"));
         assert_eq!(printed_version("no such command\n"), None);
     }

@@ -1,6 +1,7 @@
 //! The program, asked by `curl`.
 
 mod configuration;
+mod drain;
 mod kit;
 mod relays;
 
