@@ -13,6 +13,7 @@ mod fault;
 mod key;
 mod kind;
 mod layers;
+mod middleware;
 mod policies;
 mod reference;
 mod schema;
@@ -34,6 +35,8 @@ use crate::config::fault::{ConfigError, Fault};
 pub(crate) use crate::config::key::Key;
 use crate::config::kind::Flaw;
 use crate::config::layers::Layers;
+pub(crate) use crate::config::middleware::Bounds;
+use crate::config::middleware::{Attempts, Middleware};
 pub(crate) use crate::config::reference::{json_schema, page};
 
 /// What the program is told, checked.
@@ -48,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) kill_timeout: Option<Nanos>,
     pub(crate) log: Log,
     pub(crate) diagnostics: Listener,
+    pub(crate) middleware: Middleware,
     pub(crate) http_inbounds: BTreeMap<String, HttpPlace>,
     pub(crate) grpc_inbounds: BTreeMap<String, GrpcPlace>,
     pub(crate) outbounds: BTreeMap<String, Way>,
@@ -141,6 +145,9 @@ pub(crate) struct Way {
     pub(crate) idle_timeout: Nanos,
     pub(crate) timeout: Nanos,
     pub(crate) message_bytes: usize,
+    pub(crate) retries: Option<Attempts>,
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -175,6 +182,8 @@ pub(crate) struct Passing {
     stream: Vec<String>,
     client_stream: Vec<String>,
     duplex: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
 }
 
 /// The policies of one component; what is unset comes from the defaults.

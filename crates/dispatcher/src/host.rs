@@ -1,12 +1,14 @@
 //! The wiring: what the configuration says, as a dispatcher and registrations.
 
+mod middleware;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use diagnostics::Diagnostics;
 use dispatcher::{
-    Dispatcher, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound, HttpOutbound,
-    HttpUrlError, Inbound, Outbound, Relay,
+    Dispatcher, DispatcherBuilder, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound,
+    HttpOutbound, HttpUrlError, Inbound, Outbound, Relay,
 };
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
@@ -65,7 +67,8 @@ pub(crate) struct Assembled {
 ///
 /// When the configuration was not checked.
 pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
-    let mut builder = Dispatcher::builder(&config.service).gate(config.gate);
+    let builder = Dispatcher::builder(&config.service).gate(config.gate);
+    let mut builder = middleware::around_all(builder, config);
     let mut announced = Announced::default();
     if config.echo {
         builder = echo::offer(builder);
@@ -83,14 +86,18 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for way in config.outbounds.values() {
-        builder = builder.outbound(outbound(way)?);
+        let outbound = middleware::around_outbound(outbound(way)?, way, config);
+        builder = builder.outbound(outbound);
     }
     for relay in config.relays.values() {
         let to = Relay::to(&relay.service).key(&relay.key);
-        for (shape, names) in relay.procedures() {
-            let procedures = names.iter().map(|it| to.clone().procedure(shape, it));
-            builder = procedures.fold(builder, |all, it| all.procedure(it));
-        }
+        let procedures = relay.procedures().into_iter();
+        let procedures = procedures.flat_map(|(shape, names)| {
+            let to = &to;
+            names.iter().map(move |it| to.clone().procedure(shape, it))
+        });
+        let procedures = middleware::around_relayed(procedures, &relay.bounds);
+        builder = procedures.fold(builder, DispatcherBuilder::procedure);
     }
     let (dispatcher, registrations) = builder.build()?;
     Ok(Assembled {
@@ -214,6 +221,80 @@ mod tests {
         );
         let check = config.apply_policies(inbound).health_check;
         assert_eq!(check, Some(lifecycle_core::HealthCheck::default()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_schema_says_of_middleware_is_what_the_library_does() {
+        use dispatcher::middleware::{Deadlines, Logging, RateLimit, Retries, Tracing};
+        let config = configured(&[
+            ("middleware.tracing.enabled", "true"),
+            ("middleware.deadlines.longest", "1m"),
+            ("middleware.rate-limit.calls", "7"),
+            ("outbounds.a.protocol", "http"),
+            ("outbounds.a.address", "http://a/"),
+            ("outbounds.a.retries.attempts", "3"),
+        ]);
+        let (all, bounds) = (&config.middleware, &config.middleware.bounds);
+        let tracing = Tracing::new().service("echo");
+        assert_eq!(all.tracing(&config.service), Some(tracing));
+        assert_eq!(all.logging(), Some(Logging::new().quiet()));
+        let minute = Deadlines::new().at_most(Duration::from_secs(60));
+        assert_eq!(bounds.deadlines(), Some(minute));
+        // A limit and a budget are told by what they show.
+        let same = |one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| {
+            assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        };
+        let seven = std::num::NonZeroU32::new(7).expect("not 0");
+        same(&bounds.rate_limit(), &Some(RateLimit::per_second(seven)));
+        let retries = config.outbounds["a"].retries.as_ref();
+        same(&retries.map(|it| it.retries()), &Some(Retries::new()));
+    }
+
+    #[test]
+    fn contract_67_configured_layers_stand_in_their_one_order_and_those_that_nobody_asked_for_are_not_there()
+     {
+        let layers = |flags: &[(&str, &str)]| {
+            let assembled = assemble(&configured(flags)).expect("no fault");
+            let document = serde_json::to_value(assembled.dispatcher.introspect());
+            let document = document.expect("a document");
+            let names = |list: &serde_json::Value| {
+                let names = list.as_array().into_iter().flatten();
+                let names = names.filter_map(|it| it.as_str()?.rsplit("::").next());
+                names.collect::<Vec<_>>().join(" ")
+            };
+            let outbound = &document["outbounds"][0]["unary"][0]["middleware"];
+            (
+                names(&document["middleware"]["inboundDuplex"]),
+                names(outbound),
+            )
+        };
+        let billing = [
+            ("outbounds.billing.protocol", "http"),
+            ("outbounds.billing.address", "http://127.0.0.1:8081/"),
+        ];
+        let (came, went) = layers(&billing);
+        assert_eq!((&*came, &*went), ("Logging Metrics", "Metrics"));
+        let off = [
+            ("middleware.logging.enabled", "false"),
+            ("middleware.metrics.enabled", "false"),
+        ];
+        let (came, went) = layers(&[&billing[..], &off].concat());
+        assert_eq!((&*came, &*went), ("", ""));
+        let every = [
+            ("middleware.tracing.enabled", "true"),
+            ("middleware.rate-limit.calls", "1"),
+            ("middleware.concurrency-limit.calls", "1"),
+            ("middleware.deadlines.default", "1s"),
+            ("outbounds.billing.retries.repeatable", "true"),
+            ("outbounds.billing.rate-limit.calls", "1"),
+            ("outbounds.billing.concurrency-limit.calls", "1"),
+        ];
+        let (came, went) = layers(&[&billing[..], &every].concat());
+        assert_eq!(
+            came,
+            "Tracing Logging Metrics Deadlines ConcurrencyLimit RateLimit"
+        );
+        assert_eq!(went, "Metrics Retries Tracing ConcurrencyLimit RateLimit");
     }
 
     #[test]
