@@ -105,6 +105,7 @@ pub(crate) struct HttpPlace {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct GrpcPlace {
     pub(crate) address: SocketAddr,
+    pub(crate) compression: Compression,
     pub(crate) message_bytes: usize,
     pub(crate) message_timeout: Nanos,
     pub(crate) limits: LimitsOfListener,
@@ -139,6 +140,8 @@ pub(crate) struct Way {
     #[serde(default, deserialize_with = "chooser")]
     pub(crate) chooser: Chooser,
     pub(crate) breaker: Option<BreakerTerms>,
+    #[serde(default)]
+    pub(crate) compression: Compression,
     #[serde(deserialize_with = "shapes")]
     pub(crate) shapes: Vec<Shape>,
     pub(crate) connect_timeout: Nanos,
@@ -160,6 +163,15 @@ pub(crate) enum Protocol {
     Http,
     Http2,
     Grpc,
+}
+
+/// How messages of gRPC are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compression {
+    #[default]
+    None,
+    Gzip,
 }
 
 /// When a peer that fails is left alone.
@@ -473,6 +485,7 @@ fn complete_outbounds(layers: &mut Layers) {
         if is_grpc {
             layers.suppose(section.join("peers"), Value::Array(Vec::new()));
             layers.suppose(section.join("chooser"), "round-robin".into());
+            layers.suppose(section.join("compression"), "none".into());
         }
         layers.suppose(section.join("service"), Value::String(name));
     }

@@ -14,7 +14,9 @@ use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 
 use crate::announced::Announced;
-use crate::config::{Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound};
+use crate::config::{
+    Compression, Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound,
+};
 use crate::echo;
 
 /// Runs the dispatcher until a signal or the loss of an essential component ends it; what it returns is the process's exit code.
@@ -116,10 +118,14 @@ fn http(place: &HttpPlace) -> HttpInbound {
 }
 
 fn grpc(place: &GrpcPlace) -> GrpcInbound {
-    GrpcInbound::new(place.address)
+    let inbound = GrpcInbound::new(place.address)
         .limits(place.limits.settings())
         .message_bytes(place.message_bytes)
-        .message_timeout(place.message_timeout.into())
+        .message_timeout(place.message_timeout.into());
+    match place.compression {
+        Compression::None => inbound,
+        Compression::Gzip => inbound.gzip(),
+    }
 }
 
 /// An upstream that is nowhere.
@@ -165,6 +171,10 @@ fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
         .message_bytes(way.message_bytes);
+    let outbound = match way.compression {
+        Compression::None => outbound,
+        Compression::Gzip => outbound.gzip(),
+    };
     way.peers.iter().try_fold(outbound, |all, it| all.peer(it))
 }
 
@@ -221,6 +231,22 @@ mod tests {
         );
         let check = config.apply_policies(inbound).health_check;
         assert_eq!(check, Some(lifecycle_core::HealthCheck::default()));
+    }
+
+    #[test]
+    fn who_asks_for_compression_gets_it() {
+        let config = configured(&[
+            ("grpc-inbounds.0.compression", "gzip"),
+            ("outbounds.b.protocol", "grpc"),
+            ("outbounds.b.address", "b:1"),
+            ("outbounds.b.compression", "gzip"),
+        ]);
+        let place = &config.grpc_inbounds["0"];
+        let inbound = GrpcInbound::new(place.address).gzip();
+        assert_eq!(format!("{:?}", grpc(place)), format!("{inbound:?}"));
+        let outbound = GrpcOutbound::new("b", "b:1").expect("an address").gzip();
+        let set = over_grpc(&config.outbounds["b"]).expect("an address");
+        assert_eq!(format!("{set:?}"), format!("{outbound:?}"));
     }
 
     #[tokio::test(start_paused = true)]

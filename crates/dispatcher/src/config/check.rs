@@ -136,12 +136,12 @@ impl Checker<'_> {
             }
             return;
         }
-        for name in ["peers", "chooser", "breaker"] {
+        for name in ["peers", "chooser", "breaker", "compression"] {
             let key = section.join(name);
             if self.layers.place(&key) != Place::Default {
                 self.blame(
                     &key,
-                    "an outbound over HTTP has one upstream, and no circuit",
+                    "an outbound over HTTP has one upstream, no circuit, and no compression",
                     "drop it, or use protocol = \"grpc\"",
                 );
             }

@@ -56,6 +56,7 @@ pub(crate) const fn key(name: &'static str, node: Node, text: &'static str) -> E
 }
 
 const POSITIVE: Kind = Number(1, u32::MAX as i64);
+const COMPRESSION: Kind = OneOf(&["none", "gzip"]);
 const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
 
 /// The shapes of calls.
@@ -229,6 +230,11 @@ const GRPC_INBOUND: Group = Group {
             "where it listens; port 0 takes any free one",
         ),
         key(
+            "compression",
+            Leaf(COMPRESSION, Is("\"none\"")),
+            "`gzip`: compressed messages are taken, and answers are compressed for clients that take such",
+        ),
+        key(
             "criticality",
             Leaf(CRITICALITY, Is("\"essential\"")),
             "what its failure means for the host",
@@ -276,6 +282,11 @@ const OUTBOUND: Group = Group {
                 Unset,
             ),
             "which peer is asked, for `grpc` alone; unset, one after the other",
+        ),
+        key(
+            "compression",
+            Leaf(COMPRESSION, Unset),
+            "`gzip`: messages are compressed, and such are taken, for `grpc` alone; unset, none",
         ),
         CONCURRENCY_LIMIT,
         key(

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::Streaming;
+use tonic::codec::{CompressionEncoding, Streaming};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService};
 use tower::Service;
@@ -79,6 +79,10 @@ impl Calls {
         };
         let request = request.map(|body| body.map_err(|_| status::broken_off()));
         let mut grpc = Grpc::new(Raw).max_decoding_message_size(terms.message_bytes);
+        if terms.gzip {
+            let gzip = CompressionEncoding::Gzip;
+            grpc = grpc.accept_compressed(gzip).send_compressed(gzip);
+        }
         finish(grpc.streaming(answering, request).await)
     }
 

@@ -21,7 +21,7 @@ use crate::shape::Shape;
 /// `RESOURCE_EXHAUSTED` and `DEADLINE_EXCEEDED`; and an info for success and for what is the caller's own doing, unless it is
 /// [`quiet`](Self::quiet).
 ///
-/// The span `call`, of level info, is around all that the call does. Neither has values of headers, messages, keys, or the
+/// The span `call`, of level info unless it is quiet, is around all that the call does. Neither has values of headers, messages, keys, or the
 /// texts of errors, which may quote them; of names that callers choose there are 128 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Logging {
@@ -35,8 +35,8 @@ impl Logging {
         Self::default()
     }
 
-    /// Writes the lines of success, and of what is the caller's own doing, at level debug: where there are many calls, what is left is
-    /// what somebody should look at.
+    /// Writes the lines of success, and of what is the caller's own doing, at level debug, as the span is: where there are many calls,
+    /// what is left is what somebody should look at, and the rest costs next to nothing.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.is_quiet = true;
@@ -51,7 +51,7 @@ impl Layer<Handler> for Logging {
         let is_quiet = self.is_quiet;
         around(inner, move |inner, request| {
             let call = Call::new(&request.meta);
-            let span = call.span();
+            let span = call.span(is_quiet);
             let watch = Watch::new(&request.meta, {
                 let span = span.clone();
                 move |end| call.ended(&span, &end, is_quiet)
@@ -62,7 +62,23 @@ impl Layer<Handler> for Logging {
     }
 }
 
-/// The line of a call; its level is part of what `tracing` makes at compile time.
+/// The span of a call; its level is part of what `tracing` makes at compile time.
+macro_rules! span {
+    ($level:expr, $call:expr) => {
+        tracing::span!(
+            target: "rpc",
+            $level,
+            "call",
+            procedure = $call.procedure,
+            outbound = $call.outbound,
+            shape = $call.shape.map(Shape::as_str),
+            caller = $call.caller,
+            code = field::Empty,
+        )
+    };
+}
+
+/// The line of a call, likewise.
 macro_rules! line {
     ($level:expr, $call:expr, $end:expr) => {
         tracing::event!(
@@ -86,16 +102,11 @@ macro_rules! line {
 }
 
 impl Call {
-    fn span(&self) -> Span {
-        tracing::info_span!(
-            target: "rpc",
-            "call",
-            procedure = self.procedure,
-            outbound = self.outbound,
-            shape = self.shape.map(Shape::as_str),
-            caller = self.caller,
-            code = field::Empty,
-        )
+    fn span(&self, is_quiet: bool) -> Span {
+        match is_quiet {
+            true => span!(Level::DEBUG, self),
+            false => span!(Level::INFO, self),
+        }
     }
 
     fn ended(self, span: &Span, end: &End, is_quiet: bool) {
