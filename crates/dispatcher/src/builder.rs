@@ -46,7 +46,8 @@ impl DispatcherBuilder {
         self
     }
 
-    /// Puts a layer around every procedure, inside of the layers that are there already.
+    /// Puts a layer around every procedure, inside of the layers that are there already. Calls that find no procedure go through it,
+    /// too.
     #[must_use]
     pub fn layer<L>(mut self, layer: L) -> Self
     where

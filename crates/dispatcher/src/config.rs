@@ -13,6 +13,7 @@ mod fault;
 mod key;
 mod kind;
 mod layers;
+mod middleware;
 mod policies;
 mod reference;
 mod schema;
@@ -34,6 +35,8 @@ use crate::config::fault::{ConfigError, Fault};
 pub(crate) use crate::config::key::Key;
 use crate::config::kind::Flaw;
 use crate::config::layers::Layers;
+pub(crate) use crate::config::middleware::Bounds;
+use crate::config::middleware::{Attempts, Middleware};
 pub(crate) use crate::config::reference::{json_schema, page};
 
 /// What the program is told, checked.
@@ -48,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) kill_timeout: Option<Nanos>,
     pub(crate) log: Log,
     pub(crate) diagnostics: Listener,
+    pub(crate) middleware: Middleware,
     pub(crate) http_inbounds: BTreeMap<String, HttpPlace>,
     pub(crate) grpc_inbounds: BTreeMap<String, GrpcPlace>,
     pub(crate) outbounds: BTreeMap<String, Way>,
@@ -101,6 +105,7 @@ pub(crate) struct HttpPlace {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct GrpcPlace {
     pub(crate) address: SocketAddr,
+    pub(crate) compression: Compression,
     pub(crate) message_bytes: usize,
     pub(crate) message_timeout: Nanos,
     pub(crate) limits: LimitsOfListener,
@@ -135,12 +140,17 @@ pub(crate) struct Way {
     #[serde(default, deserialize_with = "chooser")]
     pub(crate) chooser: Chooser,
     pub(crate) breaker: Option<BreakerTerms>,
+    #[serde(default)]
+    pub(crate) compression: Compression,
     #[serde(deserialize_with = "shapes")]
     pub(crate) shapes: Vec<Shape>,
     pub(crate) connect_timeout: Nanos,
     pub(crate) idle_timeout: Nanos,
     pub(crate) timeout: Nanos,
     pub(crate) message_bytes: usize,
+    pub(crate) retries: Option<Attempts>,
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -153,6 +163,15 @@ pub(crate) enum Protocol {
     Http,
     Http2,
     Grpc,
+}
+
+/// How messages of gRPC are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compression {
+    #[default]
+    None,
+    Gzip,
 }
 
 /// When a peer that fails is left alone.
@@ -175,6 +194,8 @@ pub(crate) struct Passing {
     stream: Vec<String>,
     client_stream: Vec<String>,
     duplex: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) bounds: Bounds,
 }
 
 /// The policies of one component; what is unset comes from the defaults.
@@ -464,6 +485,7 @@ fn complete_outbounds(layers: &mut Layers) {
         if is_grpc {
             layers.suppose(section.join("peers"), Value::Array(Vec::new()));
             layers.suppose(section.join("chooser"), "round-robin".into());
+            layers.suppose(section.join("compression"), "none".into());
         }
         layers.suppose(section.join("service"), Value::String(name));
     }

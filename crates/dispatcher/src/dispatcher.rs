@@ -13,17 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::builder::DispatcherBuilder;
-use crate::call::{Request, Response};
+use crate::call::{Meta, Request, Response};
 use crate::client::Client;
 use crate::code::Code;
 use crate::codec::Encoding;
 use crate::error::RpcError;
 use crate::fault::BuildError;
-use crate::handler::{Handler, Layers};
+use crate::handler::{Handler, Layers, handler_fn};
 use crate::introspect::Makeup;
 use crate::outbound::{Issue, Outbounds, find_outbound};
 use crate::procedure::{Procedure, check_request, check_response};
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry};
+use crate::route::Route;
 use crate::shape::Shape;
 
 /// Looks procedures up and calls them, and knows the ways to other services. Clones are the same dispatcher.
@@ -67,6 +68,8 @@ struct Shared {
     service: String,
     layers: Layers,
     registry: RwLock<Arc<Registry>>,
+    /// What answers calls that find no procedure, for each shape in the order of [`Shape::ALL`].
+    refusing: [Handler; Shape::ALL.len()],
     /// Held while a larger registry is made, so that no addition is lost.
     adding: Mutex<()>,
     outbounds: Arc<Outbounds>,
@@ -107,7 +110,10 @@ impl Dispatcher {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
+        let refusing =
+            Shape::ALL.map(|shape| parts.layers.around(refusing(parts.service.clone(), shape)));
         let shared = Shared {
+            refusing,
             service: parts.service,
             layers: parts.layers,
             registry: RwLock::new(Arc::new(parts.registry)),
@@ -161,8 +167,9 @@ impl Dispatcher {
 
     /// Calls a procedure of this service.
     ///
-    /// A panic in it is caught, logged, and told as an error without its text. The deadline in the request is for transports and
-    /// middleware to keep.
+    /// A panic in it or in a layer is caught, logged, and told as an error without its text. The deadline in the request is for
+    /// transports and middleware to keep. A call that finds no procedure goes through the dispatcher's own layers, which are told
+    /// [`RouteKind::Unknown`](crate::RouteKind::Unknown): so it is counted and logged as others are, and limits count it.
     ///
     /// # Errors
     ///
@@ -174,35 +181,35 @@ impl Dispatcher {
     ///
     /// Dropping the future gives up the call: it drops the handler's future.
     pub async fn call(&self, shape: Shape, mut request: Request) -> Result<Response, RpcError> {
-        let wanted = request.meta.procedure.trim();
-        if wanted.is_empty() {
-            return Err(RpcError::nameless());
-        }
-        let other = request.meta.service.as_deref().map(str::trim);
-        let other = other.filter(|it| !it.eq_ignore_ascii_case(self.service()));
-        let entry = self.registry().find(shape, wanted).cloned();
-        let (Some(entry), None) = (entry, other) else {
-            let service = other.unwrap_or(self.service());
-            let message = format!("there is no {shape} procedure \"{wanted}\" of \"{service}\"");
-            let error = RpcError::new(Code::Unimplemented, message);
-            return Err(error.with_reason("dispatcher.procedure.unknown"));
+        let Some(entry) = self.find(shape, &request.meta) else {
+            return self.refuse(shape, request).await;
         };
         check_request(shape, &request.messages)?;
         if request.meta.encoding.is_none() {
             request.meta.encoding.clone_from(&entry.encoding);
         }
-        let encoding = request.meta.encoding.clone();
-        request.meta.route = Some(entry.route.clone());
-        let answering = AssertUnwindSafe(entry.handler.clone().oneshot(request));
-        let answered = answering.catch_unwind().await;
-        let response = answered.unwrap_or_else(|panic| Err(panicked(&entry.name, &*panic)))?;
-        let mut response = check_response(shape, &entry.name, response)?;
-        let name = entry.name.clone();
-        response.messages = response
-            .messages
-            .catching(move |panic| panicked(&name, &*panic));
-        response.encoding = response.encoding.or(encoding);
-        Ok(response)
+        answered(entry.route.clone(), entry.handler.clone(), request).await
+    }
+
+    /// The procedure that a call means, which is none when it names none, or another service.
+    fn find(&self, shape: Shape, meta: &Meta) -> Option<Arc<Entry>> {
+        let service = meta.service.as_deref().map(str::trim);
+        let is_ours = service.is_none_or(|it| it.eq_ignore_ascii_case(self.service()));
+        let is_named = !meta.procedure.trim().is_empty();
+        if !is_ours || !is_named {
+            return None;
+        }
+        self.registry().find(shape, &meta.procedure).cloned()
+    }
+
+    /// What becomes of a call that finds no procedure: unless a layer answers it, the error that says so.
+    pub(crate) async fn refuse(
+        &self,
+        shape: Shape,
+        request: Request,
+    ) -> Result<Response, RpcError> {
+        let handler = self.shared.refusing[shape as usize].clone();
+        answered(Route::unknown(shape), handler, request).await
     }
 
     /// The way to `service` for calls of `shape`; without a key, that of [`DEFAULT_KEY`](crate::DEFAULT_KEY).
@@ -326,6 +333,45 @@ impl Dispatcher {
         let registry = self.shared.registry.read();
         Arc::clone(&registry.unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What `handler` answers to a call that `route` has taken, as callers of its shape expect it.
+async fn answered(
+    route: Route,
+    handler: Handler,
+    mut request: Request,
+) -> Result<Response, RpcError> {
+    let (shape, name) = (route.shape, Arc::clone(&route.name));
+    let encoding = request.meta.encoding.clone();
+    request.meta.route = Some(route);
+    let answering = AssertUnwindSafe(handler.oneshot(request)).catch_unwind();
+    let response = answering.await;
+    let response = response.unwrap_or_else(|panic| Err(panicked(&name, &*panic)))?;
+    let mut response = check_response(shape, &name, response)?;
+    response.messages = response
+        .messages
+        .catching(move |panic| panicked(&name, &*panic));
+    response.encoding = response.encoding.or(encoding);
+    Ok(response)
+}
+
+/// What stands in the place of a procedure of `service` that there is not.
+fn refusing(service: String, shape: Shape) -> Handler {
+    let service: Arc<str> = service.into();
+    handler_fn(move |request: Request| {
+        let error = unknown(&service, shape, &request.meta);
+        std::future::ready(Err(error))
+    })
+}
+
+fn unknown(service: &str, shape: Shape, meta: &Meta) -> RpcError {
+    let wanted = meta.procedure.trim();
+    if wanted.is_empty() {
+        return RpcError::nameless();
+    }
+    let service = meta.service.as_deref().map_or(service, str::trim);
+    let message = format!("there is no {shape} procedure \"{wanted}\" of \"{service}\"");
+    RpcError::new(Code::Unimplemented, message).with_reason("dispatcher.procedure.unknown")
 }
 
 /// What a caller is told of a panic: that there was something. The log has the rest.

@@ -1,5 +1,6 @@
 //! [`RpcError`]: why a call did not succeed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +10,11 @@ use crate::code::Code;
 
 /// The key of [`RpcError::retry_after`] in the metadata, which is also the name of the header in HTTP.
 pub(crate) const RETRY_AFTER: &str = "retry-after";
+
+/// How much of a message and of a reason goes into a header or a trailer, in bytes. Clients of gRPC take 8 KiB of trailers and reset
+/// a call with more, so that they would not even know its status; those of HTTP take little more of headers.
+const MESSAGE_BYTES: usize = 1024;
+const REASON_BYTES: usize = 256;
 
 /// Why a call did not succeed, as the caller is told.
 ///
@@ -74,6 +80,17 @@ impl RpcError {
         Some(Duration::from_secs(seconds))
     }
 
+    /// The message for a header or a trailer: one that is too long is cut short, and ends with dots.
+    pub(crate) fn short_message(&self) -> Cow<'_, str> {
+        shortened(&self.message, MESSAGE_BYTES)
+    }
+
+    /// As [`short_message`](Self::short_message), the reason.
+    pub(crate) fn short_reason(&self) -> Option<Cow<'_, str>> {
+        let reason = self.reason.as_deref()?;
+        Some(shortened(reason, REASON_BYTES))
+    }
+
     /// The error that middleware has passed on, if it is one of ours, or else one that says no more than that something is broken:
     /// what a stranger's error says is for logs, not for callers.
     #[must_use]
@@ -83,6 +100,14 @@ impl RpcError {
             Err(_) => Self::new(Code::Internal, "the call failed inside the server"),
         }
     }
+}
+
+fn shortened(text: &str, bytes: usize) -> Cow<'_, str> {
+    if text.len() <= bytes {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(bytes);
+    format!("{}...", &text[..end]).into()
 }
 
 #[cfg(test)]

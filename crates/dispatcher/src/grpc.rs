@@ -63,6 +63,7 @@ pub struct GrpcInbound {
 struct Terms {
     message_bytes: usize,
     message_timeout: Duration,
+    gzip: bool,
 }
 
 /// Where a [`GrpcInbound`] listens.
@@ -87,6 +88,7 @@ impl GrpcInbound {
             terms: Terms {
                 message_bytes: MESSAGE_BYTES,
                 message_timeout: MESSAGE_TIMEOUT,
+                gzip: false,
             },
             port: GrpcPort::default(),
         }
@@ -111,6 +113,15 @@ impl GrpcInbound {
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
         self.terms.message_timeout = timeout;
+        self
+    }
+
+    /// Takes messages that are compressed with gzip, and compresses its own where the client says that it takes such. How large a
+    /// message may be is said of what it is unpacked. It costs time of the threads that calls run on, and it tells who listens on
+    /// the way, by their length, what messages have in common: leave it off where secrets stand beside what callers choose.
+    #[must_use]
+    pub fn gzip(mut self) -> Self {
+        self.terms.gzip = true;
         self
     }
 

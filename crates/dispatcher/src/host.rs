@@ -1,18 +1,22 @@
 //! The wiring: what the configuration says, as a dispatcher and registrations.
 
+mod middleware;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use diagnostics::Diagnostics;
 use dispatcher::{
-    Dispatcher, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound, HttpOutbound,
-    HttpUrlError, Inbound, Outbound, Relay,
+    Dispatcher, DispatcherBuilder, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound,
+    HttpOutbound, HttpUrlError, Inbound, Outbound, Relay,
 };
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 
 use crate::announced::Announced;
-use crate::config::{Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound};
+use crate::config::{
+    Compression, Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound,
+};
 use crate::echo;
 
 /// Runs the dispatcher until a signal or the loss of an essential component ends it; what it returns is the process's exit code.
@@ -65,7 +69,8 @@ pub(crate) struct Assembled {
 ///
 /// When the configuration was not checked.
 pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
-    let mut builder = Dispatcher::builder(&config.service).gate(config.gate);
+    let builder = Dispatcher::builder(&config.service).gate(config.gate);
+    let mut builder = middleware::around_all(builder, config);
     let mut announced = Announced::default();
     if config.echo {
         builder = echo::offer(builder);
@@ -83,14 +88,18 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for way in config.outbounds.values() {
-        builder = builder.outbound(outbound(way)?);
+        let outbound = middleware::around_outbound(outbound(way)?, way, config);
+        builder = builder.outbound(outbound);
     }
     for relay in config.relays.values() {
         let to = Relay::to(&relay.service).key(&relay.key);
-        for (shape, names) in relay.procedures() {
-            let procedures = names.iter().map(|it| to.clone().procedure(shape, it));
-            builder = procedures.fold(builder, |all, it| all.procedure(it));
-        }
+        let procedures = relay.procedures().into_iter();
+        let procedures = procedures.flat_map(|(shape, names)| {
+            let to = &to;
+            names.iter().map(move |it| to.clone().procedure(shape, it))
+        });
+        let procedures = middleware::around_relayed(procedures, &relay.bounds);
+        builder = procedures.fold(builder, DispatcherBuilder::procedure);
     }
     let (dispatcher, registrations) = builder.build()?;
     Ok(Assembled {
@@ -109,10 +118,14 @@ fn http(place: &HttpPlace) -> HttpInbound {
 }
 
 fn grpc(place: &GrpcPlace) -> GrpcInbound {
-    GrpcInbound::new(place.address)
+    let inbound = GrpcInbound::new(place.address)
         .limits(place.limits.settings())
         .message_bytes(place.message_bytes)
-        .message_timeout(place.message_timeout.into())
+        .message_timeout(place.message_timeout.into());
+    match place.compression {
+        Compression::None => inbound,
+        Compression::Gzip => inbound.gzip(),
+    }
 }
 
 /// An upstream that is nowhere.
@@ -158,6 +171,10 @@ fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
         .message_bytes(way.message_bytes);
+    let outbound = match way.compression {
+        Compression::None => outbound,
+        Compression::Gzip => outbound.gzip(),
+    };
     way.peers.iter().try_fold(outbound, |all, it| all.peer(it))
 }
 
@@ -214,6 +231,96 @@ mod tests {
         );
         let check = config.apply_policies(inbound).health_check;
         assert_eq!(check, Some(lifecycle_core::HealthCheck::default()));
+    }
+
+    #[test]
+    fn who_asks_for_compression_gets_it() {
+        let config = configured(&[
+            ("grpc-inbounds.0.compression", "gzip"),
+            ("outbounds.b.protocol", "grpc"),
+            ("outbounds.b.address", "b:1"),
+            ("outbounds.b.compression", "gzip"),
+        ]);
+        let place = &config.grpc_inbounds["0"];
+        let inbound = GrpcInbound::new(place.address).gzip();
+        assert_eq!(format!("{:?}", grpc(place)), format!("{inbound:?}"));
+        let outbound = GrpcOutbound::new("b", "b:1").expect("an address").gzip();
+        let set = over_grpc(&config.outbounds["b"]).expect("an address");
+        assert_eq!(format!("{set:?}"), format!("{outbound:?}"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_schema_says_of_middleware_is_what_the_library_does() {
+        use dispatcher::middleware::{Deadlines, Logging, RateLimit, Retries, Tracing};
+        let config = configured(&[
+            ("middleware.tracing.enabled", "true"),
+            ("middleware.deadlines.longest", "1m"),
+            ("middleware.rate-limit.calls", "7"),
+            ("outbounds.a.protocol", "http"),
+            ("outbounds.a.address", "http://a/"),
+            ("outbounds.a.retries.attempts", "3"),
+        ]);
+        let (all, bounds) = (&config.middleware, &config.middleware.bounds);
+        let tracing = Tracing::new().service("echo");
+        assert_eq!(all.tracing(&config.service), Some(tracing));
+        assert_eq!(all.logging(), Some(Logging::new().quiet()));
+        let minute = Deadlines::new().at_most(Duration::from_secs(60));
+        assert_eq!(bounds.deadlines(), Some(minute));
+        // A limit and a budget are told by what they show.
+        let same = |one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| {
+            assert_eq!(format!("{one:?}"), format!("{other:?}"));
+        };
+        let seven = std::num::NonZeroU32::new(7).expect("not 0");
+        same(&bounds.rate_limit(), &Some(RateLimit::per_second(seven)));
+        let retries = config.outbounds["a"].retries.as_ref();
+        same(&retries.map(|it| it.retries()), &Some(Retries::new()));
+    }
+
+    #[test]
+    fn contract_67_configured_layers_stand_in_their_one_order_and_those_that_nobody_asked_for_are_not_there()
+     {
+        let layers = |flags: &[(&str, &str)]| {
+            let assembled = assemble(&configured(flags)).expect("no fault");
+            let document = serde_json::to_value(assembled.dispatcher.introspect());
+            let document = document.expect("a document");
+            let names = |list: &serde_json::Value| {
+                let names = list.as_array().into_iter().flatten();
+                let names = names.filter_map(|it| it.as_str()?.rsplit("::").next());
+                names.collect::<Vec<_>>().join(" ")
+            };
+            let outbound = &document["outbounds"][0]["unary"][0]["middleware"];
+            (
+                names(&document["middleware"]["inboundDuplex"]),
+                names(outbound),
+            )
+        };
+        let billing = [
+            ("outbounds.billing.protocol", "http"),
+            ("outbounds.billing.address", "http://127.0.0.1:8081/"),
+        ];
+        let (came, went) = layers(&billing);
+        assert_eq!((&*came, &*went), ("Logging Metrics", "Metrics"));
+        let off = [
+            ("middleware.logging.enabled", "false"),
+            ("middleware.metrics.enabled", "false"),
+        ];
+        let (came, went) = layers(&[&billing[..], &off].concat());
+        assert_eq!((&*came, &*went), ("", ""));
+        let every = [
+            ("middleware.tracing.enabled", "true"),
+            ("middleware.rate-limit.calls", "1"),
+            ("middleware.concurrency-limit.calls", "1"),
+            ("middleware.deadlines.default", "1s"),
+            ("outbounds.billing.retries.repeatable", "true"),
+            ("outbounds.billing.rate-limit.calls", "1"),
+            ("outbounds.billing.concurrency-limit.calls", "1"),
+        ];
+        let (came, went) = layers(&[&billing[..], &every].concat());
+        assert_eq!(
+            came,
+            "Tracing Logging Metrics Deadlines ConcurrencyLimit RateLimit"
+        );
+        assert_eq!(went, "Metrics Retries Tracing ConcurrencyLimit RateLimit");
     }
 
     #[test]

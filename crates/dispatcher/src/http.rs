@@ -8,6 +8,7 @@ mod answer;
 mod event_reader;
 mod events;
 mod incoming;
+mod meters;
 mod names;
 mod outbound;
 mod outgoing;
@@ -26,7 +27,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Request, Version};
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
@@ -40,6 +41,7 @@ use crate::messages::Messages;
 use crate::shape::Shape;
 use crate::until::within;
 use answer::Answer;
+use meters::{Exchange, Meters};
 
 /// How large a message may be, unless set.
 const BODY_BYTES: usize = 1 << 20;
@@ -54,6 +56,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// It starts when its port is open, and drains and stops as [`HttpServer`] does: while it is drained, new calls get 503 with
 /// `Retry-After: 1`, and open ones finish.
+///
+/// Of its requests, but for probes, it counts by the façade `metrics` what has started (`omnirelay_http_requests_started_total`) and
+/// completed (`…_completed_total`, by status), how long they lasted (`omnirelay_http_request_duration_seconds`), and the messages of
+/// its streams (`omnirelay_http_server_stream_response_messages_total`). The process's recorder must be there before the first one.
 ///
 /// Beside calls it answers `GET` of `/healthz`, `/readyz` and `/omnirelay/introspect`, while it is drained too.
 ///
@@ -149,6 +155,7 @@ impl From<HttpInbound> for Inbound {
                 let calls = Calls {
                     dispatcher,
                     terms,
+                    meters: Arc::default(),
                     server: Weak::clone(server),
                 };
                 HttpServer::new(calls)
@@ -167,6 +174,7 @@ impl From<HttpInbound> for Inbound {
 struct Calls {
     dispatcher: Dispatcher,
     terms: Terms,
+    meters: Arc<Meters>,
     /// Whose calls these are; it holds this in turn.
     server: Weak<HttpServer>,
 }
@@ -183,20 +191,13 @@ impl Service<Request<Incoming>> for Calls {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let calls = self.clone();
         Box::pin(async move {
-            let protocol = protocol(request.version());
+            let protocol = meters::protocol(request.version());
             let mut answer = calls.answer(request).await;
+            let protocol = HeaderValue::from_static(protocol);
             answer.headers_mut().insert(names::PROTOCOL, protocol);
             Ok(answer)
         })
     }
-}
-
-fn protocol(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    })
 }
 
 impl Calls {
@@ -204,6 +205,13 @@ impl Calls {
         if let (Some(probe), Some(server)) = (Probe::asked(&request), self.server.upgrade()) {
             return probe.answer(&self.dispatcher, &server).map(answer::whole);
         }
+        let mut exchange = self.meters.started(request.version());
+        let answer = self.answer_call(request, &mut exchange).await;
+        exchange.is_answered(answer.status());
+        answer.map(|body| answer::counted(body, exchange))
+    }
+
+    async fn answer_call(&self, request: Request<Incoming>, exchange: &mut Exchange) -> Answer {
         let (head, body) = request.into_parts();
         let is_get = head.method == Method::GET;
         if !is_get && head.method != Method::POST {
@@ -219,6 +227,7 @@ impl Calls {
             return answer::only_events();
         }
         let shape = self.shape(&meta.procedure, is_get, takes_events);
+        exchange.asks_for(shape);
         let answered = self.dispatch(shape, meta, body).await;
         answered.unwrap_or_else(|error| answer::error(&error))
     }

@@ -8,6 +8,7 @@ use lifecycle_core::{GraphFault, Plan, Registration, component};
 use crate::config::fault::{Fault, Place};
 use crate::config::kind::{Flaw, nearest};
 use crate::config::layers::Layers;
+use crate::config::middleware::Attempts;
 use crate::config::{Config, Key, Protocol, Way, outbound};
 use crate::{echo, host};
 
@@ -27,6 +28,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
     }
     checker.check_names();
     checker.check_relays();
+    checker.check_middleware();
     checker.check_policies();
     if checker.faults.is_empty() {
         checker.check_whole();
@@ -134,12 +136,12 @@ impl Checker<'_> {
             }
             return;
         }
-        for name in ["peers", "chooser", "breaker"] {
+        for name in ["peers", "chooser", "breaker", "compression"] {
             let key = section.join(name);
             if self.layers.place(&key) != Place::Default {
                 self.blame(
                     &key,
-                    "an outbound over HTTP has one upstream, and no circuit",
+                    "an outbound over HTTP has one upstream, no circuit, and no compression",
                     "drop it, or use protocol = \"grpc\"",
                 );
             }
@@ -211,6 +213,24 @@ impl Checker<'_> {
                 for procedure in procedures {
                     self.check_procedure(&key, shape, procedure, &mut offered);
                 }
+            }
+        }
+    }
+
+    fn check_middleware(&mut self) {
+        let config = self.config;
+        let all = [(Key::of(&["middleware"]), &config.middleware.bounds)];
+        let relays = config.relays.iter();
+        let relays = relays.map(|(name, it)| (Key::of(&["relays", name]), &it.bounds));
+        for (section, bounds) in all.into_iter().chain(relays) {
+            if let Some(fault) = bounds.fault_of_default() {
+                self.blame_split(&section.join("deadlines").join("default"), &fault);
+            }
+        }
+        for (name, way) in &config.outbounds {
+            let backoff = Key::of(&["outbounds", name, "retries", "backoff"]);
+            for fault in way.retries.iter().flat_map(Attempts::faults_of_backoff) {
+                self.blame_split(&backoff, &fault);
             }
         }
     }

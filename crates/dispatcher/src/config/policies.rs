@@ -89,7 +89,7 @@ pub(crate) const RESTART: Group = Group {
 
 const HEALTH_CHECK: Group = Group {
     title: "Health: `health-check`",
-    text: "A component is asked for its health once one of these is set.",
+    text: "A component is asked for its health once the section is there.",
     always: false,
     entries: &[
         key(

@@ -3,6 +3,7 @@
 //! The document is read by this table, and the reference page and the JSON schema are written from it.
 
 use crate::config::kind::{Flaw, Kind, suggestion};
+use crate::config::middleware::{CONCURRENCY_LIMIT, DEADLINES, MIDDLEWARE, RATE_LIMIT, RETRIES};
 use crate::config::policies::{
     ABORT_GRACE, DISPOSE, DRAIN, HEALTH, RESTART, RESTARTS, RETRY, START, STOP,
 };
@@ -36,7 +37,7 @@ pub(crate) struct Group {
     /// Where it stands, for the reference.
     pub(crate) title: &'static str,
     pub(crate) text: &'static str,
-    /// Whether it is there without anything in it; otherwise its defaults hold once something is set.
+    /// Whether it is there in any case; otherwise its defaults hold once the file has it, or something in it is set.
     pub(crate) always: bool,
     /// In alphabetical order.
     pub(crate) entries: &'static [Entry],
@@ -55,6 +56,7 @@ pub(crate) const fn key(name: &'static str, node: Node, text: &'static str) -> E
 }
 
 const POSITIVE: Kind = Number(1, u32::MAX as i64);
+const COMPRESSION: Kind = OneOf(&["none", "gzip"]);
 const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
 
 /// The shapes of calls.
@@ -228,6 +230,11 @@ const GRPC_INBOUND: Group = Group {
             "where it listens; port 0 takes any free one",
         ),
         key(
+            "compression",
+            Leaf(COMPRESSION, Is("\"none\"")),
+            "`gzip`: compressed messages are taken, and answers are compressed for clients that take such",
+        ),
+        key(
             "criticality",
             Leaf(CRITICALITY, Is("\"essential\"")),
             "what its failure means for the host",
@@ -277,6 +284,12 @@ const OUTBOUND: Group = Group {
             "which peer is asked, for `grpc` alone; unset, one after the other",
         ),
         key(
+            "compression",
+            Leaf(COMPRESSION, Unset),
+            "`gzip`: messages are compressed, and such are taken, for `grpc` alone; unset, none",
+        ),
+        CONCURRENCY_LIMIT,
+        key(
             "connect-timeout",
             Leaf(Time, Is("\"5s\"")),
             "how long it may take to open a connection",
@@ -314,7 +327,9 @@ const OUTBOUND: Group = Group {
             Leaf(OneOf(&["http", "http2", "grpc"]), Required("\"grpc\"")),
             "HTTP/1.1, HTTP/2 in clear text, or gRPC in clear text",
         ),
+        RATE_LIMIT,
         RESTARTS,
+        RETRIES,
         key(
             "service",
             Leaf(Word, Unset),
@@ -346,6 +361,8 @@ const RELAY: Group = Group {
             Leaf(Texts, Is("[]")),
             "procedures of this shape",
         ),
+        CONCURRENCY_LIMIT,
+        DEADLINES,
         key("duplex", Leaf(Texts, Is("[]")), "procedures of this shape"),
         key(
             "key",
@@ -353,6 +370,7 @@ const RELAY: Group = Group {
             "the key of the outbound",
         ),
         key("oneway", Leaf(Texts, Is("[]")), "procedures of this shape"),
+        RATE_LIMIT,
         key(
             "service",
             Leaf(Word, Unset),
@@ -465,6 +483,11 @@ pub(crate) const DOCUMENT: Group = Group {
             "how long after it was asked to stop the service manager kills the process, if that is known: a stop that may take longer is refused before anything starts",
         ),
         key("log", Table(&LOG), "log lines"),
+        key(
+            "middleware",
+            Table(&MIDDLEWARE),
+            "what stands around all calls",
+        ),
         key("outbounds", Each(&OUTBOUND), "ways to other services"),
         key("relays", Each(&RELAY), "procedures that others answer"),
         key(

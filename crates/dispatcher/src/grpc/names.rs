@@ -12,6 +12,9 @@ pub(super) const TTL: &str = "rpc-ttl-ms";
 pub(super) const DEADLINE: &str = "rpc-deadline";
 /// gRPC's own.
 pub(super) const TIMEOUT: &str = "grpc-timeout";
+pub(super) const COMPRESSION: &str = "grpc-encoding";
+pub(super) const ACCEPTED_COMPRESSION: &str = "grpc-accept-encoding";
+pub(super) const GZIP: &str = "gzip";
 
 // What comes back in the trailers. The names are the original's.
 pub(super) const STATUS: &str = "omnirelay-status";

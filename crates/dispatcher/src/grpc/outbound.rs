@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::uri::Authority;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 
 use super::MESSAGE_BYTES;
 use super::outgoing::{self, Broken};
@@ -62,6 +63,7 @@ pub struct GrpcOutbound {
 struct Terms {
     message_bytes: usize,
     timeout: Duration,
+    compression: Option<CompressionEncoding>,
 }
 
 /// A text that is no address of an upstream. The text itself is not shown: it may have a password in it.
@@ -96,6 +98,7 @@ impl GrpcOutbound {
             terms: Terms {
                 message_bytes: MESSAGE_BYTES,
                 timeout: Duration::from_secs(30),
+                compression: None,
             },
         })
     }
@@ -145,7 +148,15 @@ impl GrpcOutbound {
         self
     }
 
-    /// Sets how large a message of the upstream's may be (4 MiB), in bytes.
+    /// Compresses messages with gzip, and takes such from the upstream, which must know how to read them: else it says
+    /// `UNIMPLEMENTED`. See [`GrpcInbound::gzip`](crate::GrpcInbound::gzip) for what that costs.
+    #[must_use]
+    pub fn gzip(mut self) -> Self {
+        self.terms.compression = Some(CompressionEncoding::Gzip);
+        self
+    }
+
+    /// Sets how large a message of the upstream's may be (4 MiB), in bytes, once it is unpacked.
     #[must_use]
     pub fn message_bytes(mut self, bytes: usize) -> Self {
         self.terms.message_bytes = bytes;
@@ -218,12 +229,15 @@ impl Calls {
         held: (Arc<Open<Body>>, Pending),
     ) -> Result<Response, RpcError> {
         let broken = Broken::default();
-        let request = outgoing::request(&peer, &self.service, shape, meta, messages, &broken)?;
+        let messages = outgoing::body(messages, self.terms.compression, &broken);
+        let mut request = outgoing::request(&peer, &self.service, shape, meta, messages)?;
+        outgoing::announce(self.terms.compression, request.headers_mut());
         let answer = held.0.send(request).await.map_err(|it| broken.or(it))?;
         held.1.answered();
         let reading = Reading {
             shape,
             message_bytes: self.terms.message_bytes,
+            compression: self.terms.compression,
             deadline: meta.deadline,
             broken,
             held,

@@ -9,7 +9,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tonic::body::Body;
-use tonic::codec::EncodeBody;
+use tonic::codec::{CompressionEncoding, EncodeBody};
 
 use super::codec::Raw;
 use super::{metadata, names, status, timeout};
@@ -58,7 +58,31 @@ impl Broken {
     }
 }
 
-/// The request to `service` at `authority`. An error among the messages breaks it off and is noted in `broken`.
+/// Messages as the body of a request. An error among them breaks it off and is noted in `broken`.
+pub(super) fn body(
+    messages: Messages,
+    compression: Option<CompressionEncoding>,
+    broken: &Broken,
+) -> Body {
+    let broken = broken.clone();
+    let messages = messages.map_err(move |error| {
+        let status = status::of(&error);
+        broken.set(error);
+        status
+    });
+    Body::new(EncodeBody::new_client(Raw, messages, compression, None))
+}
+
+/// Says how messages are compressed, and how those that come back may be.
+pub(super) fn announce(compression: Option<CompressionEncoding>, headers: &mut HeaderMap) {
+    if let Some(CompressionEncoding::Gzip) = compression {
+        for name in [names::COMPRESSION, names::ACCEPTED_COMPRESSION] {
+            headers.insert(name, HeaderValue::from_static(names::GZIP));
+        }
+    }
+}
+
+/// The request to `service` at `authority`.
 ///
 /// # Errors
 ///
@@ -69,17 +93,9 @@ pub(super) fn request(
     service: &str,
     shape: Shape,
     meta: &Meta,
-    messages: Messages,
-    broken: &Broken,
+    body: Body,
 ) -> Result<Request<Body>, RpcError> {
     let headers = headers(service, shape, meta)?;
-    let broken = broken.clone();
-    let messages = messages.map_err(move |error| {
-        let status = status::of(&error);
-        broken.set(error);
-        status
-    });
-    let body = Body::new(EncodeBody::new_client(Raw, messages, None, None));
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
@@ -154,8 +170,7 @@ mod tests {
 
     fn sent(meta: &Meta) -> Result<Request<Body>, RpcError> {
         let authority = Authority::from_static("127.0.0.1:1");
-        let (messages, broken) = (Messages::none(), Broken::default());
-        request(&authority, "pets", Shape::Unary, meta, messages, &broken)
+        request(&authority, "pets", Shape::Unary, meta, Body::empty())
     }
 
     #[test]

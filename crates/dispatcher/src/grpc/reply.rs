@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use tonic::Status;
-use tonic::codec::Streaming;
+use tonic::codec::{CompressionEncoding, Streaming};
 
 use super::codec::Raw;
 use super::outgoing::Broken;
@@ -26,6 +26,8 @@ use crate::upstream::interrupted;
 pub(super) struct Reading<H> {
     pub(super) shape: Shape,
     pub(super) message_bytes: usize,
+    /// How messages may be compressed.
+    pub(super) compression: Option<CompressionEncoding>,
     pub(super) deadline: Option<Instant>,
     pub(super) broken: Broken,
     /// Kept as long as there may be more to read.
@@ -59,9 +61,14 @@ impl<H: Send + 'static> Reading<H> {
             Err(frame) => frame,
         });
         let limit = Some(self.message_bytes);
+        // What is compressed in another way is an error where the first such message is.
+        let is_compressed = headers
+            .get(names::COMPRESSION)
+            .is_some_and(|it| it == names::GZIP);
+        let compression = self.compression.filter(|_| is_compressed);
         let received = match told {
             Some(_) => Streaming::new_empty(Raw, body),
-            None => Streaming::new_response(Raw, body, head.status, None, limit),
+            None => Streaming::new_response(Raw, body, head.status, compression, limit),
         };
         if self.shape.streams_responses() {
             return Ok(self.stream(&headers, received));

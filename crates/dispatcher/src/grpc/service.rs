@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::Streaming;
+use tonic::codec::{CompressionEncoding, Streaming};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService};
 use tower::Service;
@@ -22,7 +22,6 @@ use super::codec::Raw;
 use super::health::{self, Probes};
 use super::{Terms, incoming, metadata, names, status};
 use crate::call::{self, Meta};
-use crate::code::Code;
 use crate::dispatcher::Dispatcher;
 use crate::error::RpcError;
 use crate::messages::Messages;
@@ -80,6 +79,10 @@ impl Calls {
         };
         let request = request.map(|body| body.map_err(|_| status::broken_off()));
         let mut grpc = Grpc::new(Raw).max_decoding_message_size(terms.message_bytes);
+        if terms.gzip {
+            let gzip = CompressionEncoding::Gzip;
+            grpc = grpc.accept_compressed(gzip).send_compressed(gzip);
+        }
         finish(grpc.streaming(answering, request).await)
     }
 
@@ -87,29 +90,23 @@ impl Calls {
         let (uri, headers) = (request.uri(), request.headers());
         let meta = incoming::meta(uri, headers, Instant::now(), jiff::Timestamp::now())?;
         let said = incoming::shape(headers)?;
-        let offered = said.filter(|it| self.dispatcher.offers(*it, &meta.procedure));
-        let shape = match offered {
-            Some(shape) => shape,
-            // A relay says its own, which may be wider than what it leads to.
-            None => self.offered(&meta)?,
-        };
-        let calls = self;
-        Ok(Answering { calls, shape, meta })
+        let offered = self.offered(said, &meta.procedure);
+        Ok(Answering {
+            calls: self,
+            shape: offered.or(said).unwrap_or(Shape::Unary),
+            is_offered: offered.is_some(),
+            meta,
+        })
     }
 
-    /// The shape of what the call finds. What is not offered is refused before there is a message.
-    fn offered(&self, meta: &Meta) -> Result<Shape, RpcError> {
-        let Meta { procedure, .. } = meta;
+    /// The shape of the procedure that a call finds, if it finds one.
+    fn offered(&self, said: Option<Shape>, procedure: &str) -> Option<Shape> {
         if procedure.trim().is_empty() {
-            let error = RpcError::new(Code::InvalidArgument, "the call names no procedure");
-            return Err(error.with_reason("dispatcher.procedure.missing"));
+            return None;
         }
-        self.dispatcher.shape_of(procedure).ok_or_else(|| {
-            let service = meta.service.as_deref().unwrap_or_default();
-            let message = format!("there is no procedure \"{procedure}\" of \"{service}\"");
-            let error = RpcError::new(Code::Unimplemented, message);
-            error.with_reason("dispatcher.procedure.unknown")
-        })
+        let offered = said.filter(|it| self.dispatcher.offers(*it, procedure));
+        // A relay says its own shape, which may be wider than what it leads to.
+        offered.or_else(|| self.dispatcher.shape_of(procedure))
     }
 }
 
@@ -117,6 +114,7 @@ impl Calls {
 struct Answering {
     calls: Calls,
     shape: Shape,
+    is_offered: bool,
     meta: Meta,
 }
 
@@ -130,8 +128,10 @@ impl StreamingService<Bytes> for Answering {
     fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Self::Future {
         let (calls, shape) = (self.calls.clone(), self.shape);
         let meta = std::mem::take(&mut self.meta);
+        // What is not offered is refused before there is a message.
+        let received = self.is_offered.then(|| request.into_inner());
         Box::pin(async move {
-            let answered = calls.dispatch(shape, meta, request.into_inner()).await;
+            let answered = calls.dispatch(shape, meta, received).await;
             answered.map_err(|it| status::of(&it))
         })
     }
@@ -142,10 +142,15 @@ impl Calls {
         &self,
         shape: Shape,
         meta: Meta,
-        received: Streaming<Bytes>,
+        received: Option<Streaming<Bytes>>,
     ) -> Result<tonic::Response<Answers>, RpcError> {
         let deadline = meta.deadline;
         let called = async {
+            let Some(received) = received else {
+                let messages = Messages::none();
+                let request = call::Request { meta, messages };
+                return self.dispatcher.refuse(shape, request).await;
+            };
             let messages = incoming::messages(shape, received, self.terms).await?;
             let request = call::Request { meta, messages };
             self.dispatcher.call(shape, request).await

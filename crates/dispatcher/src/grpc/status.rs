@@ -1,6 +1,5 @@
 //! Errors as gRPC's statuses, and back: by name, never by number.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
@@ -14,36 +13,24 @@ use crate::error::RpcError;
 /// How tonic says that a message is larger than its limit. It calls that out of range.
 const TOO_LARGE: &str = "Error, decoded message length too large";
 
-/// How much of a message travels, in bytes. Clients take 8 KiB of trailers and reset a call with more, so that they would not even
-/// know its status; there is a message twice, once with up to three bytes for one.
-const MESSAGE_BYTES: usize = 1024;
-
-/// How much metadata travels, in bytes.
+/// How much metadata travels, in bytes: there is a message beside it twice, once with up to three bytes for one.
 const METADATA_BYTES: usize = 3 * 1024;
 
 /// The status that tells `error`. A message that is too long for a client is cut short, and metadata beyond what it takes is left out.
 pub(super) fn of(error: &RpcError) -> Status {
     let mut trailers = HeaderMap::new();
-    let message = shortened(&error.message);
+    let message = error.short_message();
     metadata::send(fitting(&error.metadata), &mut trailers);
     metadata::set(&mut trailers, names::STATUS, error.code.as_str());
     metadata::set(&mut trailers, names::ERROR_MESSAGE, &message);
-    if let Some(reason) = &error.reason {
-        metadata::set(&mut trailers, names::ERROR_CODE, reason);
+    if let Some(reason) = error.short_reason() {
+        metadata::set(&mut trailers, names::ERROR_CODE, &reason);
     }
     if let Some(details) = trailers.remove(names::KEPT_DETAILS) {
         trailers.insert(names::DETAILS, details);
     }
     let trailers = MetadataMap::from_headers(trailers);
     Status::with_metadata(grpc_code(error.code), message, trailers)
-}
-
-fn shortened(message: &str) -> Cow<'_, str> {
-    if message.len() <= MESSAGE_BYTES {
-        return message.into();
-    }
-    let end = message.floor_char_boundary(MESSAGE_BYTES);
-    format!("{}...", &message[..end]).into()
 }
 
 fn fitting(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {

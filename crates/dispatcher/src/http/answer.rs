@@ -10,6 +10,7 @@ use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use super::events::{EVENT_STREAM, Events};
+use super::meters::Exchange;
 use super::{names, passed};
 use crate::call;
 use crate::code::Code;
@@ -53,13 +54,14 @@ pub(super) async fn success(shape: Shape, response: call::Response) -> Result<An
     Ok(finish(status, headers, whole(message)))
 }
 
-/// An error with the status of its code. It says nothing that is not in the error.
+/// An error with the status of its code. It says nothing that is not in the error. What is long is cut short in headers, which clients
+/// take only so much of; the document has it whole.
 pub(super) fn error(error: &RpcError) -> Answer {
     let mut headers = HeaderMap::new();
     headers.insert(names::STATUS, HeaderValue::from_static(error.code.as_str()));
-    headers.insert(names::ERROR_MESSAGE, text(&error.message));
-    if let Some(reason) = &error.reason {
-        headers.insert(names::ERROR_CODE, text(reason));
+    headers.insert(names::ERROR_MESSAGE, text(&error.short_message()));
+    if let Some(reason) = error.short_reason() {
+        headers.insert(names::ERROR_CODE, text(&reason));
     }
     if let Some(wait) = error.retry_after() {
         headers.insert(RETRY_AFTER, wait.as_secs().into());
@@ -118,6 +120,14 @@ pub(super) fn only_events() -> Answer {
     answer
 }
 
+/// The same body, of an exchange that lasts as long as events come.
+pub(super) fn counted(body: Body, exchange: Exchange) -> Body {
+    match body {
+        Body::Left(whole) => Body::Left(whole),
+        Body::Right(events) => Body::Right(events.counted(exchange)),
+    }
+}
+
 /// A body that is there already.
 pub(super) fn whole(body: impl Into<Bytes>) -> Body {
     Body::Left(Full::new(body.into()))
@@ -162,6 +172,20 @@ mod tests {
         let message = answer.headers().get(names::ERROR_MESSAGE).unwrap();
         assert_eq!(message.as_bytes(), "a  Set-Cookie: b ü".as_bytes());
         assert_eq!(answer.headers().get("set-cookie"), None);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_short_in_the_header_and_whole_in_the_document() {
+        let long = "ü".repeat(100_000);
+        let told = RpcError::new(Code::Internal, &long).with_reason(&long);
+        let answer = error(&told);
+        for (name, letters) in [(names::ERROR_MESSAGE, 512), (names::ERROR_CODE, 128)] {
+            let value = answer.headers().get(name).unwrap();
+            let expected = format!("{}...", "ü".repeat(letters));
+            assert_eq!(value.as_bytes(), expected.as_bytes(), "{name}");
+        }
+        let document = String::from_utf8(document(&told)).unwrap();
+        assert!(document.contains(&format!("\"message\":\"{long}\"")));
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use hyper::body::{Body, Frame};
 use tokio::time::Sleep;
 
 use super::answer;
+use super::meters::Exchange;
 use crate::error::RpcError;
 use crate::messages::Messages;
 use crate::until::Until;
@@ -34,6 +35,8 @@ pub(super) struct Events {
     messages: Option<Until>,
     is_text: bool,
     silence: Silence,
+    /// Gone with them.
+    exchange: Option<Exchange>,
 }
 
 /// The time since something was sent.
@@ -56,7 +59,14 @@ impl Events {
                 limit: keep_alive,
                 over: Box::pin(tokio::time::sleep(keep_alive)),
             },
+            exchange: None,
         }
+    }
+
+    /// The same, as a part of `exchange`, which is over with them.
+    pub(super) fn counted(mut self, exchange: Exchange) -> Self {
+        self.exchange = Some(exchange);
+        self
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -64,17 +74,27 @@ impl Events {
             return Poll::Ready(None);
         };
         match Pin::new(messages).poll_next(cx) {
-            Poll::Ready(Some(Ok(next))) => Poll::Ready(Some(message(&next, self.is_text))),
+            Poll::Ready(Some(Ok(next))) => {
+                if let Some(exchange) = &self.exchange {
+                    exchange.message();
+                }
+                Poll::Ready(Some(message(&next, self.is_text)))
+            }
             Poll::Ready(Some(Err(last))) => {
-                self.messages = None;
+                self.end();
                 Poll::Ready(Some(error(&last)))
             }
             Poll::Ready(None) => {
-                self.messages = None;
+                self.end();
                 Poll::Ready(None)
             }
             Poll::Pending => self.silence.poll(cx).map(|()| Some(STILL_HERE)),
         }
+    }
+
+    fn end(&mut self) {
+        self.messages = None;
+        self.exchange = None;
     }
 }
 

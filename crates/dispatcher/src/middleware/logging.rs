@@ -1,36 +1,32 @@
 //! [`Logging`]: a span and a line for each call.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use tower::{Layer, Service as _};
-use tracing::{Instrument as _, Level, Span, field};
+use tracing::{Level, Span, field};
 
+use super::call::{Call, shortened};
+use super::spanned::within_span;
 use super::watch::{End, Watch};
-use crate::call::{Meta, Response};
 use crate::code::Code;
-use crate::error::RpcError;
 use crate::handler::{Handler, around};
-use crate::messages::Messages;
-use crate::route::RouteKind;
 use crate::shape::Shape;
-
-/// How much of a text that a caller has chosen is logged, in characters.
-const TEXT: usize = 128;
 
 /// A span and a line for each call, with `tracing`, under the target `rpc`.
 ///
 /// The line `call.ended` is written when the call has ended: with the last message of a stream, with an error, or when nobody
-/// waits any more. It has `procedure` as registered, `called` where the caller has used another name, `outbound` for calls that
-/// go elsewhere, `shape`, `caller`, `transport`, `encoding`, `code` (`OK` for success), `reason` of an error, `messages` of a
-/// stream, and `duration_ms`. It is an error for `UNKNOWN`, `INTERNAL` and `DATA_LOSS`; a warning for `UNAVAILABLE`,
-/// `RESOURCE_EXHAUSTED` and `DEADLINE_EXCEEDED`; and an info for success and for what is the caller's own doing.
+/// waits any more. It has `procedure` as registered (`unknown` when there is none), `called` where the caller has used another
+/// name, `outbound` for calls that go elsewhere, `shape`, `caller`, `transport`, `encoding`, `code` (`OK` for success), `reason` of
+/// an error, `messages` of a stream, and `duration_ms`. It is an error for `UNKNOWN`, `INTERNAL` and `DATA_LOSS`; a warning for `UNAVAILABLE`,
+/// `RESOURCE_EXHAUSTED` and `DEADLINE_EXCEEDED`; and an info for success and for what is the caller's own doing, unless it is
+/// [`quiet`](Self::quiet).
 ///
-/// The span `call`, of level info, is around all that the call does. Neither has values of headers, messages, keys, or the
+/// The span `call`, of level info unless it is quiet, is around all that the call does. Neither has values of headers, messages, keys, or the
 /// texts of errors, which may quote them; of names that callers choose there are 128 characters.
-#[derive(Clone, Debug, Default)]
-pub struct Logging(());
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logging {
+    is_quiet: bool,
+}
 
 impl Logging {
     /// The layer.
@@ -38,44 +34,51 @@ impl Logging {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Writes the lines of success, and of what is the caller's own doing, at level debug, as the span is: where there are many calls,
+    /// what is left is what somebody should look at, and the rest costs next to nothing.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.is_quiet = true;
+        self
+    }
 }
 
 impl Layer<Handler> for Logging {
     type Service = Handler;
 
     fn layer(&self, inner: Handler) -> Handler {
-        around(inner, |inner, request| {
+        let is_quiet = self.is_quiet;
+        around(inner, move |inner, request| {
             let call = Call::new(&request.meta);
-            let span = call.span();
+            let span = call.span(is_quiet);
             let watch = Watch::new(&request.meta, {
                 let span = span.clone();
-                move |end| call.ended(&span, &end)
+                move |end| call.ended(&span, &end, is_quiet)
             });
             let calling = span.in_scope(|| inner.call(request));
-            let calling = within_span(span.clone(), calling).instrument(span);
-            watch.over(calling)
+            watch.over(within_span(span, calling))
         })
     }
 }
 
-/// What comes of `calling`, where the messages of a stream come from within `span`, too.
-async fn within_span(
-    span: Span,
-    calling: impl Future<Output = Result<Response, RpcError>>,
-) -> Result<Response, RpcError> {
-    let mut response = calling.await?;
-    if response.messages.is_stream() {
-        let mut messages = response.messages;
-        let spanned = futures_util::stream::poll_fn(move |cx| {
-            let _within = span.enter();
-            Pin::new(&mut messages).poll_next(cx)
-        });
-        response.messages = Messages::stream(spanned);
-    }
-    Ok(response)
+/// The span of a call; its level is part of what `tracing` makes at compile time.
+macro_rules! span {
+    ($level:expr, $call:expr) => {
+        tracing::span!(
+            target: "rpc",
+            $level,
+            "call",
+            procedure = $call.procedure,
+            outbound = $call.outbound,
+            shape = $call.shape.map(Shape::as_str),
+            caller = $call.caller,
+            code = field::Empty,
+        )
+    };
 }
 
-/// The line of a call; its level is part of what `tracing` makes at compile time.
+/// The line of a call, likewise.
 macro_rules! line {
     ($level:expr, $call:expr, $end:expr) => {
         tracing::event!(
@@ -98,76 +101,49 @@ macro_rules! line {
     };
 }
 
-/// What a line says of a call from its beginning on.
-struct Call {
-    /// As registered; as called when it goes elsewhere, or when nobody has registered it.
-    procedure: String,
-    called: Option<String>,
-    outbound: Option<String>,
-    shape: Option<Shape>,
-    caller: Option<String>,
-    transport: Option<&'static str>,
-    encoding: Option<String>,
+impl Call {
+    fn span(&self, is_quiet: bool) -> Span {
+        match is_quiet {
+            true => span!(Level::DEBUG, self),
+            false => span!(Level::INFO, self),
+        }
+    }
+
+    fn ended(self, span: &Span, end: &End, is_quiet: bool) {
+        span.record("code", end.code());
+        match level(end.code, is_quiet) {
+            Level::ERROR => line!(Level::ERROR, self, end),
+            Level::WARN => line!(Level::WARN, self, end),
+            Level::INFO => line!(Level::INFO, self, end),
+            _ => line!(Level::DEBUG, self, end),
+        }
+    }
 }
 
-impl Call {
-    fn new(meta: &Meta) -> Self {
-        let called = shortened(meta.procedure.trim());
-        let route = meta.route.as_ref();
-        let registered = route.filter(|it| it.kind == RouteKind::Procedure);
-        let outbound = route.filter(|it| it.kind == RouteKind::Outbound);
-        let procedure = registered.map_or_else(|| called.clone(), |it| it.name.as_ref().to_owned());
-        Self {
-            called: (called != procedure).then_some(called),
-            procedure,
-            outbound: outbound.map(|it| it.name.as_ref().to_owned()),
-            shape: route.map(|it| it.shape),
-            caller: meta.caller.as_deref().map(shortened),
-            transport: meta.transport,
-            encoding: meta.encoding.as_deref().map(shortened),
-        }
-    }
-
-    fn span(&self) -> Span {
-        tracing::info_span!(
-            target: "rpc",
-            "call",
-            procedure = self.procedure,
-            outbound = self.outbound,
-            shape = self.shape.map(Shape::as_str),
-            caller = self.caller,
-            code = field::Empty,
-        )
-    }
-
-    fn ended(self, span: &Span, end: &End) {
-        span.record("code", end.code());
-        match end.code {
-            Some(Code::Unknown | Code::Internal | Code::DataLoss) => line!(Level::ERROR, self, end),
-            Some(Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded) => {
-                line!(Level::WARN, self, end);
-            }
-            None
-            | Some(
-                Code::Cancelled
-                | Code::InvalidArgument
-                | Code::NotFound
-                | Code::AlreadyExists
-                | Code::PermissionDenied
-                | Code::FailedPrecondition
-                | Code::Aborted
-                | Code::OutOfRange
-                | Code::Unimplemented,
-            ) => line!(Level::INFO, self, end),
-        }
+/// How much what became of a call matters to who looks after this side of it.
+fn level(code: Option<Code>, is_quiet: bool) -> Level {
+    match code {
+        Some(Code::Unknown | Code::Internal | Code::DataLoss) => Level::ERROR,
+        Some(Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded) => Level::WARN,
+        None
+        | Some(
+            Code::Cancelled
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented,
+        ) => match is_quiet {
+            true => Level::DEBUG,
+            false => Level::INFO,
+        },
     }
 }
 
 /// In milliseconds, to a thousandth.
 fn millis(lasted: Duration) -> f64 {
     (lasted.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(TEXT).collect()
 }

@@ -8,10 +8,7 @@ use tower::{Layer, Service as _};
 use super::watch::{End, Watch};
 use crate::code::Code;
 use crate::handler::{Handler, around};
-use crate::route::{Route, RouteKind};
-
-/// What a call is counted under that no dispatcher has taken: one that was made to a bare handler.
-const UNKNOWN: &str = "unknown";
+use crate::route::{Route, RouteKind, UNKNOWN};
 
 /// How many calls there are, how long they last, and how many there are at the moment, by the façade `metrics`.
 ///
@@ -22,7 +19,7 @@ const UNKNOWN: &str = "unknown";
 /// | `omnirelay_rpc_requests_in_flight` | `omnirelay_rpc_outbound_requests_in_flight` | calls that have not ended |
 ///
 /// Each has the labels `shape`, and `procedure` as registered or `outbound` as the component is named: what callers write makes
-/// no new series. A call ends once, with its stream if there is one, when it fails or panics, and when it is dropped.
+/// no new series, and calls that find no procedure are all `unknown`. A call ends once, with its stream if there is one, when it fails or panics, and when it is dropped.
 ///
 /// The process's recorder must be there before the first call: what is counted earlier is lost, and stays lost for that procedure.
 #[derive(Clone, Debug, Default)]
@@ -117,11 +114,12 @@ pub(super) fn labels(route: Option<&Route>) -> Vec<Label> {
     let (kind, name, shape) = match route {
         Some(route) => {
             let kind = match route.kind {
-                RouteKind::Procedure => "procedure",
+                RouteKind::Procedure | RouteKind::Unknown => "procedure",
                 RouteKind::Outbound => "outbound",
             };
             (kind, route.name.as_ref(), route.shape.as_str())
         }
+        // It was made to a bare handler, which no dispatcher is around.
         None => ("procedure", UNKNOWN, UNKNOWN),
     };
     vec![

@@ -3,6 +3,7 @@
 mod abuse;
 mod answers;
 mod client;
+mod compression;
 mod health;
 mod outbound;
 mod peers;

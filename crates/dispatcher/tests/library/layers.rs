@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use dispatcher::{
-    Code, Dispatcher, Handler, Outbound, Procedure, Request, Response, RpcError, Shape,
+    Code, Dispatcher, Handler, Messages, Meta, Outbound, Procedure, Request, Response, RouteKind,
+    RpcError, Shape,
 };
 use lifecycle_core::{BoxError, component};
 use tower::{Layer, Service, ServiceExt as _};
@@ -159,4 +160,73 @@ async fn layers_are_told_what_has_taken_a_call_by_the_name_that_was_registered()
             "Some(\"pigeon\") Outbound plants:default:unary unary",
         ]
     );
+}
+
+#[tokio::test]
+async fn contract_66_and_67_a_call_that_finds_nothing_goes_through_the_layers_of_all_and_is_refused_inside_of_them()
+ {
+    let log = Log::default();
+    let inner = echo("echo").layer(noting("of echo", &log));
+    let builder = Dispatcher::builder("pets")
+        .layer(noting("of all", &log))
+        .layer(routes(&log))
+        .procedure(inner);
+    let (dispatcher, _) = built(builder);
+    let mut elsewhere = Request::new("echo", "");
+    elsewhere.meta.service = Some("plants".to_owned());
+    for (request, code, reason) in [
+        (
+            Request::new("other", ""),
+            Code::Unimplemented,
+            "dispatcher.procedure.unknown",
+        ),
+        (
+            elsewhere,
+            Code::Unimplemented,
+            "dispatcher.procedure.unknown",
+        ),
+        (
+            Request::new(" ", ""),
+            Code::InvalidArgument,
+            "dispatcher.procedure.missing",
+        ),
+    ] {
+        let error = dispatcher.call(Shape::Duplex, request).await.unwrap_err();
+        assert_eq!((error.code, error.reason.as_deref()), (code, Some(reason)));
+        let noted = std::mem::take(&mut *log.lock().unwrap());
+        assert_eq!(
+            noted,
+            ["of all in", "None Unknown unknown duplex", "of all out"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_layer_of_all_may_answer_what_finds_nothing_and_its_panic_is_caught() {
+    let answering = tower::layer::layer_fn(|inner: Handler| {
+        dispatcher::handler_fn(move |request: Request| {
+            let inner = inner.clone();
+            async move {
+                let kind = request.meta.route.as_ref().map(|it| it.kind);
+                match &*request.meta.procedure {
+                    "panic" => panic!("hunter2"),
+                    "old" if kind == Some(RouteKind::Unknown) => Ok(Response::message("moved")),
+                    _ => inner.oneshot(request).await,
+                }
+            }
+        })
+    });
+    let (dispatcher, _) = built(Dispatcher::builder("pets").layer(answering));
+    let call = async |shape, procedure: &str| {
+        let meta = Meta::new(procedure);
+        let messages = Messages::none();
+        dispatcher.call(shape, Request { meta, messages }).await
+    };
+    let moved = call(Shape::Unary, "old").await.unwrap();
+    assert_eq!(moved.into_message().await.unwrap(), "moved");
+    let panicked = call(Shape::Unary, "panic").await.unwrap_err();
+    assert_eq!(panicked.code, Code::Internal);
+    assert!(!panicked.to_string().contains("hunter2"), "{panicked}");
+    let other = call(Shape::Unary, "other").await.unwrap_err();
+    assert_eq!(other.code, Code::Unimplemented);
 }

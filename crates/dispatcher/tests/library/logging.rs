@@ -269,3 +269,36 @@ async fn over_http_deadlines_and_clients_that_go_away_end_calls_too() {
          total{procedure=hang,shape=unary,code=DEADLINE_EXCEEDED} 1"
     );
 }
+
+#[tokio::test]
+async fn a_quiet_one_writes_what_nobody_need_look_at_at_debug() {
+    for code in Code::ALL {
+        log::capture();
+        let builder = Dispatcher::builder("pets").layer(Logging::new().quiet());
+        let (dispatcher, _) = built(builder.procedure(failing(code)));
+        let called = dispatcher.call(Shape::Unary, Request::new("fail", ""));
+        called.await.expect_err("it fails");
+        let level = match code {
+            Code::Unknown | Code::Internal | Code::DataLoss => "ERROR",
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => "WARN",
+            _ => "DEBUG",
+        };
+        let line = line();
+        assert!(line.starts_with(level), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_finds_nothing_is_a_line_with_what_it_was_called() {
+    let dispatcher = logging(echo("echo"));
+    let called = dispatcher.call(Shape::Unary, Request::new("other", ""));
+    called.await.expect_err("there is none");
+    let line = line();
+    assert!(
+        line.starts_with(
+            "INFO event=call.ended procedure=unknown called=other shape=unary code=UNIMPLEMENTED \
+             reason=dispatcher.procedure.unknown"
+        ),
+        "{line}"
+    );
+}

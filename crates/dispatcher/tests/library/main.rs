@@ -18,5 +18,6 @@ mod relay;
 mod retries;
 mod rig;
 mod streams;
+mod tracing;
 mod typed;
 mod wiring;

@@ -14,9 +14,11 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::kit::{Source, built, echo, texts};
+use crate::rig::{Listener, Rig, hanging};
 
 /// Keeps every series by its full name: counts, and sums of what was recorded.
 #[derive(Clone, Default)]
@@ -258,4 +260,110 @@ async fn around_a_bare_handler_callers_make_no_series_either() {
     }
     let ended = series.of("omnirelay_rpc_requests_total");
     assert_eq!(ended, "{procedure=unknown,shape=unknown,code=OK} 2");
+}
+
+#[tokio::test]
+async fn calls_that_find_nothing_are_counted_together_whatever_they_are_called() {
+    let (series, _guard) = Series::here();
+    let dispatcher = counting([echo("echo")]);
+    for procedure in ["a", "b", "c", ""] {
+        let called = dispatcher.call(Shape::Unary, Request::new(procedure, ""));
+        called.await.expect_err("there is no such procedure");
+    }
+    assert_eq!(
+        series.of("omnirelay_rpc_requests_"),
+        "in_flight{procedure=unknown,shape=unary} 0\n\
+         total{procedure=unknown,shape=unary,code=INVALID_ARGUMENT} 1\n\
+         total{procedure=unknown,shape=unary,code=UNIMPLEMENTED} 3"
+    );
+}
+
+/// What is counted of requests over HTTP, but how long they lasted.
+fn of_http(series: &Series) -> String {
+    let all = series.of("omnirelay_http_");
+    let lines = all.lines().filter(|it| !it.starts_with("request_duration"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn requests_over_http_are_counted_by_protocol_shape_and_status_and_probes_are_not() {
+    let (series, _guard) = Series::here();
+    let swallow = Procedure::oneway("swallow", async |_| Ok(()));
+    let rig = Rig::started([echo("echo"), swallow]).await;
+    for head in [
+        "Rpc-Procedure: echo\r\n",
+        "Rpc-Procedure: Echo\r\n",
+        "Rpc-Procedure: swallow\r\n",
+        "Rpc-Procedure: a\r\n",
+        "Rpc-Procedure: b\r\n",
+        "",
+        "Rpc-Ttl-Ms: soon\r\n",
+    ] {
+        rig.ask(head, "x").await;
+    }
+    for head in [
+        "PURGE / HTTP/1.0\r\n",
+        "GET /readyz HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nRpc-Procedure: x\r\n",
+    ] {
+        let head = format!("{head}Host: x\r\nConnection: close\r\n\r\n");
+        rig.write(head.as_bytes()).await;
+    }
+    assert_eq!(
+        of_http(&series),
+        "requests_completed_total{protocol=HTTP/1.0,shape=none,status=405} 1\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=none,status=400} 1\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=none,status=406} 1\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=oneway,status=202} 1\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=unary,status=200} 2\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=unary,status=400} 1\n\
+         requests_completed_total{protocol=HTTP/1.1,shape=unary,status=501} 2\n\
+         requests_started_total{protocol=HTTP/1.0} 1\n\
+         requests_started_total{protocol=HTTP/1.1} 8"
+    );
+    let lasted = series.of("omnirelay_http_request_duration_seconds");
+    assert_eq!(lasted.lines().count(), 4, "{lasted}");
+}
+
+#[tokio::test]
+async fn a_stream_over_http_is_complete_with_its_last_message_and_each_one_is_counted() {
+    let (series, _guard) = Series::here();
+    let source = Source::new();
+    let rig = Rig::started([source.procedure("count")]).await;
+    let mut listener = Listener::get(&rig, "count", "Rpc-Encoding: text\r\n").await;
+    source.send("a");
+    listener.hear("data: a\n\n").await;
+    assert_eq!(
+        of_http(&series),
+        "requests_started_total{protocol=HTTP/1.1} 1\n\
+         server_stream_response_messages_total{} 1"
+    );
+    source.send("b");
+    source.fail(RpcError::new(Code::Aborted, "enough"));
+    listener.rest().await;
+    assert_eq!(
+        of_http(&series),
+        "requests_completed_total{protocol=HTTP/1.1,shape=stream,status=200} 1\n\
+         requests_started_total{protocol=HTTP/1.1} 1\n\
+         server_stream_response_messages_total{} 2"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_its_answer_is_a_request_with_status_499() {
+    let (series, _guard) = Series::here();
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let rig = Rig::started([hanging(&entered, &dropped)]).await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: hang\r\nContent-Length: 0\r\n\r\n";
+    let listener = Listener::ask(&rig, head).await;
+    entered.notified().await;
+    drop(listener);
+    dropped.notified().await;
+    // What counts is dropped after the handler, in the same step.
+    tokio::task::yield_now().await;
+    assert_eq!(
+        of_http(&series),
+        "requests_completed_total{protocol=HTTP/1.1,shape=unary,status=499} 1\n\
+         requests_started_total{protocol=HTTP/1.1} 1"
+    );
 }

@@ -83,7 +83,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'http'\naddress = 'https://a/'\nchooser = 'fewest-pending'\nshapes = ['unary', 'duplex']\n[outbounds.b]\nprotocol = 'grpc'\naddress = 'b'",
         &[
             "FILE:4: outbounds.a.address: the upstream's scheme is \"https\"; only \"http\" can be called",
-            "FILE:5: outbounds.a.chooser: an outbound over HTTP has one upstream, and no circuit; drop it, or use protocol = \"grpc\"",
+            "FILE:5: outbounds.a.chooser: an outbound over HTTP has one upstream, no circuit, and no compression; drop it, or use protocol = \"grpc\"",
             "FILE:6: outbounds.a.shapes: there are no duplex calls over HTTP; drop it, or use protocol = \"grpc\"",
             "FILE:9: outbounds.b.address: the upstream is no host with a port, such as \"127.0.0.1:9090\"",
         ],
@@ -120,6 +120,27 @@ const BROKEN: &[(&str, &[&str])] = &[
             "FILE:2: http-inbounds: expected named tables; write it as sections with a name each, [http-inbounds.NAME]",
             "FILE:3: diagnostics: expected a table; write it as a section, [diagnostics]",
             "FILE:5: log.format: \"xml\" is not a choice; use one of text, json",
+        ],
+    ),
+    (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[middleware.deadlines]\ndefault = '1m'\nlongest = '30s'\n[middleware.rate-limit]\n[middleware.logging]\nenabled = 'yes'\n[middleware.metric]\n[middleware.tracing]\nsampled-percent = 101",
+        &[
+            "FILE:3: middleware.deadlines.default: the default (60s) is longer than the longest (30s); lower the one, or raise the other",
+            "FILE:5: middleware.rate-limit.calls: middleware.rate-limit has no calls; say calls: how many may begin in that time",
+            "FILE:7: middleware.logging.enabled: expected true or false, found \"yes\"; write it like true",
+            "FILE:8: middleware.metric: there is no such key; did you mean \"metrics\"?",
+            "FILE:10: middleware.tracing.sampled-percent: 101 is out of range; use a whole number from 0 to 100",
+        ],
+    ),
+    (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'http'\naddress = 'http://a/'\n[outbounds.a.retries]\nattempts = 0\nbackoff = { exponential = { initial = '2s', factor = 0.5, cap = '1s' } }\ncodes = ['UNAVAILABLE']\n[outbounds.a.concurrency-limit]\ncalls = 0\n[relays.a]\nunary = ['x']\ndeadlines = { default = '2s', longest = '1s' }",
+        &[
+            "FILE:6: outbounds.a.retries.attempts: 0 is out of range; use a whole number from 1 to 4294967295",
+            "FILE:7: outbounds.a.retries.backoff: back-off factor is 0.5; use a number of at least 1",
+            "FILE:7: outbounds.a.retries.backoff: back-off cap (1s) is below its initial delay (2s); raise the cap or lower the initial delay",
+            "FILE:8: outbounds.a.retries.codes: \"UNAVAILABLE\" is not a choice; use one of UNKNOWN, CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE, UNIMPLEMENTED, INTERNAL, DATA_LOSS",
+            "FILE:10: outbounds.a.concurrency-limit.calls: 0 is out of range; use a whole number from 1 to 4294967295",
+            "FILE:13: relays.a.deadlines.default: the default (2s) is longer than the longest (1s); lower the one, or raise the other",
         ],
     ),
 ];
@@ -188,8 +209,9 @@ fn faults_of_variables_and_flags_are_told_by_their_names_and_a_missing_file_is_o
 
 #[test]
 fn every_value_is_shown_with_its_origin() {
-    let text =
-        format!("{INBOUND}[outbounds.eu-billing]\nprotocol = 'http'\naddress = 'http://a/'\n");
+    let text = format!(
+        "{INBOUND}[outbounds.eu-billing]\nprotocol = 'http'\naddress = 'http://a/'\nretries = {{}}\n"
+    );
     let file = file(&text);
     let mut command = program(&[
         "config",
@@ -198,6 +220,8 @@ fn every_value_is_shown_with_its_origin() {
         path(&file),
         "--set",
         "gate=open",
+        "--set",
+        "middleware.rate-limit.calls=9",
     ]);
     let output = command
         .env("DISPATCHER__OUTBOUNDS__EU_BILLING__TIMEOUT", "5s")
@@ -222,6 +246,10 @@ fn every_value_is_shown_with_its_origin() {
         "defaults.shutdown-timeout = \"45s\" # default",
         "http-inbounds.0.address = \"127.0.0.1:0\" # FILE:2",
         "http-inbounds.0.limits.streams = 256 # default",
+        "middleware.logging.quiet = true # default",
+        "middleware.rate-limit.calls = 9 # flag --set",
+        "middleware.rate-limit.per = \"second\" # default",
+        "outbounds.eu-billing.retries.attempts = 3 # default",
         "outbounds.eu-billing.idle-timeout = \"5s\" # default",
         "outbounds.eu-billing.protocol = \"http\" # FILE:4",
         "outbounds.eu-billing.service = \"eu-billing\" # default",

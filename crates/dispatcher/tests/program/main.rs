@@ -3,6 +3,7 @@
 mod configuration;
 mod drain;
 mod kit;
+mod middleware;
 mod relays;
 
 use std::io::{Read as _, Write as _};

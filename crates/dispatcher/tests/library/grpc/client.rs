@@ -33,6 +33,20 @@ impl Client {
         ))
     }
 
+    /// The same, which compresses its messages, and takes such.
+    pub(super) fn compressing(self) -> Self {
+        let gzip = tonic::codec::CompressionEncoding::Gzip;
+        Self(self.0.send_compressed(gzip).accept_compressed(gzip))
+    }
+
+    /// The same, which takes compressed messages.
+    pub(super) fn accepting_compressed(self) -> Self {
+        Self(
+            self.0
+                .accept_compressed(tonic::codec::CompressionEncoding::Gzip),
+        )
+    }
+
     /// Begins a call of any shape; the messages go out as they come.
     pub(super) async fn open(
         &self,
