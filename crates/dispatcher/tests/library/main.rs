@@ -2,6 +2,8 @@
 
 mod abuse;
 mod calls;
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
 mod deadlines;
 mod grpc;
 mod http;
@@ -18,5 +20,6 @@ mod relay;
 mod retries;
 mod rig;
 mod streams;
+mod tls;
 mod typed;
 mod wiring;

@@ -29,7 +29,7 @@ where
     match shaken {
         Ok(Ok(shaken)) => return Some(shaken),
         Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "a client did not come through its handshake")
+            tracing::debug!(%peer, %error, "a client did not come through its handshake");
         }
         Err(_) => tracing::debug!(%peer, ?limit, "a client did not end its handshake in time"),
     }

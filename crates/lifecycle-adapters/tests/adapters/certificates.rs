@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
 };
 
 /// Whose certificates others may trust.
@@ -16,9 +17,8 @@ pub(crate) struct Authority {
 
 /// A certificate with its key.
 pub(crate) struct Issued {
-    pub(crate) der: Vec<u8>,
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+    pub(crate) certificate: Certificate,
+    pub(crate) key: KeyPair,
 }
 
 impl Authority {
@@ -44,17 +44,13 @@ impl Authority {
         self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    pub(crate) fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
+    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
         let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        Issued {
-            der: certificate.der().to_vec(),
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
+        Issued { certificate, key }
     }
 }
 
@@ -62,8 +58,8 @@ impl Issued {
     /// Writes certificate and key into `folder`, over those that are there.
     pub(crate) fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
         (
-            write(folder, "certificate.pem", &self.certificate),
-            write(folder, "key.pem", &self.key),
+            write(folder, "certificate.pem", &self.certificate.pem()),
+            write(folder, "key.pem", &self.key.serialize_pem()),
         )
     }
 }

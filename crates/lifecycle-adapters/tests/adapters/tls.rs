@@ -6,6 +6,7 @@ mod starting;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::routing::get;
@@ -16,8 +17,10 @@ use lifecycle_adapters::HttpServer;
 use lifecycle_adapters::tls::{
     Alpn, ClientConnector, ClientStream, ClientTls, PeerCertificate, Pem, ServerTls,
 };
+use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::{Authority, Issued};
 use crate::client::request;
@@ -27,8 +30,8 @@ type Stream = ClientStream<TcpStream>;
 
 fn presenting(issued: &Issued) -> ServerTls {
     ServerTls::new(
-        Pem::text(issued.certificate.as_str()),
-        Pem::text(issued.key.as_str()),
+        Pem::text(issued.certificate.pem()),
+        Pem::text(issued.key.serialize_pem()),
     )
 }
 
@@ -38,8 +41,8 @@ fn trusting(authority: &Authority) -> ClientTls {
 
 fn with(tls: ClientTls, issued: &Issued) -> ClientTls {
     tls.identity(
-        Pem::text(issued.certificate.as_str()),
-        Pem::text(issued.key.as_str()),
+        Pem::text(issued.certificate.pem()),
+        Pem::text(issued.key.serialize_pem()),
     )
 }
 
@@ -153,6 +156,38 @@ async fn a_client_is_let_in_by_its_certificate_alone_and_handlers_see_which_it_w
     let read = within(stream.read_to_end(&mut answer)).await;
     read.expect("it answers");
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
-    assert!(answer.ends_with(&client.der));
+    assert!(answer.ends_with(client.certificate.der()));
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_agree_on_http_2_is_of_no_use_to_who_speaks_it_alone() {
+    let authority = Authority::new("ours");
+    let issued = authority.server();
+    let key = PrivateKeyDer::try_from(issued.key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("both versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.certificate.der().clone()], key)
+        .expect("a certificate");
+    let listener = TcpListener::bind(any_port()).await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(acceptor.accept(stream).await);
+        }
+    });
+    let trusting = trusting(&authority);
+    connect(address, &trusting)
+        .await
+        .expect("HTTP/1.1 goes without saying");
+    let connector = connector(&trusting, Alpn::Http2).await;
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let refused = within(connector.connect("localhost", stream)).await;
+    let refused = refused.expect_err("it names nothing").to_string();
+    assert!(refused.contains("HTTP/2"), "{refused}");
 }

@@ -65,12 +65,12 @@ async fn new_connections_get_the_new_certificate_and_old_ones_go_on() {
     let heard = Heard::started(files(folder.path())).await;
     let trusting = trusting(&authority);
     let mut old = connect(heard.address, &trusting).await.expect("trusted");
-    assert_eq!(presented(&old), first.der);
+    assert_eq!(presented(&old), **first.certificate.der());
 
     second.write(folder.path());
     within(heard.server.reload_tls()).await.expect("in order");
     let new = connect(heard.address, &trusting).await.expect("trusted");
-    assert_eq!(presented(&new), second.der);
+    assert_eq!(presented(&new), **second.certificate.der());
     assert_eq!(ask(&mut old, "/").await.expect("it goes on"), "hello");
     assert_eq!(heard.degraded(), []);
 }
@@ -110,7 +110,7 @@ async fn files_that_are_broken_change_nothing_and_degrade_until_they_are_mended(
     let trusting = trusting(&authority);
 
     // The new key is not there yet.
-    write(folder.path(), "certificate.pem", &second.certificate);
+    write(folder.path(), "certificate.pem", &second.certificate.pem());
     for _ in 0..2 {
         let error = within(heard.server.reload_tls()).await.expect_err("torn");
         assert_eq!(error.faults.len(), 1);
@@ -118,16 +118,16 @@ async fn files_that_are_broken_change_nothing_and_degrade_until_they_are_mended(
         assert_eq!(error.faults[0].flaw, TlsFlaw::OtherKey);
     }
     let stream = connect(heard.address, &trusting).await.expect("trusted");
-    assert_eq!(presented(&stream), first.der);
+    assert_eq!(presented(&stream), **first.certificate.der());
     let degraded = heard.degraded();
     assert_eq!(degraded.len(), 1, "it is said once: {degraded:?}");
     let reason = degraded[0].as_deref().expect("a reason");
     assert!(reason.contains("key.pem) does not belong"), "{reason}");
 
-    write(folder.path(), "key.pem", &second.key);
+    write(folder.path(), "key.pem", &second.key.serialize_pem());
     within(heard.server.reload_tls()).await.expect("in order");
     let stream = connect(heard.address, &trusting).await.expect("trusted");
-    assert_eq!(presented(&stream), second.der);
+    assert_eq!(presented(&stream), **second.certificate.der());
     assert_eq!(heard.degraded().last(), Some(&None));
 }
 
@@ -141,7 +141,9 @@ async fn files_are_looked_at_from_time_to_time_while_it_runs() {
     second.write(folder.path());
     let renewed = async {
         let trusting = trusting(&authority);
-        while presented(&connect(heard.address, &trusting).await.expect("trusted")) != second.der {}
+        while presented(&connect(heard.address, &trusting).await.expect("trusted"))
+            != **second.certificate.der()
+        {}
     };
     within(renewed).await;
 
