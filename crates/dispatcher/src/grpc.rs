@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use lifecycle_adapters::tls::ServerTls;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
 
@@ -55,6 +56,7 @@ pub struct GrpcInbound {
     address: SocketAddr,
     limits: Limits,
     terms: Terms,
+    tls: Option<ServerTls>,
     port: GrpcPort,
 }
 
@@ -90,6 +92,7 @@ impl GrpcInbound {
                 message_timeout: MESSAGE_TIMEOUT,
                 gzip: false,
             },
+            tls: None,
             port: GrpcPort::default(),
         }
     }
@@ -125,6 +128,14 @@ impl GrpcInbound {
         self
     }
 
+    /// Takes calls over TLS alone. Its start fails for good, with a [`TlsError`](lifecycle_adapters::tls::TlsError), when a file is not
+    /// in order.
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Tells where it listens, once it does.
     #[must_use]
     pub fn port(&self) -> GrpcPort {
@@ -139,6 +150,10 @@ impl From<GrpcInbound> for Inbound {
                 .bind(inbound.address)
                 .limits(inbound.limits)
                 .answer_while_draining_if(|it| health::is_probe(it.uri()));
+            let server = match inbound.tls {
+                Some(tls) => server.tls(tls),
+                None => server,
+            };
             let server = inbound.port.0.get_or_init(|| Arc::new(server));
             Component::from(Arc::clone(server))
         })

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
+use lifecycle_adapters::tls::ServerTls;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::Component;
 use tower::Service;
@@ -73,6 +74,7 @@ pub struct HttpInbound {
     address: SocketAddr,
     limits: Limits,
     terms: Terms,
+    tls: Option<ServerTls>,
     port: HttpPort,
 }
 
@@ -108,6 +110,7 @@ impl HttpInbound {
                 body_timeout: BODY_TIMEOUT,
                 keep_alive: KEEP_ALIVE,
             },
+            tls: None,
             port: HttpPort::default(),
         }
     }
@@ -140,6 +143,14 @@ impl HttpInbound {
         self
     }
 
+    /// Takes calls over TLS alone. Its start fails for good, with a [`TlsError`](lifecycle_adapters::tls::TlsError), when a file is not
+    /// in order.
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Tells where it listens, once it does.
     #[must_use]
     pub fn port(&self) -> HttpPort {
@@ -158,10 +169,14 @@ impl From<HttpInbound> for Inbound {
                     meters: Arc::default(),
                     server: Weak::clone(server),
                 };
-                HttpServer::new(calls)
+                let server = HttpServer::new(calls)
                     .bind(inbound.address)
                     .limits(inbound.limits)
-                    .answer_while_draining_if(|it| Probe::asked(it).is_some())
+                    .answer_while_draining_if(|it| Probe::asked(it).is_some());
+                match inbound.tls {
+                    Some(tls) => server.tls(tls),
+                    None => server,
+                }
             };
             let server = inbound.port.0.get_or_init(|| Arc::new_cyclic(make));
             Component::from(Arc::clone(server))

@@ -1,6 +1,8 @@
 //! [`Upstream`]: an HTTP client as a component, whatever is spoken over it.
 
 mod connector;
+mod link;
+mod reach;
 
 use std::fmt;
 use std::pin::pin;
@@ -14,10 +16,12 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
+use lifecycle_adapters::tls::{Alpn, ClientTls, TlsError};
 use lifecycle_core::{BoxError, Lifecycle, StartContext, StopContext};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::connector::Connector;
+use self::reach::Reach;
 use crate::code::Code;
 use crate::error::RpcError;
 
@@ -46,6 +50,8 @@ pub(crate) struct Links {
 /// An HTTP client with its connections, over HTTP/2 one to each place that is called: open from start to stop.
 pub(crate) struct Upstream<B> {
     links: Links,
+    /// Unset, clear text is spoken.
+    tls: Option<ClientTls>,
     current: Mutex<Option<Generation<B>>>,
 }
 
@@ -71,9 +77,10 @@ impl<B> Upstream<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    pub(crate) fn new(links: Links) -> Self {
+    pub(crate) fn new(links: Links, tls: Option<ClientTls>) -> Self {
         Self {
             links,
+            tls,
             current: Mutex::new(None),
         }
     }
@@ -93,6 +100,26 @@ where
 
     fn slot(&self) -> MutexGuard<'_, Option<Generation<B>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What opens connections. Over TLS its files are looked at as long as the generation lasts.
+    async fn connector(&self, cx: &StartContext) -> Result<Connector, TlsError> {
+        let reach = Arc::new(Reach::new(cx.reporter()));
+        let connector = Connector::new(self.links.connect_timeout, Arc::clone(&reach));
+        let Some(tls) = &self.tls else {
+            return Ok(connector);
+        };
+        let alpn = match self.links.http2 {
+            true => Alpn::Http2,
+            false => Alpn::Http1,
+        };
+        let tell = move |fault: Option<&str>| reach.note_certificates(fault);
+        let tls = tls.connector(alpn, cx.component().as_str(), tell).await?;
+        let (run, watched) = (cx.run_token(), tls.clone());
+        cx.spawn("certificates", async move {
+            run.run_until_cancelled(watched.watch()).await;
+        });
+        Ok(connector.over(tls))
     }
 
     fn client(&self, tasks: Tasks, connector: Connector) -> Client<Connector, B> {
@@ -151,10 +178,11 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
-        let mut current = self.slot();
-        if current.as_ref().is_some_and(Generation::is_at_work) {
+        if self.slot().as_ref().is_some_and(Generation::is_at_work) {
             return Ok(());
         }
+        let connector = self.connector(cx).await?;
+        let mut current = self.slot();
         if let Some(last) = current.take() {
             last.cut.cancel();
         }
@@ -163,7 +191,6 @@ where
             cx: cx.clone(),
             cut: cut.clone(),
         };
-        let connector = Connector::new(self.links.connect_timeout, cx.reporter());
         let open = Open {
             client: self.client(tasks, connector),
             cut: cut.clone(),

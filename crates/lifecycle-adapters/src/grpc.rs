@@ -90,6 +90,29 @@ impl GrpcServer {
         }
     }
 
+    /// As [`HttpServer::tls`].
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(self, tls: crate::tls::ServerTls) -> Self {
+        Self {
+            server: self.server.tls(tls),
+        }
+    }
+
+    /// As [`HttpServer::reload_tls`].
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`](crate::tls::TlsError), as there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the files are read all the same.
+    #[cfg(feature = "tls")]
+    pub async fn reload_tls(&self) -> Result<(), crate::tls::TlsError> {
+        self.server.reload_tls().await
+    }
+
     /// Where it listens, with the port that was taken; `None` while it does not.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {

@@ -15,7 +15,11 @@ use tower_service::Service as TowerService;
 
 use crate::error::BindError;
 use crate::limits::Limits;
-use crate::server::{Exempt, Hyper, Intake, Serve, Server, Terms};
+#[cfg(feature = "tls")]
+use crate::server::About;
+use crate::server::{Complaints, Exempt, Hyper, Intake, Serve, Server, Terms};
+#[cfg(feature = "tls")]
+use crate::tls::{Live, ServerTls, TlsError};
 use crate::worker::Worker;
 
 /// Where it listens unless told otherwise.
@@ -24,8 +28,8 @@ const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 /// How many connections may wait to be accepted; the system may allow less.
 const QUEUE: u32 = 1_024;
 
-/// Serves an axum router, or any other tower or hyper service, over HTTP/1.1 and over HTTP/2 in clear text for clients that
-/// begin with it.
+/// Serves an axum router, or any other tower or hyper service, over HTTP/1.1 and over HTTP/2: in clear text, for clients that
+/// begin with it, or with the feature `tls` over TLS.
 ///
 /// - `start` returns when the port is open, or fails with a [`BindError`] that names the address and what the system said.
 ///   Starting what runs changes nothing.
@@ -48,6 +52,8 @@ pub struct HttpServer {
     address: SocketAddr,
     limits: Limits,
     exempt: Arc<Exempt>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
     service: Arc<dyn Serve>,
     /// The last generation, also when it has ended.
     serving: Mutex<Option<Serving>>,
@@ -58,6 +64,8 @@ pub struct HttpServer {
 struct Serving {
     address: SocketAddr,
     intake: Arc<Intake>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Live<ServerTls>>>,
     worker: Worker,
 }
 
@@ -93,6 +101,8 @@ impl HttpServer {
             address: DEFAULT_ADDRESS,
             limits: Limits::default(),
             exempt: Arc::new(|_| false),
+            #[cfg(feature = "tls")]
+            tls: None,
             service: Arc::new(Hyper(service)),
             serving: Mutex::new(None),
         }
@@ -133,6 +143,38 @@ impl HttpServer {
         self
     }
 
+    /// Serves over TLS alone. Files are read at each start, which fails with a [`TlsError`](crate::tls::TlsError), for good, when
+    /// they are not in order.
+    ///
+    /// A client has as much time to shake hands as for a head ([`Limits::head`]). One that has not yet done so is a connection, but
+    /// no work in flight: it holds up neither a drain nor a stop. When it fails, nobody else is affected, and a line at level debug
+    /// says why.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Reads the files of TLS again now, instead of at the next interval. Nothing, while it does not run or serves in clear text.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`](crate::tls::TlsError) with all that is wrong with them; what held before goes on to hold, and the component is
+    /// degraded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the files are read all the same.
+    #[cfg(feature = "tls")]
+    pub async fn reload_tls(&self) -> Result<(), TlsError> {
+        let live = self.serving().filter(|it| it.worker.is_at_work());
+        match live.and_then(|it| it.tls) {
+            Some(tls) => tls.reload().await,
+            None => Ok(()),
+        }
+    }
+
     /// Where it listens, with the port that was taken; `None` while it does not.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -160,6 +202,24 @@ impl HttpServer {
         let listener = listen(address).map_err(wrap)?;
         let address = listener.local_addr().map_err(wrap)?;
         Ok((listener, address))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn read_tls(
+        &self,
+        cx: &StartContext,
+        complaints: &Arc<Complaints>,
+    ) -> Result<Option<Arc<Live<ServerTls>>>, TlsError> {
+        let Some(tls) = &self.tls else {
+            return Ok(None);
+        };
+        let complaints = Arc::clone(complaints);
+        let tell = move |fault: Option<&str>| match fault {
+            Some(fault) => complaints.complain(About::Certificates, fault),
+            None => complaints.withdraw(About::Certificates),
+        };
+        let live = Live::open(tls.clone(), cx.component().as_str(), tell).await?;
+        Ok(Some(live))
     }
 
     fn serving(&self) -> Option<Serving> {
@@ -194,19 +254,31 @@ impl Lifecycle for HttpServer {
             }
             last.worker.make_way(cx).await?;
         }
+        let complaints = Arc::new(Complaints::new(cx.reporter()));
+        #[cfg(feature = "tls")]
+        let tls = self.read_tls(cx, &complaints).await?;
         let (listener, address) = self.open()?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls.clone() {
+            let run = cx.run_token();
+            cx.spawn("certificates", async move {
+                run.run_until_cancelled(tls.watch()).await;
+            });
+        }
         let intake = Intake::new();
         let terms = Terms {
             limits: self.limits,
             intake: Arc::clone(&intake),
             exempt: Arc::clone(&self.exempt),
+            #[cfg(feature = "tls")]
+            tls: tls.clone(),
         };
         let worker = Worker::spawn(cx, "accept", |cut| {
             let server = Server {
                 listener,
                 service: Arc::clone(&self.service),
                 terms: Arc::new(terms),
-                reporter: cx.reporter(),
+                complaints,
                 run: cx.run_token(),
                 cut,
             };
@@ -215,6 +287,8 @@ impl Lifecycle for HttpServer {
         *self.slot() = Some(Serving {
             address,
             intake,
+            #[cfg(feature = "tls")]
+            tls,
             worker,
         });
         tracing::info!(component = cx.component().as_str(), %address, "listening");

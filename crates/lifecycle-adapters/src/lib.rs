@@ -7,8 +7,10 @@
 //! The servers bind as they start, refuse new work while they are drained, and stop as soon as nothing is in flight. They
 //! listen on loopback and limit what a client may take ([`Limits`]) unless told otherwise.
 //!
-//! This crate knows no host, no configuration file, environment or signal, and no other component. TLS is not its
-//! business either: terminate it before, or serve the decrypted stream by other means.
+//! With the feature `tls` they serve over TLS, ask clients for certificates if they are told to, and read the files again while they
+//! run; the module `tls` has the other end too, for clients.
+//!
+//! This crate knows no host, no configuration file, environment or signal, and no other component.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -34,6 +36,8 @@ mod http;
 mod interval;
 mod limits;
 mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod worker;
 
 pub use error::BindError;

@@ -15,7 +15,7 @@ pub struct Limits {
     /// How many connections are open at most; further ones wait in the system's queue. Default: 1 024.
     pub connections: usize,
     /// How long a connection may take to send the head of a request over HTTP/1.1, also between two requests, and to say
-    /// that it speaks HTTP/2. Default: 10 s.
+    /// that it speaks HTTP/2. Over TLS it has as long once more, before that, to shake hands. Default: 10 s.
     pub head: Duration,
     /// How large the head of a request may be, in bytes; less than 8 KiB counts as 8 KiB. It bounds what a connection
     /// buffers too. Default: 32 KiB.

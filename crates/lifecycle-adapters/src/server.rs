@@ -6,12 +6,16 @@
 //! 2. Once the run token is cancelled no connection is taken in, and the loop ends as soon as no request is in flight:
 //!    a connection that has nothing to do holds it up for [`LINGER`](activity::LINGER) at most.
 //! 3. Once it is cut off, it ends as soon as the handlers in flight have been dropped.
-//! 4. A connection, whatever it does, ends no other and not the loop.
+//! 4. A connection, whatever it does, ends no other and not the loop. It shakes hands in its own task, within the time for a
+//!    head, and counts from its first byte; until then it has nothing to do, in the sense of invariant 2.
 
 mod activity;
+mod complaints;
 mod connection;
 mod counted;
 mod guarded;
+#[cfg(feature = "tls")]
+mod handshake;
 mod intake;
 mod refusal;
 mod streams;
@@ -25,14 +29,17 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use lifecycle_core::{BoxError, Reporter};
+use lifecycle_core::BoxError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
+#[cfg(feature = "tls")]
+use crate::tls::{Live, ServerTls};
 
 use activity::{Activity, Order};
+pub(crate) use complaints::{About, Complaints};
 pub(crate) use connection::{Hyper, Serve};
 pub use guarded::Peer;
 pub(crate) use intake::Intake;
@@ -48,6 +55,9 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     pub(crate) intake: Arc<Intake>,
     pub(crate) exempt: Arc<Exempt>,
+    /// Unset, it is served in clear text.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<Live<ServerTls>>>,
 }
 
 /// Where connections come from.
@@ -72,7 +82,7 @@ pub(crate) struct Server<L> {
     pub(crate) listener: L,
     pub(crate) service: Arc<dyn Serve>,
     pub(crate) terms: Arc<Terms>,
-    pub(crate) reporter: Reporter,
+    pub(crate) complaints: Arc<Complaints>,
     /// Cancelled when connections shall finish.
     pub(crate) run: CancellationToken,
     /// Cancelled when they shall be cut off.
@@ -125,14 +135,14 @@ impl<L: Listen> Server<L> {
             return;
         }
         tracing::warn!(%error, "connections cannot be accepted; it is tried again and again");
-        self.reporter
-            .degraded(format!("connections cannot be accepted: {error}"));
+        let reason = format!("connections cannot be accepted: {error}");
+        self.complaints.complain(About::Connections, reason);
     }
 
     fn recovered(&self, refused: &mut bool) {
         if std::mem::take(refused) {
             tracing::info!("connections are accepted again");
-            self.reporter.healthy();
+            self.complaints.withdraw(About::Connections);
         }
     }
 }

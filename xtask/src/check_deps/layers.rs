@@ -103,8 +103,11 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper",
             "hyper-util",
             "pin-project-lite",
+            // TLS, behind a feature.
+            "rustls",
             "thiserror",
             "tokio",
+            "tokio-rustls",
             "tokio-util",
             "tonic",
             "tower-service",

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
+use lifecycle_adapters::tls::ClientTls;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 
@@ -21,7 +22,7 @@ use crate::shape::Shape;
 use crate::until::within;
 use crate::upstream::{Links, Open, Upstream};
 
-/// Calls to another service over gRPC, of all five shapes, over HTTP/2 in clear text.
+/// Calls to another service over gRPC, of all five shapes, over HTTP/2: in clear text, or [over TLS](Self::tls).
 ///
 /// As a component it opens nothing at its start: a connection comes with the first call, and is kept for the next ones. While a
 /// peer cannot be reached it is degraded, until a connection comes about again. Its stop lets no further call in, waits for
@@ -55,6 +56,7 @@ pub struct GrpcOutbound {
     chooser: Chooser,
     breaker: Breaker,
     links: Links,
+    tls: Option<ClientTls>,
     terms: Terms,
 }
 
@@ -95,6 +97,7 @@ impl GrpcOutbound {
                 connect_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_secs(90),
             },
+            tls: None,
             terms: Terms {
                 message_bytes: MESSAGE_BYTES,
                 timeout: Duration::from_secs(30),
@@ -113,6 +116,14 @@ impl GrpcOutbound {
         Ok(self)
     }
 
+    /// Calls over TLS alone, all peers alike. Its start fails for good, with a [`TlsError`](lifecycle_adapters::tls::TlsError), when a
+    /// file is not in order.
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Sets which peer is asked: unset, one after the other.
     #[must_use]
     pub fn chooser(mut self, chooser: Chooser) -> Self {
@@ -127,7 +138,7 @@ impl GrpcOutbound {
         self
     }
 
-    /// Sets how long it may take to open a connection (5 s), with the look-up of its name.
+    /// Sets how long it may take to open a connection (5 s), with the look-up of its name, and over TLS with the handshake.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.links.connect_timeout = timeout;
@@ -166,8 +177,13 @@ impl GrpcOutbound {
 
 impl From<GrpcOutbound> for Outbound {
     fn from(outbound: GrpcOutbound) -> Self {
-        let upstream = Arc::new(Upstream::new(outbound.links));
+        let scheme = match outbound.tls {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        };
+        let upstream = Arc::new(Upstream::new(outbound.links, outbound.tls));
         let calls = Arc::new(Calls {
+            scheme,
             service: outbound.service.trim().to_owned(),
             peers: Peers::new(outbound.peers, outbound.chooser, outbound.breaker),
             terms: outbound.terms,
@@ -183,6 +199,7 @@ impl From<GrpcOutbound> for Outbound {
 
 /// Carries calls to the upstream.
 struct Calls {
+    scheme: Scheme,
     service: String,
     peers: Peers<Authority>,
     terms: Terms,
@@ -230,7 +247,8 @@ impl Calls {
     ) -> Result<Response, RpcError> {
         let broken = Broken::default();
         let messages = outgoing::body(messages, self.terms.compression, &broken);
-        let mut request = outgoing::request(&peer, &self.service, shape, meta, messages)?;
+        let (scheme, service) = (&self.scheme, &self.service);
+        let mut request = outgoing::request(scheme, &peer, service, shape, meta, messages)?;
         outgoing::announce(self.terms.compression, request.headers_mut());
         let answer = held.0.send(request).await.map_err(|it| broken.or(it))?;
         held.1.answered();

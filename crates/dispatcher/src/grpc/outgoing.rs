@@ -82,13 +82,14 @@ pub(super) fn announce(compression: Option<CompressionEncoding>, headers: &mut H
     }
 }
 
-/// The request to `service` at `authority`.
+/// The request to `service` at `authority`, which is called by `scheme`.
 ///
 /// # Errors
 ///
 /// [`Code::InvalidArgument`] when something that must be said cannot be said in gRPC, and [`Code::DeadlineExceeded`] when there is no
 /// time left.
 pub(super) fn request(
+    scheme: &Scheme,
     authority: &Authority,
     service: &str,
     shape: Shape,
@@ -99,17 +100,22 @@ pub(super) fn request(
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = uri(authority, service, &meta.procedure)?;
+    *request.uri_mut() = uri(scheme, authority, service, &meta.procedure)?;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
-fn uri(authority: &Authority, service: &str, procedure: &str) -> Result<Uri, RpcError> {
+fn uri(
+    scheme: &Scheme,
+    authority: &Authority,
+    service: &str,
+    procedure: &str,
+) -> Result<Uri, RpcError> {
     let service = utf8_percent_encode(service, SEGMENT);
     let procedure = utf8_percent_encode(procedure.trim(), SEGMENTS);
     let path: Result<PathAndQuery, _> = format!("/{service}/{procedure}").parse();
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme.clone());
     parts.authority = Some(authority.clone());
     parts.path_and_query = Some(path.map_err(|_| unspeakable("the procedure"))?);
     Uri::from_parts(parts).map_err(|_| unspeakable("the procedure"))
@@ -170,7 +176,8 @@ mod tests {
 
     fn sent(meta: &Meta) -> Result<Request<Body>, RpcError> {
         let authority = Authority::from_static("127.0.0.1:1");
-        request(&authority, "pets", Shape::Unary, meta, Body::empty())
+        let (scheme, none) = (Scheme::HTTP, Body::empty());
+        request(&scheme, &authority, "pets", Shape::Unary, meta, none)
     }
 
     #[test]

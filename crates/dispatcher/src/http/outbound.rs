@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
+use http::uri::Scheme;
 use http_body_util::Full;
+use lifecycle_adapters::tls::ClientTls;
 
 use super::{outgoing, received, reply};
 use crate::call::{Request, Response};
@@ -20,7 +22,7 @@ use crate::upstream::{Links, Upstream};
 /// The shapes that it carries.
 const SHAPES: [Shape; 3] = [Shape::Unary, Shape::Oneway, Shape::ServerStream];
 
-/// Calls to another service over HTTP/1.1, or over HTTP/2 in clear text: unary, one-way, and server
+/// Calls to another service over HTTP/1.1 or HTTP/2, in clear text or [over TLS](Self::https): unary, one-way, and server
 /// streams as server-sent events.
 ///
 /// As a component it opens nothing at its start: connections come with calls, and are kept for the next ones. While the
@@ -46,6 +48,7 @@ const SHAPES: [Shape; 3] = [Shape::Unary, Shape::Oneway, Shape::ServerStream];
 pub struct HttpOutbound {
     service: String,
     target: Uri,
+    tls: Option<ClientTls>,
     settings: Settings,
 }
 
@@ -64,9 +67,17 @@ pub enum HttpUrlError {
     /// It is no URL with scheme and host.
     #[error("the upstream is no URL with scheme and host, such as \"http://127.0.0.1:8080/\"")]
     Unreadable,
-    /// It has another scheme than `http`.
-    #[error("the upstream's scheme is \"{0}\"; only \"http\" can be called")]
+    /// It has another scheme than `http` and `https`.
+    #[error("the upstream's scheme is \"{0}\"; only \"http\" and \"https\" can be called")]
     Scheme(String),
+    /// It has the scheme `https`, without TLS: [`HttpOutbound::https`] says whom to trust.
+    #[error(
+        "the upstream's scheme is \"https\", and nothing says whom to trust; say so, or use \"http\""
+    )]
+    Untrusting,
+    /// It has the scheme `http`, with TLS.
+    #[error("the upstream's scheme is \"http\", over which no TLS is spoken; use \"https\"")]
+    Clear,
     /// It has a user or a password, which would not be sent.
     #[error("the upstream's URL has a user or a password; drop it")]
     Credentials,
@@ -79,9 +90,34 @@ impl HttpOutbound {
     ///
     /// [`HttpUrlError`].
     pub fn new(service: impl Into<String>, url: &str) -> Result<Self, HttpUrlError> {
-        Ok(Self {
-            service: service.into(),
-            target: target(url)?,
+        match target(url)? {
+            target if is_https(&target) => Err(HttpUrlError::Untrusting),
+            target => Ok(Self::to(service.into(), target, None)),
+        }
+    }
+
+    /// The way to `service` at `url`, `https://host:port/path`, over TLS. Nothing is looked up or opened. Its start fails for good, with
+    /// a [`TlsError`](lifecycle_adapters::tls::TlsError), when a file is not in order.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpUrlError`].
+    pub fn https(
+        service: impl Into<String>,
+        url: &str,
+        tls: ClientTls,
+    ) -> Result<Self, HttpUrlError> {
+        match target(url)? {
+            target if is_https(&target) => Ok(Self::to(service.into(), target, Some(tls))),
+            _ => Err(HttpUrlError::Clear),
+        }
+    }
+
+    fn to(service: String, target: Uri, tls: Option<ClientTls>) -> Self {
+        Self {
+            service,
+            target,
+            tls,
             settings: Settings {
                 links: Links {
                     http2: false,
@@ -92,17 +128,17 @@ impl HttpOutbound {
                 timeout: Duration::from_secs(30),
                 body_bytes: 1 << 20,
             },
-        })
+        }
     }
 
-    /// Speaks HTTP/2, without asking first whether the upstream does. Unset, it speaks HTTP/1.1.
+    /// Speaks HTTP/2: in clear text without asking first whether the upstream does, over TLS if it agrees. Unset, it speaks HTTP/1.1.
     #[must_use]
     pub fn http2(mut self) -> Self {
         self.settings.links.http2 = true;
         self
     }
 
-    /// Sets how long it may take to open a connection (5 s), with the look-up of its name.
+    /// Sets how long it may take to open a connection (5 s), with the look-up of its name, and over TLS with the handshake.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.links.connect_timeout = timeout;
@@ -134,7 +170,7 @@ impl HttpOutbound {
 
 impl From<HttpOutbound> for Outbound {
     fn from(outbound: HttpOutbound) -> Self {
-        let upstream = Arc::new(Upstream::new(outbound.settings.links));
+        let upstream = Arc::new(Upstream::new(outbound.settings.links, outbound.tls));
         let calls = Calls {
             target: outbound.target,
             settings: outbound.settings,
@@ -196,7 +232,7 @@ fn target(url: &str) -> Result<Uri, HttpUrlError> {
     let (Some(scheme), Some(authority)) = (target.scheme_str(), target.authority()) else {
         return Err(HttpUrlError::Unreadable);
     };
-    if scheme != "http" {
+    if !matches!(scheme, "http" | "https") {
         return Err(HttpUrlError::Scheme(scheme.to_owned()));
     }
     if authority.as_str().contains('@') {
@@ -208,8 +244,14 @@ fn target(url: &str) -> Result<Uri, HttpUrlError> {
     Ok(target)
 }
 
+fn is_https(target: &Uri) -> bool {
+    target.scheme() == Some(&Scheme::HTTPS)
+}
+
 #[cfg(test)]
 mod tests {
+    use lifecycle_adapters::tls::Pem;
+
     use super::*;
 
     #[test]
@@ -221,7 +263,7 @@ mod tests {
             ("127.0.0.1:80", HttpUrlError::Unreadable),
             ("http://", HttpUrlError::Unreadable),
             ("http://:80/", HttpUrlError::Unreadable),
-            ("https://host/", scheme("https")),
+            ("https://host/", HttpUrlError::Untrusting),
             ("ftp://host/", scheme("ftp")),
             ("http://root:hunter2@host/", HttpUrlError::Credentials),
         ] {
@@ -229,6 +271,12 @@ mod tests {
             assert_eq!(error, expected, "{url}");
             assert!(!error.to_string().contains("hunter2"));
         }
+        let https = |url| {
+            let tls = ClientTls::trusting(Pem::file("ca.pem"));
+            HttpOutbound::https("billing", url, tls)
+        };
+        assert_eq!(https("http://host/").unwrap_err(), HttpUrlError::Clear);
+        https("HTTPS://host/").expect("a URL");
         for url in [
             "http://host",
             " http://host:80/rpc?x=1 ",

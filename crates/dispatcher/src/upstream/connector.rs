@@ -1,15 +1,19 @@
 //! [`Connector`]: connections, in their time.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use lifecycle_core::{BoxError, Reporter};
+use hyper_util::rt::TokioIo;
+use lifecycle_adapters::tls::ClientConnector;
+use lifecycle_core::BoxError;
 use tower::Service;
+
+use super::link::{Link, Plain};
+use super::reach::Reach;
 
 /// How long a connection is silent until the system asks for a sign of life, and again until it gives up asking.
 const PROBE: Duration = Duration::from_secs(20);
@@ -18,39 +22,41 @@ const PROBE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     http: HttpConnector,
+    tls: Option<ClientConnector>,
     timeout: Duration,
     reach: Arc<Reach>,
 }
 
-/// To whom the last connection did not come about. Told at its changes alone: calls may be many.
-#[derive(Debug)]
-struct Reach {
-    reporter: Reporter,
-    lost: Mutex<BTreeSet<String>>,
-}
-
 impl Connector {
-    pub(super) fn new(timeout: Duration, reporter: Reporter) -> Self {
+    pub(super) fn new(timeout: Duration, reach: Arc<Reach>) -> Self {
         let mut http = HttpConnector::new();
+        // Whether TLS is spoken is not for the scheme to say.
+        http.enforce_http(false);
         // Requests are written whole: waiting for more to send would only delay them.
         http.set_nodelay(true);
         // Where the other side vanishes, a stream over HTTP/1.1 ends in a minute or so.
         http.set_keepalive(Some(PROBE));
         http.set_keepalive_interval(Some(PROBE));
         http.set_keepalive_retries(Some(3));
-        let lost = Mutex::default();
         Self {
             http,
+            tls: None,
             timeout,
-            reach: Arc::new(Reach { reporter, lost }),
+            reach,
         }
+    }
+
+    /// The same, over TLS.
+    pub(super) fn over(mut self, tls: ClientConnector) -> Self {
+        self.tls = Some(tls);
+        self
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = <HttpConnector as Service<Uri>>::Response;
+    type Response = Link;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Link, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.http.poll_ready(cx).map_err(Into::into)
@@ -58,42 +64,29 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let place = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let connecting = self.http.call(uri);
+        let host = uri.host().unwrap_or_default().to_owned();
+        let (connecting, tls) = (self.http.call(uri), self.tls.clone());
+        let linking = async move {
+            let stream = connecting.await?;
+            match tls {
+                Some(tls) => shake_hands(&tls, &host, stream).await,
+                None => Ok(Link::Plain(stream)),
+            }
+        };
         let (timeout, reach) = (self.timeout, Arc::clone(&self.reach));
         Box::pin(async move {
-            // The limit is for the name's look-up too.
-            let connected = match tokio::time::timeout(timeout, connecting).await {
-                Ok(connected) => connected.map_err(BoxError::from),
+            // The limit is for the name's look-up and for the handshake too.
+            let linked = match tokio::time::timeout(timeout, linking).await {
+                Ok(linked) => linked,
                 Err(_) => Err(format!("no connection within {timeout:?}").into()),
             };
-            reach.note(&place, connected.as_ref().err());
-            connected
+            reach.note(&place, linked.as_ref().err());
+            linked
         })
     }
 }
 
-impl Reach {
-    fn note(&self, place: &str, error: Option<&BoxError>) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        match error {
-            Some(error) => {
-                if !lost.insert(place.to_owned()) {
-                    return;
-                }
-                tracing::warn!(upstream = place, error, "the upstream cannot be reached");
-            }
-            None => {
-                if !lost.remove(place) {
-                    return;
-                }
-                tracing::info!(upstream = place, "the upstream can be reached again");
-            }
-        }
-        if lost.is_empty() {
-            return self.reporter.healthy();
-        }
-        let places: Vec<_> = lost.iter().map(String::as_str).collect();
-        let reason = format!("cannot be reached: {}", places.join(", "));
-        self.reporter.degraded(reason);
-    }
+async fn shake_hands(tls: &ClientConnector, host: &str, stream: Plain) -> Result<Link, BoxError> {
+    let stream = tls.connect(host, TokioIo::new(stream)).await?;
+    Ok(Link::Tls(Box::new(TokioIo::new(stream))))
 }

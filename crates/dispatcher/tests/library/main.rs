@@ -2,6 +2,8 @@
 
 mod abuse;
 mod calls;
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
 mod deadlines;
 mod grpc;
 mod http;
@@ -18,6 +20,7 @@ mod relay;
 mod retries;
 mod rig;
 mod streams;
+mod tls;
 mod tracing;
 mod typed;
 mod wiring;

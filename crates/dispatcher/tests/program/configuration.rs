@@ -80,9 +80,9 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'http'\naddress = 'https://a/'\nchooser = 'fewest-pending'\nshapes = ['unary', 'duplex']\n[outbounds.b]\nprotocol = 'grpc'\naddress = 'b'",
+        "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'http'\naddress = 'ftp://a/'\nchooser = 'fewest-pending'\nshapes = ['unary', 'duplex']\n[outbounds.b]\nprotocol = 'grpc'\naddress = 'b'",
         &[
-            "FILE:4: outbounds.a.address: the upstream's scheme is \"https\"; only \"http\" can be called",
+            "FILE:4: outbounds.a.address: the upstream's scheme is \"ftp\"; only \"http\" and \"https\" can be called",
             "FILE:5: outbounds.a.chooser: an outbound over HTTP has one upstream, no circuit, and no compression; drop it, or use protocol = \"grpc\"",
             "FILE:6: outbounds.a.shapes: there are no duplex calls over HTTP; drop it, or use protocol = \"grpc\"",
             "FILE:9: outbounds.b.address: the upstream is no host with a port, such as \"127.0.0.1:9090\"",

@@ -19,6 +19,8 @@ use crate::limits::Limits;
 use crate::server::Terms;
 use crate::server::activity::{Activity, Order};
 use crate::server::guarded::Guarded;
+#[cfg(feature = "tls")]
+use crate::server::handshake::handshake;
 use crate::server::streams::Streams;
 
 /// A service whose type is forgotten, once a connection instead of once a request.
@@ -55,6 +57,8 @@ where
         let service = Guarded {
             service: self.0.clone(),
             peer,
+            #[cfg(feature = "tls")]
+            certificate: None,
             activity: Arc::clone(&activity),
             terms: Arc::clone(&terms),
         };
@@ -62,6 +66,7 @@ where
     }
 }
 
+/// Serves a connection, once it is clear what is spoken beneath HTTP.
 async fn serve<S, B>(
     stream: TcpStream,
     service: Guarded<S>,
@@ -77,10 +82,37 @@ async fn serve<S, B>(
 {
     // Answers are flushed whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let wire = Wire {
-        stream,
-        activity: Arc::clone(&activity),
-    };
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &terms.tls {
+        let mut service = service;
+        let wire = Wire::new(stream, &activity, BELOW_TLS);
+        let shaken = handshake(tls, wire, service.peer, &activity, terms.limits.head).await;
+        let Some((stream, certificate)) = shaken else {
+            return;
+        };
+        service.certificate = certificate;
+        let wire = Wire::new(stream, &activity, ABOVE_TLS);
+        return speak(wire, service, activity, terms).await;
+    }
+    let wire = Wire::new(stream, &activity, BOTH);
+    speak(wire, service, activity, terms).await;
+}
+
+/// Speaks HTTP over `wire` until it ends, or until `activity` is ordered to.
+async fn speak<W, S, B>(
+    wire: Wire<W>,
+    service: Guarded<S>,
+    activity: Arc<Activity>,
+    terms: Arc<Terms>,
+) where
+    W: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
     let streams = Streams::default();
     let protocol = protocol(&terms.limits, streams.clone());
     {
@@ -128,14 +160,50 @@ fn protocol(limits: &Limits, streams: Streams) -> auto::Builder<Streams> {
     protocol
 }
 
-/// A socket that notes what passes.
-struct Wire {
-    stream: TcpStream,
-    activity: Arc<Activity>,
+/// What a [`Wire`] notes.
+#[derive(Clone, Copy, Debug)]
+struct Notes {
+    /// In clear text, so above TLS: it tells whether the client has said what it speaks.
+    received: bool,
+    /// Through the socket, so below TLS: it tells whether the client reads.
+    sent: bool,
 }
 
-impl Wire {
+const BOTH: Notes = Notes {
+    received: true,
+    sent: true,
+};
+#[cfg(feature = "tls")]
+const ABOVE_TLS: Notes = Notes {
+    sent: false,
+    ..BOTH
+};
+#[cfg(feature = "tls")]
+const BELOW_TLS: Notes = Notes {
+    received: false,
+    ..BOTH
+};
+
+/// A stream that notes what passes.
+pub(super) struct Wire<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    notes: Notes,
+}
+
+impl<S> Wire<S> {
+    fn new(stream: S, activity: &Arc<Activity>, notes: Notes) -> Self {
+        Self {
+            stream,
+            activity: Arc::clone(activity),
+            notes,
+        }
+    }
+
     fn sent(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if !self.notes.sent {
+            return polled;
+        }
         if let Poll::Ready(Ok(bytes)) = polled {
             self.activity.sent(bytes);
         }
@@ -144,7 +212,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -152,12 +220,14 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.activity.received(buffer.filled().len() - before);
+        if self.notes.received {
+            self.activity.received(buffer.filled().len() - before);
+        }
         polled
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

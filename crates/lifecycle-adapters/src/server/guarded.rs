@@ -16,6 +16,8 @@ use crate::server::activity::{Activity, Order};
 use crate::server::counted::Counted;
 use crate::server::intake::Ticket;
 use crate::server::refusal::refusal;
+#[cfg(feature = "tls")]
+use crate::tls::PeerCertificate;
 
 /// Where a request came from; an extension of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub struct Peer(
 pub(crate) struct Guarded<S> {
     pub(crate) service: S,
     pub(crate) peer: SocketAddr,
+    /// Of a client that was asked for one.
+    #[cfg(feature = "tls")]
+    pub(crate) certificate: Option<PeerCertificate>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) terms: Arc<Terms>,
 }
@@ -72,6 +77,10 @@ impl<S> Guarded<S> {
     fn introduce(&self, request: &mut Request<Incoming>) {
         let extensions = request.extensions_mut();
         extensions.insert(Peer(self.peer));
+        #[cfg(feature = "tls")]
+        if let Some(certificate) = &self.certificate {
+            extensions.insert(certificate.clone());
+        }
         #[cfg(feature = "axum")]
         extensions.insert(axum::extract::ConnectInfo(self.peer));
     }

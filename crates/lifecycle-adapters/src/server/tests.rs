@@ -8,7 +8,7 @@ use super::*;
 use scope::TestScope;
 
 #[path = "../../tests/adapters/scope.rs"]
-mod scope;
+pub(crate) mod scope;
 
 const EMFILE: i32 = 24;
 const EBADF: i32 = 9;
@@ -48,8 +48,12 @@ fn server<L: Listen>(listener: L, scope: &Arc<TestScope>) -> Server<L> {
             limits: Limits::default(),
             intake: Intake::new(),
             exempt: Arc::new(|_| false),
+            #[cfg(feature = "tls")]
+            tls: None,
         }),
-        reporter: StartContext::new(Arc::clone(scope) as _).reporter(),
+        complaints: Arc::new(Complaints::new(
+            StartContext::new(Arc::clone(scope) as _).reporter(),
+        )),
         run: CancellationToken::new(),
         cut: CancellationToken::new(),
     }

@@ -131,14 +131,18 @@ impl Body for Endless {
     }
 }
 
+/// Answers without end.
+pub(crate) fn endless() -> Router {
+    Router::new().route("/", routing::get(async || axum::body::Body::new(Endless)))
+}
+
 #[tokio::test]
 async fn who_reads_nothing_of_an_answer_is_disconnected() {
-    let endless = Router::new().route("/", routing::get(async || axum::body::Body::new(Endless)));
     let brief = Limits {
         stall: Duration::from_millis(50),
         ..Limits::default()
     };
-    let make = |_| HttpServer::new(endless).bind(any_port()).limits(brief);
+    let make = |_| HttpServer::new(endless()).bind(any_port()).limits(brief);
     let (rig, address) = Rig::started_with(make).await;
     let mut client = Client::connect(address).await;
     client.ask("/").await;

@@ -1,5 +1,7 @@
 //! The components of this crate over real sockets, under an orchestrator.
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod client;
 mod draining;
 #[cfg(feature = "tonic")]
@@ -11,3 +13,5 @@ mod scope;
 mod starting;
 mod stopping;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,0 +1,26 @@
+//! TLS and mTLS for servers and clients, with certificates that are read again while they are in use.
+//!
+//! - [`ServerTls`] is what a server presents, and of whom it asks for a certificate: [`HttpServer::tls`](crate::HttpServer::tls).
+//! - [`ClientTls`] is whom a client trusts, and what it presents: [`ClientTls::connector`].
+//!
+//! TLS 1.2 and 1.3 are spoken, by rustls with the one provider aws-lc-rs, and only with what rustls holds for safe. There is no
+//! default of the process: each configuration names its provider. Nothing trusts the roots of the system unless they are named as
+//! its CA, since a service is called by certificates of its operator, and a public authority can speak for any name.
+//!
+//! What is wrong is a [`TlsError`] with all faults at once. Neither keys nor what is in files are part of one, of a log line, or of
+//! what `Debug` shows.
+
+mod client;
+mod error;
+mod live;
+mod pem;
+mod reading;
+mod server;
+
+pub use client::{Alpn, ClientConnector, ClientTls};
+pub use error::{TlsError, TlsFault, TlsFlaw, TlsPart};
+pub(crate) use live::Live;
+pub use pem::Pem;
+pub use server::{PeerCertificate, ServerTls};
+/// The stream that a [`ClientConnector`] makes of another.
+pub use tokio_rustls::client::TlsStream as ClientStream;
