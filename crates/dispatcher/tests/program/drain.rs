@@ -1,10 +1,10 @@
 //! A drain under load: `h2load` asks as fast as it can, and counts what becomes of each request.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::kit::{curl, started};
+use crate::kit::{curl, file, path, started};
 
 /// How many requests there are. They take about two seconds, and the drain begins within the first of them.
 const REQUESTS: u64 = 60_000;
@@ -14,7 +14,11 @@ const CONNECTIONS: u64 = 8;
 const STREAMS: u64 = 4;
 
 /// A call that stays open until this is dropped, and with it the drain.
-struct Held(Child);
+struct Held {
+    curl: Child,
+    /// Kept: else it would end with its next line.
+    _output: BufReader<ChildStdout>,
+}
 
 impl Held {
     /// Returns when the call has been let in.
@@ -25,18 +29,22 @@ impl Held {
             .args(["-H", "Accept: text/event-stream", "-d", "1000000000", url])
             .stdout(Stdio::piped())
             .spawn();
-        let mut held = Self(child.expect("curl is installed"));
-        let output = held.0.stdout.take().expect("it is piped");
-        let first = BufReader::new(output).lines().next().expect("a line");
-        first.expect("text");
-        held
+        let mut curl = child.expect("curl is installed");
+        let output = curl.stdout.take().expect("it is piped");
+        let mut output = BufReader::new(output);
+        let read = output.read_line(&mut String::new()).expect("text");
+        assert!(read > 0, "the call is refused");
+        Self {
+            curl,
+            _output: output,
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.curl.kill();
+        let _ = self.curl.wait();
     }
 }
 
@@ -76,23 +84,24 @@ impl Counts {
 fn drained_under(arguments: &[&str]) -> (Counts, u64) {
     let (mut program, url, diagnostics) = started();
     let held = Held::at(&url);
+    let message = file("hello");
     let load = Command::new("h2load")
         .args(["--requests", &REQUESTS.to_string()])
         .args(["--clients", &CONNECTIONS.to_string()])
-        .args(["--header", "Rpc-Procedure: echo"])
+        .args(["--header", "Rpc-Procedure: echo", "--data", path(&message)])
         .args(arguments)
         .arg(&url)
         .stdout(Stdio::piped())
         .spawn();
     let load = load.expect("h2load is installed");
-    is_under_load(&url);
+    is_under_load(&diagnostics);
     program.terminate();
     let output = load.wait_with_output().expect("it ends");
     let told = String::from_utf8(output.stdout).expect("text");
     let answered = answered(&diagnostics);
     let ready = curl(&format!("{url}/readyz"), &[]);
     assert!(
-        ready.contains("\"draining\":true"),
+        ready.contains("\"draining\": true"),
         "the open call holds the drain: {ready}"
     );
     drop(held);
@@ -100,11 +109,10 @@ fn drained_under(arguments: &[&str]) -> (Counts, u64) {
     (Counts::read(&told), answered)
 }
 
-/// Returns when calls beside the held one are in flight.
-fn is_under_load(url: &str) {
+/// Returns when the load is under way.
+fn is_under_load(diagnostics: &str) {
     let until = Instant::now() + Duration::from_secs(20);
-    let ready = format!("{url}/readyz");
-    while curl(&ready, &[]).contains("\"activeRequests\":1,") {
+    while answered(diagnostics) < REQUESTS / 100 {
         assert!(Instant::now() < until, "the load does not come");
     }
 }
