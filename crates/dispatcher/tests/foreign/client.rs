@@ -17,9 +17,14 @@ impl Drop for Program {
 
 /// The program on free ports, and where it takes gRPC.
 fn started() -> (Program, String) {
+    started_with(&[])
+}
+
+fn started_with(flags: &[&str]) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
     let any = "127.0.0.1:0";
     command.args(["--http", any, "--grpc", any, "--diagnostics", any]);
+    command.args(flags);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
@@ -67,6 +72,25 @@ fn contract_58_and_66_grpcio_makes_calls_of_every_shape_and_watches_the_program_
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, EXPECTED, "{complaints}");
     assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
+}
+
+const COMPRESSED: &str = "\
+unary: b'hello' omnirelay-status=OK omnirelay-transport=grpc
+server stream: [b'one', b'two', b'three']
+duplex: [b'one', b'two', b'three']
+half a megabyte: 524288
+too large when unpacked: RESOURCE_EXHAUSTED omnirelay-status=RESOURCE_EXHAUSTED omnirelay-transport=grpc
+plain: b'hello'
+";
+
+#[test]
+fn grpcio_compresses_its_calls_where_the_program_is_told_to_take_such() {
+    let (_program, address) = started_with(&["--set", "grpc-inbounds.0.compression=gzip"]);
+    let output = python("compression.py").arg(address).output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, COMPRESSED, "{complaints}");
 }
 
 #[test]
