@@ -100,6 +100,18 @@ fn relays_by_configuration_alone_pass_http_on_as_grpc_and_that_as_http() {
 }
 
 #[test]
+fn relays_by_configuration_alone_pass_grpc_on_as_grpc() {
+    let (_echo, _, grpc) = echo();
+    let outbound = |url: &str| {
+        let address = url.strip_prefix("http://").expect("a URL");
+        format!("protocol = \"grpc\"\naddress = \"{address}\"")
+    };
+    let (_middle, grpc) = relay_of("echo", "grpc", &outbound(&grpc));
+    let (_relay, url) = relay(&outbound(&grpc));
+    relays(&url);
+}
+
+#[test]
 fn a_relay_whose_upstream_is_gone_says_so_and_stays() {
     let (echo, http, _) = echo();
     let outbound = format!("protocol = \"http\"\naddress = \"{http}\"\nconnect-timeout = \"2s\"");
