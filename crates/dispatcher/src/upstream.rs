@@ -14,10 +14,11 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
-use lifecycle_core::{BoxError, Lifecycle, StartContext, StopContext};
+use lifecycle_core::{BoxError, BoxFuture, Lifecycle, StartContext, StopContext};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::connector::Connector;
+pub(crate) use self::connector::Reach;
 use crate::code::Code;
 use crate::error::RpcError;
 
@@ -45,8 +46,12 @@ pub(crate) struct Links {
 /// An HTTP client with its connections, over HTTP/2 one to each place that is called: open from start to stop.
 pub(crate) struct Upstream<B> {
     links: Links,
+    follow: Option<Follow>,
     current: Mutex<Option<Generation<B>>>,
 }
+
+/// Made at each start, and then a task of that generation: tells who can be reached at all which places count.
+pub(crate) type Follow = Box<dyn Fn(Arc<Reach>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What lives from a start to the next.
 struct Generation<B> {
@@ -73,8 +78,15 @@ where
     pub(crate) fn new(links: Links) -> Self {
         Self {
             links,
+            follow: None,
             current: Mutex::new(None),
         }
+    }
+
+    /// Runs `follow` beside the connections, from each start to the stop.
+    pub(crate) fn following(mut self, follow: Follow) -> Self {
+        self.follow = Some(follow);
+        self
     }
 
     /// Lets a call in.
@@ -163,6 +175,12 @@ where
             cut: cut.clone(),
         };
         let connector = Connector::new(self.links.connect_timeout, cx.reporter());
+        if let Some(follow) = &self.follow {
+            let (following, run) = (follow(connector.reach()), cx.run_token());
+            cx.spawn("peers", async move {
+                run.run_until_cancelled(following).await;
+            });
+        }
         let open = Open {
             client: self.client(tasks, connector),
             cut: cut.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,9 +24,16 @@ pub(super) struct Connector {
 
 /// To whom the last connection did not come about. Told at its changes alone: calls may be many.
 #[derive(Debug)]
-struct Reach {
+pub(crate) struct Reach {
     reporter: Reporter,
-    lost: Mutex<BTreeSet<String>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    lost: BTreeSet<String>,
+    /// Who counts, where they come and go.
+    known: Option<BTreeSet<String>>,
 }
 
 impl Connector {
@@ -38,12 +45,17 @@ impl Connector {
         http.set_keepalive(Some(PROBE));
         http.set_keepalive_interval(Some(PROBE));
         http.set_keepalive_retries(Some(3));
-        let lost = Mutex::default();
+        let seen = Mutex::default();
         Self {
             http,
             timeout,
-            reach: Arc::new(Reach { reporter, lost }),
+            reach: Arc::new(Reach { reporter, seen }),
         }
+    }
+
+    /// Knows who cannot be reached.
+    pub(super) fn reach(&self) -> Arc<Reach> {
+        Arc::clone(&self.reach)
     }
 }
 
@@ -73,27 +85,55 @@ impl Service<Uri> for Connector {
 }
 
 impl Reach {
+    /// From now on these places count and no others: of one that is gone nobody wants to know that it cannot be reached.
+    pub(crate) fn count_only(&self, places: impl IntoIterator<Item = String>) {
+        let mut seen = self.seen();
+        let known: BTreeSet<_> = places.into_iter().collect();
+        let was_empty = seen.known.as_ref().is_some_and(BTreeSet::is_empty);
+        let before = seen.lost.len();
+        seen.lost.retain(|it| known.contains(it));
+        let is_news = known.is_empty() != was_empty || seen.lost.len() != before;
+        seen.known = Some(known);
+        if is_news {
+            self.tell(&seen);
+        }
+    }
+
     fn note(&self, place: &str, error: Option<&BoxError>) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
+        if seen.known.as_ref().is_some_and(|it| !it.contains(place)) {
+            return;
+        }
         match error {
             Some(error) => {
-                if !lost.insert(place.to_owned()) {
+                if !seen.lost.insert(place.to_owned()) {
                     return;
                 }
                 tracing::warn!(upstream = place, error, "the upstream cannot be reached");
             }
             None => {
-                if !lost.remove(place) {
+                if !seen.lost.remove(place) {
                     return;
                 }
                 tracing::info!(upstream = place, "the upstream can be reached again");
             }
         }
-        if lost.is_empty() {
+        self.tell(&seen);
+    }
+
+    fn tell(&self, seen: &Seen) {
+        if seen.known.as_ref().is_some_and(BTreeSet::is_empty) {
+            return self.reporter.degraded("no peer is known");
+        }
+        if seen.lost.is_empty() {
             return self.reporter.healthy();
         }
-        let places: Vec<_> = lost.iter().map(String::as_str).collect();
+        let places: Vec<_> = seen.lost.iter().map(String::as_str).collect();
         let reason = format!("cannot be reached: {}", places.join(", "));
         self.reporter.degraded(reason);
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
