@@ -2,6 +2,7 @@
 //!
 //! The document is read by this table, and the reference page and the JSON schema are written from it.
 
+use crate::config::gossip::GOSSIP;
 use crate::config::kind::{Flaw, Kind, suggestion};
 use crate::config::policies::{
     ABORT_GRACE, DISPOSE, DRAIN, HEALTH, RESTART, RESTARTS, RETRY, START, STOP,
@@ -55,7 +56,7 @@ pub(crate) const fn key(name: &'static str, node: Node, text: &'static str) -> E
 }
 
 const POSITIVE: Kind = Number(1, u32::MAX as i64);
-const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
+pub(crate) const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
 
 /// The shapes of calls.
 pub(crate) const SHAPES: &[&str] = &["unary", "oneway", "stream", "client-stream", "duplex"];
@@ -228,6 +229,11 @@ const GRPC_INBOUND: Group = Group {
             "where it listens; port 0 takes any free one",
         ),
         key(
+            "advertise",
+            Leaf(Word, Unset),
+            "the `host:port` under which other nodes reach it, told to them by gossip; port 0 stands for the port that was taken; unset, where it listens",
+        ),
+        key(
             "criticality",
             Leaf(CRITICALITY, Is("\"essential\"")),
             "what its failure means for the host",
@@ -260,8 +266,8 @@ const OUTBOUND: Group = Group {
         ABORT_GRACE,
         key(
             "address",
-            Leaf(Word, Required("\"127.0.0.1:1\"")),
-            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`",
+            Leaf(Word, Unset),
+            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; must be set unless `peers-from` is",
         ),
         key(
             "breaker",
@@ -308,6 +314,11 @@ const OUTBOUND: Group = Group {
             "peers",
             Leaf(Texts, Unset),
             "further places `host:port` that answer the same calls, for `grpc` alone",
+        ),
+        key(
+            "peers-from",
+            Leaf(OneOf(&["gossip"]), Unset),
+            "who says at which further places they are answered, for `grpc` alone: every other node that offers the service, is alive and is not cordoned",
         ),
         key(
             "protocol",
@@ -443,6 +454,11 @@ pub(crate) const DOCUMENT: Group = Group {
             "gate",
             Leaf(OneOf(&["last", "open"]), Is("\"last\"")),
             "when inbounds open: after everything that they serve by, or at once",
+        ),
+        key(
+            "gossip",
+            Table(&GOSSIP),
+            "who else there is, and what they offer",
         ),
         key(
             "grpc-inbounds",

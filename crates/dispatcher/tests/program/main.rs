@@ -2,6 +2,7 @@
 
 mod configuration;
 mod kit;
+mod peers;
 mod relays;
 
 use std::io::{Read as _, Write as _};
