@@ -2,20 +2,23 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dispatcher::{
-    Breaker, Chooser, Code, Dispatcher, GrpcInbound, GrpcOutbound, Procedure, Request, Response,
-    RpcError, Shape,
+    Breaker, Chooser, Code, Dispatcher, GrpcInbound, GrpcOutbound, PeerSource, Procedure, Request,
+    Response, RpcError, Shape,
 };
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt as _, stream};
 use lifecycle_runtime::{Handle, Orchestrator};
 use tokio::sync::{Notify, watch};
+use tokio::task;
 use tower::ServiceExt as _;
 
 use super::{Rig, held};
-use crate::kit::{built, stream};
+use crate::kit::{self, built};
 use crate::rig::within;
 
 /// A procedure that says who answers.
@@ -159,8 +162,11 @@ async fn contract_60_a_peer_that_does_not_answer_is_left_alone_and_named_among_t
 #[tokio::test]
 async fn the_peer_with_the_fewest_calls_in_flight_is_asked_streams_counted_to_their_end() {
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let endless =
-        || Procedure::server_stream("drip", async |_| Ok(Response::new(stream(&["1", "2"]))));
+    let endless = || {
+        Procedure::server_stream("drip", async |_| {
+            Ok(Response::new(kit::stream(&["1", "2"])))
+        })
+    };
     let a = Rig::started([who("a"), held(&entered, &go_on), endless()]).await;
     let b = Rig::started([who("b"), held(&entered, &go_on), endless()]).await;
     let peers = [a.address(), b.address()];
@@ -272,4 +278,33 @@ async fn an_outbound_that_is_started_again_follows_its_source_again() {
     caller.0.stop().await.unwrap();
     caller.0.start().await.unwrap();
     assert_eq!(caller.who(2).await, "b b");
+}
+
+/// A source that notes which tasks ask it.
+#[derive(Clone, Debug, Default)]
+struct Noting(Arc<Mutex<Vec<Option<task::Id>>>>);
+
+impl PeerSource for Noting {
+    fn places(&self) -> BoxStream<'static, Vec<String>> {
+        let asked = Arc::clone(&self.0);
+        let note = move || asked.lock().unwrap().push(task::try_id());
+        note();
+        let first = async move {
+            note();
+            vec!["127.0.0.1:1".to_owned()]
+        };
+        let forever = stream::pending();
+        Box::pin(stream::once(first).chain(forever))
+    }
+}
+
+// Whoever calls may do so on another thread before the task that follows the source has run.
+#[tokio::test]
+async fn what_a_source_says_at_once_is_taken_in_by_the_start_itself() {
+    let source = Noting::default();
+    let caller = Caller::by(GrpcOutbound::discovering("pets", source.clone())).await;
+    let asked = source.0.lock().unwrap().clone();
+    assert!(asked[0].is_some(), "it is started by a task");
+    assert_eq!(asked, [asked[0], asked[0]]);
+    caller.0.stop().await.unwrap();
 }
