@@ -18,8 +18,8 @@ use diagnostics::server;
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
-use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
-use mesh::gossip::{self, Members, Membership};
+use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
+use mesh::gossip::{self, Gossip, Members, Membership};
 use tokio::sync::watch;
 
 use crate::announce::announce;
@@ -102,7 +102,7 @@ fn connect(
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
         .build();
-    let gossip = gossip_of(config)?;
+    let gossip = gossip_of(config, builder.handle().status())?;
     let (registration, members) = gossip.unzip();
     let http = Arc::new(control_http(config, &diagnostics, members.as_ref()));
     let ports = Ports {
@@ -121,11 +121,18 @@ fn connect(
     Ok(ports)
 }
 
-fn gossip_of(config: &Config) -> Result<Option<(Registration, Members)>, BoxError> {
+/// Gossip, which tells the others whether the host takes new work.
+fn gossip_of(
+    config: &Config,
+    status: StatusWatch,
+) -> Result<Option<(Registration, Members)>, BoxError> {
     if !config.gossip.enabled {
         return Ok(None);
     }
-    Ok(Some(gossip::registration(config.gossip_options())?))
+    let gossip = Gossip::new(config.gossip_options())?;
+    let members = gossip.members();
+    let gossip = gossip.following(status, |_| {});
+    Ok(Some((gossip.registration(), members)))
 }
 
 /// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
@@ -208,7 +215,8 @@ mod tests {
         let mut config = Config::default();
         config.gossip.options.bind = address;
         let make = || {
-            let gossip = gossip_of(&config).expect("valid options");
+            let nobody = Orchestrator::builder().handle().status();
+            let gossip = gossip_of(&config, nobody).expect("valid options");
             gossip.expect("it is enabled").0.component
         };
         conforms(gossip::NAME, address, bind_udp, make).await;

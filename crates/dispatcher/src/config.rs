@@ -10,6 +10,7 @@
 mod check;
 mod document;
 mod fault;
+mod gossip;
 mod key;
 mod kind;
 mod layers;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Value;
 
 use crate::config::fault::{ConfigError, Fault};
+use crate::config::gossip::Gossip;
 pub(crate) use crate::config::key::Key;
 use crate::config::kind::Flaw;
 use crate::config::layers::Layers;
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) diagnostics: Listener,
     pub(crate) middleware: Middleware,
+    /// Also when it is switched off.
+    gossip: Option<Gossip>,
     pub(crate) http_inbounds: BTreeMap<String, HttpPlace>,
     pub(crate) grpc_inbounds: BTreeMap<String, GrpcPlace>,
     pub(crate) outbounds: BTreeMap<String, Way>,
@@ -106,6 +110,7 @@ pub(crate) struct HttpPlace {
 pub(crate) struct GrpcPlace {
     pub(crate) address: SocketAddr,
     pub(crate) compression: Compression,
+    pub(crate) advertise: Option<String>,
     pub(crate) message_bytes: usize,
     pub(crate) message_timeout: Nanos,
     pub(crate) limits: LimitsOfListener,
@@ -134,9 +139,11 @@ pub(crate) struct Way {
     pub(crate) service: String,
     pub(crate) key: String,
     pub(crate) protocol: Protocol,
-    pub(crate) address: String,
+    /// Unset, there is who says where.
+    pub(crate) address: Option<String>,
     #[serde(default)]
     pub(crate) peers: Vec<String>,
+    pub(crate) peers_from: Option<PeersFrom>,
     #[serde(default, deserialize_with = "chooser")]
     pub(crate) chooser: Chooser,
     pub(crate) breaker: Option<BreakerTerms>,
@@ -172,6 +179,13 @@ pub(crate) enum Compression {
     #[default]
     None,
     Gzip,
+}
+
+/// Who says at which places an outbound's calls are answered.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PeersFrom {
+    Gossip,
 }
 
 /// When a peer that fails is left alone.
@@ -291,6 +305,11 @@ impl Config {
         }
     }
 
+    /// Gossip, unless there is none.
+    pub(crate) fn gossip(&self) -> Option<&Gossip> {
+        self.gossip.as_ref().filter(|it| it.enabled)
+    }
+
     /// Every inbound's section and address, and that of the diagnostics.
     pub(crate) fn listeners(&self) -> Vec<(Key, SocketAddr)> {
         let diagnostics = (Key::of(&["diagnostics"]), self.diagnostics.address);
@@ -315,6 +334,10 @@ impl Config {
             &self.diagnostics.policies,
             None,
         )];
+        if let Some(it) = self.gossip() {
+            let names = vec![mesh::gossip::NAME.to_owned()];
+            parts.push(part(&["gossip"], names, &it.policies, Some(it.criticality)));
+        }
         for (name, it) in &self.http_inbounds {
             let (section, names) = (["http-inbounds", name], vec![http_inbound(name)]);
             parts.push(part(&section, names, &it.policies, Some(it.criticality)));
@@ -392,8 +415,9 @@ impl Way {
     /// The same with one place, which is `address`.
     pub(crate) fn at(&self, address: &str) -> Self {
         Self {
-            address: address.to_owned(),
+            address: Some(address.to_owned()),
             peers: Vec::new(),
+            peers_from: None,
             ..self.clone()
         }
     }

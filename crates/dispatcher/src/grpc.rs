@@ -4,6 +4,7 @@
 //! call, so that aliases, wildcards and late registrations are found too.
 
 mod codec;
+mod discovery;
 mod health;
 mod incoming;
 mod metadata;

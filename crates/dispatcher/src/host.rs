@@ -11,13 +11,16 @@ use dispatcher::{
     HttpOutbound, HttpUrlError, Inbound, Outbound, Relay,
 };
 use lifecycle_core::{BoxError, Registration};
-use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
+use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
+use mesh::gossip::{self, Gossip, Members, Membership as _};
 
 use crate::announced::Announced;
 use crate::config::{
     Compression, Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound,
 };
+use crate::discovered::Discovered;
 use crate::echo;
+use crate::offered::{Advertised, Offered};
 
 /// Runs the dispatcher until a signal or the loss of an essential component ends it; what it returns is the process's exit code.
 ///
@@ -38,7 +41,7 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
         .build();
-    let assembled = assemble(config)?;
+    let assembled = assemble(config, builder.handle().status())?;
     // For the state that readiness and health show.
     let _ = assembled.dispatcher.driven_by(builder.handle());
 
@@ -63,15 +66,17 @@ pub(crate) struct Assembled {
     announced: Announced,
 }
 
-/// Makes all but the diagnostics. Opens nothing.
+/// Makes all but the diagnostics. Opens nothing. Others are told whether calls are taken by the orchestrator's `status`.
 ///
 /// # Errors
 ///
 /// When the configuration was not checked.
-pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
+pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled, BoxError> {
     let builder = Dispatcher::builder(&config.service).gate(config.gate);
     let mut builder = middleware::around_all(builder, config);
     let mut announced = Announced::default();
+    let mesh = Mesh::of(config)?;
+    let mut offered = mesh.as_ref().map(|it| it.offered(config));
     if config.echo {
         builder = echo::offer(builder);
     }
@@ -84,11 +89,17 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
     for (name, place) in &config.grpc_inbounds {
         let (name, inbound) = (grpc_inbound(name), grpc(place));
         let port = inbound.port();
+        if let Some(offered) = &mut offered {
+            let advertised = place.advertise.as_deref().and_then(Advertised::parse);
+            offered.add(port.clone(), advertised);
+        }
         announced = announced.add(&name, move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for way in config.outbounds.values() {
-        let outbound = middleware::around_outbound(outbound(way)?, way, config);
+        let mesh = mesh.as_ref().filter(|_| way.peers_from.is_some());
+        let found = mesh.map(|it| it.found(&way.service));
+        let outbound = middleware::around_outbound(outbound(way, found)?, way, config);
         builder = builder.outbound(outbound);
     }
     for relay in config.relays.values() {
@@ -101,12 +112,57 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
         let procedures = middleware::around_relayed(procedures, &relay.bounds);
         builder = procedures.fold(builder, DispatcherBuilder::procedure);
     }
-    let (dispatcher, registrations) = builder.build()?;
+    if mesh.is_some() {
+        builder = builder.inbounds_after([gossip::NAME]);
+    }
+    let (dispatcher, mut registrations) = builder.build()?;
+    if let (Some(mesh), Some(offered)) = (mesh, offered) {
+        let members = mesh.members;
+        announced = announced.add_as(gossip::NAME, "udp", move || members.view().address);
+        let gossip = mesh.gossip;
+        let gossip = gossip.following(status, move |about| offered.describe(about));
+        registrations.insert(0, gossip.registration());
+    }
     Ok(Assembled {
         dispatcher,
         registrations,
         announced,
     })
+}
+
+/// Gossip that is not wired yet, and what it learns.
+struct Mesh {
+    gossip: Gossip,
+    members: Members,
+    options: gossip::Options,
+}
+
+impl Mesh {
+    fn of(config: &Config) -> Result<Option<Self>, BoxError> {
+        let Some(configured) = config.gossip() else {
+            return Ok(None);
+        };
+        let options = configured.options(config.insecure);
+        let gossip = Gossip::new(options.clone())?;
+        let members = gossip.members();
+        Ok(Some(Self {
+            gossip,
+            members,
+            options,
+        }))
+    }
+
+    /// What this node offers to others; inbounds are still to come.
+    fn offered(&self, config: &Config) -> Offered {
+        let is_local = self.options.bind.ip().to_canonical().is_loopback();
+        Offered::new(&config.service, is_local)
+    }
+
+    /// Who else offers `service`.
+    fn found(&self, service: &str) -> Discovered {
+        let patience = Duration::from(self.options.leave_interval);
+        Discovered::new(self.members.clone(), service, patience)
+    }
 }
 
 fn http(place: &HttpPlace) -> HttpInbound {
@@ -137,22 +193,23 @@ pub(crate) enum Nowhere {
     Grpc(#[from] GrpcAddressError),
 }
 
-/// The way to another service. Looks nothing up.
+/// The way to another service, also to the peers that are `found`. Looks nothing up.
 ///
 /// # Errors
 ///
 /// [`Nowhere`] for an address that the protocol does not have.
-pub(crate) fn outbound(way: &Way) -> Result<Outbound, Nowhere> {
+pub(crate) fn outbound(way: &Way, found: Option<Discovered>) -> Result<Outbound, Nowhere> {
     let outbound = match way.protocol {
         Protocol::Http => Outbound::from(over_http(way)?),
         Protocol::Http2 => Outbound::from(over_http(way)?.http2()),
-        Protocol::Grpc => Outbound::from(over_grpc(way)?),
+        Protocol::Grpc => Outbound::from(over_grpc(way, found)?),
     };
     Ok(outbound.key(&way.key).only(way.shapes.iter().copied()))
 }
 
 fn over_http(way: &Way) -> Result<HttpOutbound, HttpUrlError> {
-    let outbound = HttpOutbound::new(&way.service, &way.address)?
+    let address = way.address.as_deref().unwrap_or_default();
+    let outbound = HttpOutbound::new(&way.service, address)?
         .connect_timeout(way.connect_timeout.into())
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
@@ -160,8 +217,14 @@ fn over_http(way: &Way) -> Result<HttpOutbound, HttpUrlError> {
     Ok(outbound)
 }
 
-fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
-    let outbound = GrpcOutbound::new(&way.service, &way.address)?
+fn over_grpc(way: &Way, found: Option<Discovered>) -> Result<GrpcOutbound, GrpcAddressError> {
+    let address = way.address.as_deref();
+    let outbound = match (found, address) {
+        (Some(found), None) => GrpcOutbound::discovering(&way.service, found),
+        (Some(found), Some(address)) => GrpcOutbound::new(&way.service, address)?.peers_from(found),
+        (None, address) => GrpcOutbound::new(&way.service, address.unwrap_or_default())?,
+    };
+    let outbound = outbound
         .chooser(way.chooser)
         .breaker(
             way.breaker
@@ -182,9 +245,17 @@ fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
 mod tests {
     use lifecycle_core::{Criticality, component};
 
+    use lifecycle_runtime::Orchestrator;
+
     use crate::config::{Config, Key, Sources};
 
     use super::*;
+
+    /// What nobody drives.
+    fn assembled(config: &Config) -> Assembled {
+        let nobody = Orchestrator::builder().handle().status();
+        assemble(config, nobody).expect("no fault")
+    }
 
     fn configured(flags: &[(&str, &str)]) -> Config {
         let flag = |(key, value): &(&str, &str)| {
@@ -219,7 +290,7 @@ mod tests {
         let set = over_http(&config.outbounds["a"]).expect("a URL");
         same(format!("{set:?}"), format!("{plain:?}"));
         let plain = GrpcOutbound::new("b", "b:1").expect("an address");
-        let set = over_grpc(&config.outbounds["b"]).expect("an address");
+        let set = over_grpc(&config.outbounds["b"], None).expect("an address");
         same(format!("{set:?}"), format!("{plain:?}"));
         same(
             format!("{:?}", config.defaults),
@@ -245,7 +316,7 @@ mod tests {
         let inbound = GrpcInbound::new(place.address).gzip();
         assert_eq!(format!("{:?}", grpc(place)), format!("{inbound:?}"));
         let outbound = GrpcOutbound::new("b", "b:1").expect("an address").gzip();
-        let set = over_grpc(&config.outbounds["b"]).expect("an address");
+        let set = over_grpc(&config.outbounds["b"], None).expect("an address");
         assert_eq!(format!("{set:?}"), format!("{outbound:?}"));
     }
 
@@ -280,7 +351,7 @@ mod tests {
     fn contract_67_configured_layers_stand_in_their_one_order_and_those_that_nobody_asked_for_are_not_there()
      {
         let layers = |flags: &[(&str, &str)]| {
-            let assembled = assemble(&configured(flags)).expect("no fault");
+            let assembled = assembled(&configured(flags));
             let document = serde_json::to_value(assembled.dispatcher.introspect());
             let document = document.expect("a document");
             let names = |list: &serde_json::Value| {
@@ -334,7 +405,7 @@ mod tests {
             ("outbounds.eu.address", "127.0.0.1:9091"),
             ("outbounds.eu.shapes", "duplex,oneway"),
         ]);
-        let assembled = assemble(&config).expect("no fault");
+        let assembled = assembled(&config);
         let named = |it: &Registration| (it.name.clone(), it.aliases.clone());
         let named: Vec<_> = assembled.registrations.iter().map(named).collect();
         let expected = |name: &str, aliases: &[&str]| {
@@ -372,7 +443,7 @@ mod tests {
             ("outbounds.billing.stop.retry-if", "transient"),
             ("outbounds.billing.restart.when", "never"),
         ]);
-        let registrations = assemble(&config).expect("no fault").registrations;
+        let registrations = assembled(&config).registrations;
         let of = |name: &str| {
             let mut named = registrations.iter().filter(|it| it.name == name);
             let it = named.next().expect("it is there");
@@ -404,6 +475,36 @@ mod tests {
         assert_eq!(
             billing.restart.when,
             Some(lifecycle_core::RestartWhen::Never)
+        );
+    }
+
+    #[test]
+    fn inbounds_open_after_gossip_which_depends_on_nothing_and_is_not_there_when_switched_off() {
+        let config = configured(&[
+            ("gossip.role", "edge"),
+            ("outbounds.billing.protocol", "grpc"),
+            ("outbounds.billing.peers-from", "gossip"),
+        ]);
+        let registrations = assembled(&config).registrations;
+        let edges = |it: &Registration| it.dependencies.iter().map(|it| it.name.clone()).collect();
+        let edges: Vec<(_, Vec<_>)> = registrations
+            .iter()
+            .map(|it| (&*it.name, edges(it)))
+            .collect();
+        let both = vec!["mesh-gossip".to_owned(), "billing:default:unary".to_owned()];
+        let expected = [
+            ("mesh-gossip", Vec::new()),
+            ("http-inbound:0", both.clone()),
+            ("grpc-inbound:0", both),
+            ("billing:default:unary", Vec::new()),
+        ];
+        assert_eq!(edges, expected);
+        assert_eq!(registrations[0].criticality, Criticality::Degradable);
+        let off = configured(&[("gossip.enabled", "false")]);
+        let names = assembled(&off).registrations.into_iter().map(|it| it.name);
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            ["http-inbound:0", "grpc-inbound:0"]
         );
     }
 }

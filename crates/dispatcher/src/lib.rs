@@ -55,7 +55,7 @@ pub use inbound::Inbound;
 pub use introspect::Introspection;
 pub use messages::Messages;
 pub use outbound::{DEFAULT_KEY, Outbound};
-pub use peer::{Breaker, Chooser};
+pub use peer::{Breaker, Chooser, PeerSource};
 pub use procedure::Procedure;
 pub use registrations::Gate;
 pub use relay::Relay;

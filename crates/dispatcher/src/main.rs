@@ -10,8 +10,10 @@
 mod announced;
 mod cli;
 mod config;
+mod discovered;
 mod echo;
 mod host;
+mod offered;
 
 use std::env;
 use std::io::{self, Write as _};

@@ -5,8 +5,11 @@
 
 mod chooser;
 mod circuit;
+mod source;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -19,42 +22,74 @@ use crate::until::within;
 
 pub use self::chooser::Chooser;
 pub use self::circuit::Breaker;
+pub use self::source::PeerSource;
 
-/// Places of one service, each with its circuit.
+/// Places of one service, each with its circuit. They may come and go.
 pub(crate) struct Peers<P> {
-    places: Vec<P>,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<Shared<P>>>,
 }
 
 /// What is decided upon at once, so that two calls never take the same turn.
-#[derive(Debug)]
-struct Shared {
+struct Shared<P> {
     choosing: Choosing,
-    peers: Vec<Peer>,
+    breaker: Breaker,
+    /// In the order of their numbers, which is that in which they came. A number is never given twice: who comes back is another
+    /// peer, and what is left of the calls of one that has gone finds nobody.
+    peers: Vec<Peer<P>>,
+    next: usize,
 }
 
-#[derive(Debug)]
-struct Peer {
-    name: String,
+struct Peer<P> {
+    number: usize,
+    place: P,
+    /// Stays, whoever else comes and goes.
+    is_fixed: bool,
     circuit: Circuit,
     pending: usize,
 }
 
-impl<P: Clone + fmt::Display> Peers<P> {
+/// Who has come and who has gone.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Turnover<P> {
+    pub(crate) came: Vec<P>,
+    pub(crate) went: Vec<P>,
+}
+
+impl<P: Clone + fmt::Display + Eq + Hash> Peers<P> {
+    /// These, for good.
     pub(crate) fn new(places: Vec<P>, chooser: Chooser, breaker: Breaker) -> Self {
-        let peer = |place: &P| Peer {
-            name: place.to_string(),
-            circuit: Circuit::new(breaker),
-            pending: 0,
-        };
-        let shared = Shared {
+        let mut shared = Shared {
             choosing: Choosing::new(chooser),
-            peers: places.iter().map(peer).collect(),
+            breaker,
+            peers: Vec::with_capacity(places.len()),
+            next: 0,
         };
+        places.into_iter().for_each(|it| shared.add(it, true));
         Self {
-            places,
             shared: Arc::new(Mutex::new(shared)),
         }
+    }
+
+    /// Makes the peers, but for the fixed ones, those at `places`. Who stays keeps its circuit, its calls in flight, and its place in
+    /// the round; who goes gets no further calls, and those in flight go on; who comes is the last one.
+    pub(crate) fn replace(&self, places: &[P]) -> Turnover<P> {
+        let mut unknown: HashSet<&P> = places.iter().collect();
+        let mut shared = lock(&self.shared);
+        let is_gone = |it: &mut Peer<P>| !unknown.remove(&it.place) && !it.is_fixed;
+        let went = shared.peers.extract_if(.., is_gone);
+        let went = went.map(|it| it.place).collect();
+        let came = places.iter().filter(|it| unknown.remove(it));
+        let came: Vec<_> = came.cloned().collect();
+        for place in &came {
+            shared.add(place.clone(), false);
+        }
+        Turnover { came, went }
+    }
+
+    /// Where they are, in their order.
+    pub(crate) fn places(&self) -> Vec<P> {
+        let shared = lock(&self.shared);
+        shared.peers.iter().map(|it| it.place.clone()).collect()
     }
 
     /// Makes a call at one of them. Where nothing of it has been taken in, and `again` says that it can be made once more, the next
@@ -73,7 +108,7 @@ impl<P: Clone + fmt::Display> Peers<P> {
         &self,
         deadline: Option<Instant>,
         again: bool,
-        mut attempt: impl FnMut(P, Pending) -> Fut,
+        mut attempt: impl FnMut(P, Pending<P>) -> Fut,
     ) -> Result<T, RpcError>
     where
         Fut: Future<Output = Result<T, RpcError>>,
@@ -81,15 +116,15 @@ impl<P: Clone + fmt::Display> Peers<P> {
         let mut tried = Vec::new();
         let mut refusal = None;
         loop {
-            let Some((turn, pending)) = self.choose(&tried) else {
+            let Some((place, turn, pending)) = self.choose(&tried) else {
                 return Err(refusal.unwrap_or_else(none_available));
             };
-            let place = turn.place;
-            let attempted = attempt(self.places[place].clone(), pending);
+            let number = turn.number;
+            let attempted = attempt(place, pending);
             let result = turn.watch(deadline, attempted).await;
             match result {
                 Err(error) if again && is_refusal(&error) => {
-                    tried.push(place);
+                    tried.push(number);
                     refusal = Some(error);
                 }
                 other => return other,
@@ -103,65 +138,85 @@ impl<P: Clone + fmt::Display> Peers<P> {
         shared.peers.iter().any(|it| it.circuit.admits(now))
     }
 
-    fn choose(&self, tried: &[usize]) -> Option<(Watched, Pending)> {
+    fn choose(&self, tried: &[usize]) -> Option<(P, Watched<P>, Pending<P>)> {
         let now = now();
         let mut shared = lock(&self.shared);
-        let candidates = shared.peers.iter().enumerate();
+        let candidates = shared.peers.iter();
         let candidates = candidates
-            .filter(|(place, peer)| !tried.contains(place) && peer.circuit.admits(now))
-            .map(|(place, peer)| (place, peer.pending));
+            .filter(|it| !tried.contains(&it.number) && it.circuit.admits(now))
+            .map(|it| (it.number, it.pending));
         let candidates: Vec<_> = candidates.collect();
-        let place = shared.choosing.choose(&candidates)?;
-        let peer = &mut shared.peers[place];
+        let number = shared.choosing.choose(&candidates)?;
+        let peer = shared.find(number)?;
         peer.pending += 1;
         let is_answered = Arc::new(AtomicBool::new(false));
         let watched = Watched {
             shared: Arc::clone(&self.shared),
-            place,
+            number,
             turn: peer.circuit.begin(),
             outcome: Outcome::GivenUp,
             is_answered: Arc::clone(&is_answered),
         };
         let pending = Pending {
             shared: Arc::clone(&self.shared),
-            place,
+            number,
             is_answered,
         };
-        Some((watched, pending))
+        Some((peer.place.clone(), watched, pending))
+    }
+}
+
+impl<P> Shared<P> {
+    fn add(&mut self, place: P, is_fixed: bool) {
+        self.peers.push(Peer {
+            number: self.next,
+            place,
+            is_fixed,
+            circuit: Circuit::new(self.breaker),
+            pending: 0,
+        });
+        self.next += 1;
+    }
+
+    /// The peer of this number, unless it has gone.
+    fn find(&mut self, number: usize) -> Option<&mut Peer<P>> {
+        let found = self.peers.binary_search_by_key(&number, |it| it.number);
+        found.ok().map(|it| &mut self.peers[it])
     }
 }
 
 /// A call that counts as in flight until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    shared: Arc<Mutex<Shared>>,
-    place: usize,
+pub(crate) struct Pending<P> {
+    shared: Arc<Mutex<Shared<P>>>,
+    number: usize,
     is_answered: Arc<AtomicBool>,
 }
 
-impl Pending {
+impl<P> Pending<P> {
     /// Notes that the peer has answered, be it with an error.
     pub(crate) fn answered(&self) {
         self.is_answered.store(true, Ordering::Release);
     }
 }
 
-impl Drop for Pending {
+impl<P> Drop for Pending<P> {
     fn drop(&mut self) {
-        lock(&self.shared).peers[self.place].pending -= 1;
+        if let Some(peer) = lock(&self.shared).find(self.number) {
+            peer.pending -= 1;
+        }
     }
 }
 
 /// A call whose outcome the circuit is told when this is dropped, however that comes.
-struct Watched {
-    shared: Arc<Mutex<Shared>>,
-    place: usize,
+struct Watched<P: fmt::Display> {
+    shared: Arc<Mutex<Shared<P>>>,
+    number: usize,
     turn: Turn,
     outcome: Outcome,
     is_answered: Arc<AtomicBool>,
 }
 
-impl Watched {
+impl<P: fmt::Display> Watched<P> {
     async fn watch<T>(
         mut self,
         deadline: Option<Instant>,
@@ -186,20 +241,22 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl<P: fmt::Display> Drop for Watched<P> {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
-        let Peer { name, circuit, .. } = &mut shared.peers[self.place];
+        let Some(Peer { place, circuit, .. }) = shared.find(self.number) else {
+            return;
+        };
         match circuit.end(now(), self.turn, self.outcome) {
             None => {}
             Some(Change::Opened(pause)) => tracing::warn!(
                 event = "peer.opened",
-                peer = name,
+                peer = %place,
                 ?pause,
                 "a peer does not answer and is left alone"
             ),
             Some(Change::Closed) => {
-                tracing::info!(event = "peer.closed", peer = name, "a peer answers again");
+                tracing::info!(event = "peer.closed", peer = %place, "a peer answers again");
             }
         }
     }
@@ -210,7 +267,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock<P>(shared: &Mutex<Shared<P>>) -> MutexGuard<'_, Shared<P>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -228,7 +285,7 @@ fn none_available() -> RpcError {
 
 impl<P> fmt::Debug for Peers<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} peers", self.places.len())
+        write!(f, "{} peers", lock(&self.shared).peers.len())
     }
 }
 

@@ -17,11 +17,11 @@ use hyper::rt::Executor;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioTimer;
 use lifecycle_adapters::tls::{Alpn, ClientTls, TlsError};
-use lifecycle_core::{BoxError, Lifecycle, StartContext, StopContext};
+use lifecycle_core::{BoxError, BoxFuture, Lifecycle, StartContext, StopContext};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::connector::Connector;
-use self::reach::Reach;
+pub(crate) use self::reach::Reach;
 use crate::code::Code;
 use crate::error::RpcError;
 
@@ -52,8 +52,12 @@ pub(crate) struct Upstream<B> {
     links: Links,
     /// Unset, clear text is spoken.
     tls: Option<ClientTls>,
+    follow: Option<Follow>,
     current: Mutex<Option<Generation<B>>>,
 }
+
+/// Made at each start, and then a task of that generation: tells who can be reached at all which places count.
+pub(crate) type Follow = Box<dyn Fn(Arc<Reach>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What lives from a start to the next.
 struct Generation<B> {
@@ -81,8 +85,15 @@ where
         Self {
             links,
             tls,
+            follow: None,
             current: Mutex::new(None),
         }
+    }
+
+    /// Runs `follow` beside the connections, from each start to the stop.
+    pub(crate) fn following(mut self, follow: Follow) -> Self {
+        self.follow = Some(follow);
+        self
     }
 
     /// Lets a call in.
@@ -191,6 +202,12 @@ where
             cx: cx.clone(),
             cut: cut.clone(),
         };
+        if let Some(follow) = &self.follow {
+            let (following, run) = (follow(connector.reach()), cx.run_token());
+            cx.spawn("peers", async move {
+                run.run_until_cancelled(following).await;
+            });
+        }
         let open = Open {
             client: self.client(tasks, connector),
             cut: cut.clone(),

@@ -20,6 +20,7 @@
 //!
 //! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}` and `mesh_gossip_rtt_ms`.
 
+mod account;
 mod error;
 mod membership;
 mod metadata;
@@ -37,12 +38,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use lifecycle_core::{BoxError, Criticality, Lifecycle, Registration, StartContext, StopContext};
+use lifecycle_runtime::StatusWatch;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
-pub use crate::gossip::error::{InvalidOptions, OptionFault, StartError};
+use crate::gossip::account::Account;
+pub use crate::gossip::error::{InvalidMetadata, InvalidOptions, OptionFault, StartError};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
-pub use crate::gossip::metadata::Metadata;
+pub use crate::gossip::metadata::{Metadata, Service};
 use crate::gossip::node::{Node, Observer, named_seeds, resolve};
 pub use crate::gossip::options::Options;
 use crate::gossip::roster::{Change, ChangeKind, Limits, Roster};
@@ -73,8 +76,7 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 pub fn registration(options: Options) -> Result<(Registration, Members), InvalidOptions> {
     let gossip = Gossip::new(options)?;
     let members = gossip.members();
-    let registration = Registration::new(NAME, gossip).criticality(Criticality::Degradable);
-    Ok((registration, members))
+    Ok((gossip.registration(), members))
 }
 
 /// Gossip as a component. One value can be started and stopped any number of times.
@@ -83,6 +85,8 @@ pub fn registration(options: Options) -> Result<(Registration, Members), Invalid
 ///   be bound is a [`StartError`], and leaves the value startable. Starting what runs does nothing; what a start that was
 ///   dropped half-way has left behind is ended first, because no task watches over it.
 /// - Each start is a new incarnation with an empty view: members join it again within a round or two.
+/// - What it says about itself is what [`Members::announce`] has said last, in this start or before. With
+///   [`following`](Self::following) it also tells whether the orchestrator takes new work.
 /// - When the gossip loop ends unasked, by a panic or a broken socket, the component is lost.
 /// - `stop` tells up to eight peers goodbye, which takes as long as they need to answer: at most a second, at most half of
 ///   the time that is left, nothing when the stop is forced. Then the loop is ended and the port released.
@@ -91,6 +95,7 @@ pub struct Gossip {
     options: Options,
     wire: Arc<Wire>,
     members: Members,
+    account: Option<Account>,
     /// The running node. Kept until its port is free, so that `dispose` can finish what `stop` began.
     node: Mutex<Option<Arc<Node>>>,
     /// Every open socket holds a receiver.
@@ -111,11 +116,14 @@ impl Gossip {
         options.check()?;
         let wire = Arc::new(Wire::default());
         let local_node_id = options.node_id_on(options.bind.port());
-        let members = Members::new(View::empty(local_node_id), Arc::clone(&wire));
+        // Whatever is announced must fit under any name that the node may get.
+        let said = options.metadata(options.longest_node_id());
+        let members = Members::new(View::empty(local_node_id), said, Arc::clone(&wire));
         Ok(Self {
             options,
             wire,
             members,
+            account: None,
             node: Mutex::new(None),
             port: watch::channel(()).0,
             watch: watch::channel(()).0,
@@ -129,6 +137,30 @@ impl Gossip {
         self.members.clone()
     }
 
+    /// Tells the others whether the orchestrator with this status takes new work: it is cordoned as long as it does not run,
+    /// is cordoned or drained, or stops. It is told while gossip runs, from the start on.
+    ///
+    /// A node that is unready for another reason is not cordoned: whether its calls fail is for those to see who make them, and
+    /// what makes one node unready may make all of them so.
+    ///
+    /// `describe` says more at each change of that status, such as where the host listens by then. It is called under a lock: it
+    /// must be quick, and must not use [`Members`]. What it says that breaks a bound is logged, and not told.
+    #[must_use]
+    pub fn following(
+        mut self,
+        status: StatusWatch,
+        describe: impl Fn(&mut Metadata) + Send + Sync + 'static,
+    ) -> Self {
+        self.account = Some(Account::new(status, describe));
+        self
+    }
+
+    /// It under [`NAME`]: without dependencies, and degradable, since without it a host goes on alone.
+    #[must_use]
+    pub fn registration(self) -> Registration {
+        Registration::new(NAME, self).criticality(Criticality::Degradable)
+    }
+
     async fn bind(&self) -> Result<UdpSocket, StartError> {
         let address = self.options.bind;
         let bound = UdpSocket::bind(address).await;
@@ -137,8 +169,10 @@ impl Gossip {
 
     async fn launch(&self) -> Result<Arc<Node>, StartError> {
         let socket = self.bind().await?;
+        let about = self.members.said().borrow().clone();
         let node = Node::launch(
             &self.options,
+            about,
             self.next_generation(),
             socket,
             Arc::clone(&self.wire),
@@ -201,6 +235,12 @@ impl Gossip {
         cx.spawn("members", async move {
             stopped.run_until_cancelled(watcher.run()).await;
         });
+        if let Some(account) = self.account.clone() {
+            let (members, stopped) = (self.members(), run.clone());
+            cx.spawn("account", async move {
+                stopped.run_until_cancelled(account.keep(members)).await;
+            });
+        }
         let (ended, stopped, watch) = (node.ended(), run.clone(), self.watch.subscribe());
         cx.spawn("loop", async move {
             let _watch = watch;
@@ -239,7 +279,7 @@ impl Gossip {
         let told = tokio::select! {
             // First what needs no time: where there is no peer, all have been told.
             biased;
-            told = tokio::time::timeout(limit, node.say_goodbye(self.live_peers())) => told.is_ok(),
+            told = tokio::time::timeout(limit, node.say_goodbye(self.members.view().live_peers())) => told.is_ok(),
             () = cx.forced() => false,
         };
         if !told {
@@ -247,13 +287,6 @@ impl Gossip {
                 "gossip stops before every peer has taken the goodbye; they will miss this node instead"
             );
         }
-    }
-
-    fn live_peers(&self) -> Vec<SocketAddr> {
-        let view = self.members.view();
-        let live = view.peers.iter().filter(|it| it.status == Status::Alive);
-        let others = live.filter(|it| it.node_id != view.local_node_id);
-        others.map(|it| it.address).collect()
     }
 
     fn limits(&self) -> Limits {
@@ -279,6 +312,9 @@ impl Lifecycle for Gossip {
         let token = cx.token();
         let released = token.run_until_cancelled(self.release()).await;
         released.ok_or("the port of an earlier start is still open")?;
+        if let Some(account) = &self.account {
+            account.give(&self.members);
+        }
         let node = self.launch().await?;
         let watcher = Watcher::new(self, &node).await;
         tracing::info!(
@@ -320,9 +356,11 @@ impl fmt::Debug for Gossip {
 
 /// Looks at the members while the node runs, and publishes what it sees.
 struct Watcher {
+    node: Weak<Node>,
     observer: Observer,
     roster: Roster,
     members: Members,
+    said: watch::Receiver<Metadata>,
     wire: Arc<Wire>,
     look: Duration,
     generation: u64,
@@ -332,12 +370,17 @@ struct Watcher {
 
 impl Watcher {
     /// Looks for the first time, so that the local node is a member when its start returns.
-    async fn new(gossip: &Gossip, node: &Node) -> Self {
+    async fn new(gossip: &Gossip, node: &Arc<Node>) -> Self {
         let limits = gossip.limits();
+        let mut said = gossip.members.said();
+        // What was announced since the launch is said again; the same is no news.
+        said.mark_changed();
         let mut watcher = Self {
+            node: Arc::downgrade(node),
             observer: node.observer().await,
             roster: Roster::new(limits),
             members: gossip.members(),
+            said,
             wire: Arc::clone(&gossip.wire),
             look: limits.look,
             generation: node.generation,
@@ -353,8 +396,19 @@ impl Watcher {
             tokio::select! {
                 () = self.observer.news() => {}
                 () = tokio::time::sleep(self.look) => {}
+                // Never an error: the other end is in `members`.
+                _ = self.said.changed() => self.say().await,
             }
             self.look().await;
+        }
+    }
+
+    /// Says what this node has to say, and brings it to some of the others at once.
+    async fn say(&mut self) {
+        let about = self.said.borrow_and_update().clone();
+        self.observer.say(&about.named(&self.local_node_id)).await;
+        if let Some(node) = self.node.upgrade() {
+            node.tell(self.members.view().live_peers());
         }
     }
 

@@ -176,3 +176,33 @@ async fn without_gossip_the_peers_are_an_empty_list() {
     assert_eq!(peers["peers"], serde_json::json!([]));
     within(handle.stop()).await.expect("the stop is clean");
 }
+
+/// What the node says of itself as soon as it says that it is cordoned, or that it is not.
+async fn standing(address: SocketAddr, cordoned: bool) -> serde_json::Value {
+    within(async {
+        loop {
+            let document = ask(address, "/control/peers").await.json();
+            let local = document["peers"][0]["metadata"].clone();
+            if local["cordoned"] == cordoned {
+                return local;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contract_b23_a_cordon_is_told_to_the_peers_and_shown_among_them() {
+    let (handle, ports) = driven(&config());
+    within(handle.start()).await.expect("everything starts");
+    let http = ports.http().unwrap();
+    let open = standing(http, false).await;
+    assert_eq!(open["services"], serde_json::json!({}));
+    within(handle.cordon()).await.expect("it runs");
+    let cordoned = standing(http, true).await;
+    let version = |it: &serde_json::Value| it["metadataVersion"].as_u64();
+    assert!(version(&cordoned) > version(&open));
+    within(handle.uncordon()).await.expect("it is cordoned");
+    standing(http, false).await;
+    within(handle.stop()).await.expect("the stop is clean");
+}

@@ -1,9 +1,12 @@
 //! Rules that no single value can break.
 
+mod gossip;
+
 use std::collections::HashMap;
 
 use dispatcher::Shape;
 use lifecycle_core::{GraphFault, Plan, Registration, component};
+use lifecycle_runtime::Orchestrator;
 
 use crate::config::fault::{Fault, Place};
 use crate::config::kind::{Flaw, nearest};
@@ -23,6 +26,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
     checker.check_inbounds();
     checker.check_exposure();
     checker.check_ports();
+    checker.check_gossip();
     for (name, way) in &config.outbounds {
         checker.check_outbound(&Key::of(&["outbounds", name]), way);
     }
@@ -117,26 +121,41 @@ impl Checker<'_> {
         }
     }
 
+    /// Without an address it leads nowhere, unless somebody says where.
+    fn check_address(&mut self, section: &Key, way: &Way) {
+        let is_led = way.address.is_some() || way.peers_from.is_some();
+        if !is_led && !self.is_blamed(section, &["address", "peers-from"]) {
+            self.blame(
+                &section.join("address"),
+                format!("{section} has no address"),
+                "say address: where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; \
+                 or peers-from, for `grpc`",
+            );
+        }
+    }
+
     fn check_outbound(&mut self, section: &Key, way: &Way) {
+        self.check_address(section, way);
         let is_unclear = self.is_blamed(section, &["protocol"]);
         if is_unclear {
             return;
         }
         let address = section.join("address");
         if !self.is_blamed(section, &["address"])
-            && let Err(error) = host::outbound(&way.at(&way.address))
+            && let Some(text) = &way.address
+            && let Err(error) = host::outbound(&way.at(text), None)
         {
             self.blame_split(&address, &error.to_string());
         }
         if way.protocol == Protocol::Grpc {
             for peer in &way.peers {
-                if let Err(error) = host::outbound(&way.at(peer)) {
+                if let Err(error) = host::outbound(&way.at(peer), None) {
                     self.blame_split(&section.join("peers"), &error.to_string());
                 }
             }
             return;
         }
-        for name in ["peers", "chooser", "breaker", "compression"] {
+        for name in ["peers", "peers-from", "chooser", "breaker", "compression"] {
             let key = section.join(name);
             if self.layers.place(&key) != Place::Default {
                 self.blame(
@@ -297,7 +316,8 @@ impl Checker<'_> {
 
     /// Puts it together as it would run: what is found here was not foreseen above, and has no better place.
     fn check_whole(&mut self) {
-        let registrations = match host::assemble(self.config) {
+        let nobody = Orchestrator::builder().handle().status();
+        let registrations = match host::assemble(self.config, nobody) {
             Ok(assembled) => assembled.registrations,
             Err(error) => return self.blame(&Key::default(), error.to_string(), ""),
         };

@@ -84,6 +84,13 @@ impl Reader<'_> {
                 }
                 Err(flaw) => self.blame(place, &key, flaw),
             },
+            // An empty section is one all the same, where it can be switched off.
+            (Node::Table(known), DeValue::Table(_), Value::Table(values))
+                if values.is_empty() && known.entry("enabled").is_some() =>
+            {
+                let (key, value) = (key.join("enabled"), Value::Boolean(true));
+                self.contents.settings.push((key, Setting { value, place }));
+            }
             (Node::Table(known), DeValue::Table(spans), Value::Table(values)) => {
                 self.contents.sections.push((key.clone(), place));
                 self.walk(&key, known, spans, values);

@@ -2,6 +2,7 @@
 //!
 //! The document is read by this table, and the reference page and the JSON schema are written from it.
 
+use crate::config::gossip::GOSSIP;
 use crate::config::kind::{Flaw, Kind, suggestion};
 use crate::config::middleware::{CONCURRENCY_LIMIT, DEADLINES, MIDDLEWARE, RATE_LIMIT, RETRIES};
 use crate::config::policies::{
@@ -57,7 +58,7 @@ pub(crate) const fn key(name: &'static str, node: Node, text: &'static str) -> E
 
 const POSITIVE: Kind = Number(1, u32::MAX as i64);
 const COMPRESSION: Kind = OneOf(&["none", "gzip"]);
-const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
+pub(crate) const CRITICALITY: Kind = OneOf(&["essential", "degradable", "optional"]);
 
 /// The shapes of calls.
 pub(crate) const SHAPES: &[&str] = &["unary", "oneway", "stream", "client-stream", "duplex"];
@@ -230,6 +231,11 @@ const GRPC_INBOUND: Group = Group {
             "where it listens; port 0 takes any free one",
         ),
         key(
+            "advertise",
+            Leaf(Word, Unset),
+            "the `host:port` under which other nodes reach it, told to them by gossip; port 0 stands for the port that was taken; unset, where it listens",
+        ),
+        key(
             "compression",
             Leaf(COMPRESSION, Is("\"none\"")),
             "`gzip`: compressed messages are taken, and answers are compressed for clients that take such",
@@ -267,8 +273,8 @@ const OUTBOUND: Group = Group {
         ABORT_GRACE,
         key(
             "address",
-            Leaf(Word, Required("\"127.0.0.1:1\"")),
-            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`",
+            Leaf(Word, Unset),
+            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; must be set unless `peers-from` is",
         ),
         key(
             "breaker",
@@ -321,6 +327,11 @@ const OUTBOUND: Group = Group {
             "peers",
             Leaf(Texts, Unset),
             "further places `host:port` that answer the same calls, for `grpc` alone",
+        ),
+        key(
+            "peers-from",
+            Leaf(OneOf(&["gossip"]), Unset),
+            "who says at which further places they are answered, for `grpc` alone: every other node that offers the service, is alive and is not cordoned",
         ),
         key(
             "protocol",
@@ -461,6 +472,11 @@ pub(crate) const DOCUMENT: Group = Group {
             "gate",
             Leaf(OneOf(&["last", "open"]), Is("\"last\"")),
             "when inbounds open: after everything that they serve by, or at once",
+        ),
+        key(
+            "gossip",
+            Table(&GOSSIP),
+            "who else there is, and what they offer",
         ),
         key(
             "grpc-inbounds",

@@ -10,6 +10,7 @@ use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 
 use super::MESSAGE_BYTES;
+use super::discovery;
 use super::outgoing::{self, Broken};
 use super::reply::Reading;
 use crate::call::{Meta, Request, Response};
@@ -17,7 +18,7 @@ use crate::error::RpcError;
 use crate::handler::handler_fn;
 use crate::messages::Messages;
 use crate::outbound::Outbound;
-use crate::peer::{Breaker, Chooser, Peers, Pending};
+use crate::peer::{Breaker, Chooser, PeerSource, Peers, Pending};
 use crate::shape::Shape;
 use crate::until::within;
 use crate::upstream::{Links, Open, Upstream};
@@ -28,8 +29,8 @@ use crate::upstream::{Links, Open, Upstream};
 /// peer cannot be reached it is degraded, until a connection comes about again. Its stop lets no further call in, waits for
 /// open ones to the end of their answers, and cuts them off shortly before its time is up, or when it is forced.
 ///
-/// There may be several [peers](Self::peer) that answer the same calls; a [`Chooser`] says which of them is asked, and a [`Breaker`] when one
-/// that fails is left alone. A call of one message that a peer has not taken in, since it cannot be reached or drains, goes on to
+/// There may be several [peers](Self::peer) that answer the same calls, also such that [come and go](Self::peers_from); a [`Chooser`] says
+/// which of them is asked, and a [`Breaker`] when one that fails is left alone. A call of one message that a peer has not taken in, since it cannot be reached or drains, goes on to
 /// the next one; a stream that has begun does not.
 ///
 /// A call goes to `/service/procedure`, with its shape as `rpc-shape`. What is left of its deadline goes with it as `grpc-timeout`, and
@@ -53,6 +54,7 @@ use crate::upstream::{Links, Open, Upstream};
 pub struct GrpcOutbound {
     service: String,
     peers: Vec<Authority>,
+    source: Option<Arc<dyn PeerSource>>,
     chooser: Chooser,
     breaker: Breaker,
     links: Links,
@@ -87,9 +89,21 @@ impl GrpcOutbound {
     ///
     /// [`GrpcAddressError`].
     pub fn new(service: impl Into<String>, address: &str) -> Result<Self, GrpcAddressError> {
-        Ok(Self {
-            service: service.into(),
-            peers: vec![authority(address)?],
+        let peers = vec![authority(address)?];
+        Ok(Self::to(service.into(), peers))
+    }
+
+    /// The way to `service` at the places that `source` says, and no others.
+    #[must_use]
+    pub fn discovering(service: impl Into<String>, source: impl PeerSource) -> Self {
+        Self::to(service.into(), Vec::new()).peers_from(source)
+    }
+
+    fn to(service: String, peers: Vec<Authority>) -> Self {
+        Self {
+            service,
+            peers,
+            source: None,
             chooser: Chooser::default(),
             breaker: Breaker::default(),
             links: Links {
@@ -103,7 +117,7 @@ impl GrpcOutbound {
                 timeout: Duration::from_secs(30),
                 compression: None,
             },
-        })
+        }
     }
 
     /// Adds a further peer that answers the same calls. Each has a connection of its own, once a call is made at it.
@@ -121,6 +135,15 @@ impl GrpcOutbound {
     #[must_use]
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Asks at the places that `source` says, too, as they come and go. Who stays keeps its circuit and its calls; who goes gets no
+    /// further ones, and those that it has finish; who comes back is as new. While there is nobody at all, the outbound is degraded and
+    /// calls are [`Code::Unavailable`](crate::Code::Unavailable). Of several sources the last one counts.
+    #[must_use]
+    pub fn peers_from(mut self, source: impl PeerSource) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -181,11 +204,18 @@ impl From<GrpcOutbound> for Outbound {
             Some(_) => Scheme::HTTPS,
             None => Scheme::HTTP,
         };
-        let upstream = Arc::new(Upstream::new(outbound.links, outbound.tls));
+        let service = outbound.service.trim().to_owned();
+        let peers = Peers::new(outbound.peers, outbound.chooser, outbound.breaker);
+        let peers = Arc::new(peers);
+        let mut upstream = Upstream::new(outbound.links, outbound.tls);
+        if let Some(source) = outbound.source {
+            upstream = upstream.following(discovery::following(&service, source, &peers));
+        }
+        let upstream = Arc::new(upstream);
         let calls = Arc::new(Calls {
             scheme,
-            service: outbound.service.trim().to_owned(),
-            peers: Peers::new(outbound.peers, outbound.chooser, outbound.breaker),
+            service,
+            peers,
             terms: outbound.terms,
             upstream: Arc::clone(&upstream),
         });
@@ -201,7 +231,7 @@ impl From<GrpcOutbound> for Outbound {
 struct Calls {
     scheme: Scheme,
     service: String,
-    peers: Peers<Authority>,
+    peers: Arc<Peers<Authority>>,
     terms: Terms,
     upstream: Arc<Upstream<Body>>,
 }
@@ -243,7 +273,7 @@ impl Calls {
         peer: Authority,
         meta: &Meta,
         messages: Messages,
-        held: (Arc<Open<Body>>, Pending),
+        held: (Arc<Open<Body>>, Pending<Authority>),
     ) -> Result<Response, RpcError> {
         let broken = Broken::default();
         let messages = outgoing::body(messages, self.terms.compression, &broken);
@@ -290,7 +320,12 @@ impl Sending {
     }
 }
 
-fn authority(address: &str) -> Result<Authority, GrpcAddressError> {
+/// The place that `address` is.
+///
+/// # Errors
+///
+/// [`GrpcAddressError`].
+pub(super) fn authority(address: &str) -> Result<Authority, GrpcAddressError> {
     let authority: Result<Authority, _> = address.trim().parse();
     let authority = authority.map_err(|_| GrpcAddressError::Unreadable)?;
     if authority.as_str().contains('@') {

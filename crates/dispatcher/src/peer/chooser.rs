@@ -41,8 +41,8 @@ impl<H: BuildHasher> Choosing<H> {
         }
     }
 
-    /// One of `candidates`, each of them a place and how many calls it has in flight, in the order of places. `None` when there are
-    /// none.
+    /// One of `candidates`, each of them a number and how many calls it has in flight, in the order of numbers. `None` when there are
+    /// none. Candidates may come and go between calls: a round goes on at the next number that there is.
     pub(super) fn choose(&mut self, candidates: &[(usize, usize)]) -> Option<usize> {
         match self.chooser {
             Chooser::RoundRobin => self.idlest_of_the_round(candidates, |_| 0),

@@ -29,6 +29,13 @@ impl Run {
         }
     }
 
+    /// The same of peers that may go.
+    fn found(names: &[&'static str], chooser: Chooser) -> Self {
+        let run = Self::of(&[], chooser);
+        run.peers.replace(names);
+        run
+    }
+
     fn says(&self, name: &'static str, error: Option<RpcError>) {
         self.said.borrow_mut().retain(|it| it.0 != name);
         self.said.borrow_mut().push((name, error));
@@ -171,4 +178,74 @@ async fn a_call_is_in_flight_until_its_answer_is_dropped() {
     }
     drop(held);
     assert_eq!(call().await.0, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stays_keeps_its_circuit_and_its_turn_and_who_comes_back_is_as_new() {
+    let run = Run::found(&["a", "b", "c"], Chooser::RoundRobin);
+    run.says("a", dead());
+    assert_eq!(run.asked(6).await, "a b c a b c");
+    let turnover = run.peers.replace(&["d", "c", "a"]);
+    let (came, went) = (vec!["d"], vec!["b"]);
+    assert_eq!(turnover, Turnover { came, went });
+    assert_eq!(run.asked(4).await, "d c d c", "a is left alone as before");
+    run.peers.replace(&["c", "d"]);
+    run.peers.replace(&["a", "c", "d"]);
+    assert_eq!(run.asked(3).await, "d a c");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_flight_at_a_peer_that_has_gone_count_for_nobody_else() {
+    let run = Run::found(&["a", "b"], Chooser::FewestPending);
+    let peers = &run.peers;
+    let call = async || {
+        let answer = peers.call(None, false, async |name, pending| Ok((name, pending)));
+        answer.await.expect("an answer")
+    };
+    let (first, of_the_old) = call().await;
+    assert_eq!(first, "a");
+    peers.replace(&["b"]);
+    assert_eq!(call().await.0, "b");
+    peers.replace(&["b", "a"]);
+    let (back, of_the_new) = call().await;
+    assert_eq!(back, "a", "it has none in flight, as far as is known");
+    drop(of_the_old);
+    assert_eq!(call().await.0, "b", "the new one has one in flight");
+    drop(of_the_new);
+    assert_eq!(call().await.0, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_at_a_peer_that_has_gone_is_not_held_against_the_one_that_came_back() {
+    let run = Run::found(&["a"], Chooser::RoundRobin);
+    run.says("a", dead());
+    run.asked(1).await;
+    run.says("a", Some(RpcError::new(Code::Internal, "hangs")));
+    run.deadline.set(Some(Duration::from_secs(1)));
+    let replaced = async {
+        run.peers.replace(&[]);
+        run.peers.replace(&["a"]);
+    };
+    let (failed, ()) = futures_util::future::join(run.call(false), replaced).await;
+    assert_eq!(failed.unwrap_err().code, Code::DeadlineExceeded);
+    run.says("a", dead());
+    assert_eq!(run.asked(3).await, "a a", "two in a row, as of a new one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fixed_peers_stay_and_when_there_is_nobody_calls_fail_at_once() {
+    let run = Run::of(&["a"], Chooser::RoundRobin);
+    let turnover = run.peers.replace(&["b", "a", "b"]);
+    let (came, went) = (vec!["b"], Vec::new());
+    assert_eq!(turnover, Turnover { came, went });
+    assert_eq!(run.asked(3).await, "a b a");
+    run.peers.replace(&[]);
+    assert_eq!(run.asked(2).await, "a a");
+
+    let run = Run::found(&["a"], Chooser::TwoRandomChoices);
+    run.peers.replace(&[]);
+    assert!(!run.peers.is_any_available());
+    let error = run.call(true).await.unwrap_err();
+    let reason = error.reason.as_deref();
+    assert_eq!(reason, Some("dispatcher.outbound.no_available_peers"));
 }

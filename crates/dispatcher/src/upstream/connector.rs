@@ -51,6 +51,11 @@ impl Connector {
         self.tls = Some(tls);
         self
     }
+
+    /// Knows who cannot be reached.
+    pub(super) fn reach(&self) -> Arc<Reach> {
+        Arc::clone(&self.reach)
+    }
 }
 
 impl Service<Uri> for Connector {

@@ -91,7 +91,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'htpp'\n[outbounds.b]\naddress = 'b:1'\n[relays.c]\nunary = ['x']",
         &[
-            "FILE:2: outbounds.a.address: outbounds.a has no address; say address: where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`",
+            "FILE:2: outbounds.a.address: outbounds.a has no address; say address: where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; or peers-from, for `grpc`",
             "FILE:3: outbounds.a.protocol: \"htpp\" is not a choice; use one of http, http2, grpc",
             "FILE:4: outbounds.b.protocol: outbounds.b has no protocol; say protocol: HTTP/1.1, HTTP/2 in clear text, or gRPC in clear text",
         ],
@@ -111,6 +111,33 @@ const BROKEN: &[(&str, &[&str])] = &[
         &[
             "FILE:3: http-inbounds.0.start.max-attempts: max-attempts is 0; it counts the first attempt, so use 1 for no retry",
             "FILE:6: defaults.stop.total: total (5s) is shorter than attempt-timeout (10s); raise total or lower attempt-timeout",
+        ],
+    ),
+    (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[grpc-inbounds.0]\naddress = '127.0.0.1:0'\nadvertise = 'a:1'\n[outbounds.a]\nprotocol = 'grpc'\npeers-from = 'gossip'\n[outbounds.b]\nprotocol = 'http'\naddress = 'http://b/'\npeers-from = 'gossip'\n[outbounds.c]\nprotocol = 'grpc'\npeers-from = 'dns'",
+        &[
+            "FILE:4: grpc-inbounds.0.advertise: there is no gossip; add a section [gossip], or drop it",
+            "FILE:7: outbounds.a.peers-from: there is no gossip; add a section [gossip], or drop it",
+            "FILE:11: outbounds.b.peers-from: an outbound over HTTP has one upstream, and no circuit; drop it, or use protocol = \"grpc\"",
+            "FILE:14: outbounds.c.peers-from: \"dns\" is not a choice; use one of gossip",
+        ],
+    ),
+    (
+        "insecure = true\n[grpc-inbounds.a]\naddress = '0.0.0.0:0'\n[grpc-inbounds.b]\naddress = '127.0.0.1:0'\nadvertise = '0.0.0.0:1'\n[gossip]\nbind = '0.0.0.0:17422'\nseeds = ['a']\ngossip-interval = '1ms'\nrole = ' '",
+        &[
+            "FILE:2: grpc-inbounds.a.advertise: grpc-inbounds.a does not say it, and other nodes cannot call 0.0.0.0; say the `host:port` under which they reach it",
+            "FILE:6: grpc-inbounds.b.advertise: this is no place that other nodes can call; write a name or an IP address and a port, IPv6 in brackets; port 0 stands for the one that was taken",
+            "FILE:8: gossip.node-id: is unset, and its default could be that of a node on another machine; set a name that is unique in the cluster",
+            "FILE:8: gossip.advertise: is unset, and peers cannot send to 0.0.0.0; set the address at which peers reach this node",
+            "FILE:9: gossip.seeds: holds \"a\", which is not `host:port`; write a name or an IP address and a port from 1 to 65535, IPv6 in brackets",
+            "FILE:10: gossip.gossip-interval: is 1ms; choose from 10ms to 60s; 1s suits most networks",
+            "FILE:11: gossip.role: is blank; use 1 to 128 bytes of printable characters",
+        ],
+    ),
+    (
+        "grpc-inbounds.0.address = '127.0.0.1:0'\n[gossip]\nbind = '192.0.2.1:1'\nnode-id = 'a'",
+        &[
+            "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while gossip is neither authenticated nor encrypted: whoever reaches the port can invent members and dismiss real ones; bind to a loopback address, or set `insecure = true` on a network that you trust",
         ],
     ),
     (
@@ -150,6 +177,31 @@ fn every_fault_of_a_broken_file_is_told_with_its_line_and_its_remedy() {
     for (text, expected) in BROKEN {
         check(text, expected);
     }
+}
+
+#[test]
+fn a_service_that_gossip_cannot_tell_of_is_a_fault_and_an_empty_section_is_gossip() {
+    let text = format!("service = '{}'\n{INBOUND}[gossip]\n", "x".repeat(129));
+    check(
+        &text,
+        &[&format!(
+            "FILE:1: service: the name of the service \"{}\" has 129 bytes, more than 128; use 1 to 128 bytes of printable characters",
+            "x".repeat(129)
+        )],
+    );
+    let file = file(&format!("{INBOUND}[gossip]\n"));
+    let shown = ask(&["config", "show", "--config", path(&file)]);
+    let shown = text_of(&shown.stdout).replace(path(&file), "FILE");
+    let line = |key: &str| {
+        let line = shown.lines().find(|it| it.starts_with(key));
+        line.unwrap_or_else(|| panic!("{key} in {shown}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(line("gossip.enabled"), "gossip.enabled = true # FILE:3");
+    let bind = "gossip.bind = \"127.0.0.1:17422\" # default";
+    assert_eq!(line("gossip.bind"), bind);
 }
 
 #[test]
@@ -279,10 +331,7 @@ fn the_reference_page_is_that_of_the_program_and_the_schema_has_its_keys() {
     let schema = text_of(&ask(&["config", "schema"]).stdout);
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
     let outbound = &schema["properties"]["outbounds"]["additionalProperties"];
-    assert_eq!(
-        outbound["required"],
-        serde_json::json!(["address", "protocol"])
-    );
+    assert_eq!(outbound["required"], serde_json::json!(["protocol"]));
     let chooser = &outbound["properties"]["chooser"]["enum"][0];
     assert_eq!(chooser, "round-robin");
     assert_eq!(schema["properties"]["service"]["default"], "dispatcher");

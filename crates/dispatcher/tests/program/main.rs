@@ -4,6 +4,7 @@ mod configuration;
 mod drain;
 mod kit;
 mod middleware;
+mod peers;
 mod relays;
 
 use std::io::{Read as _, Write as _};

@@ -40,6 +40,55 @@ impl fmt::Display for OptionFault {
     }
 }
 
+/// What a node would say about itself breaks a bound of what may travel. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMetadata {
+    /// The whole is too large: gossip tells every node about every node, in single datagrams.
+    #[error("what the node says about itself has {bytes} bytes, more than {most}; say less")]
+    Size {
+        /// How large it is, in bytes.
+        bytes: usize,
+        /// How large it may be.
+        most: usize,
+    },
+    /// It offers too many services.
+    #[error("the node offers {services} services, more than {most}; offer fewer")]
+    Services {
+        /// How many there are.
+        services: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A service has a name that cannot travel.
+    #[error("the name of the service {name:?} {rule}; use 1 to 128 bytes of printable characters")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        rule: String,
+    },
+    /// A service is offered at too many places.
+    #[error("the service {service:?} is offered at {places} places, more than {most}; name fewer")]
+    Places {
+        /// The service.
+        service: String,
+        /// How many there are.
+        places: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A service is offered at what is no place.
+    #[error(
+        "the service {service:?} is offered at what is no `host:port` of at most 262 bytes; write a name or an IP \
+         address and a port from 1 to 65535, IPv6 in brackets"
+    )]
+    Place {
+        /// The service.
+        service: String,
+    },
+}
+
 /// Gossip could not be started. Nothing is left open, and the same value can be started again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

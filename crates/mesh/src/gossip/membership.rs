@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
+use crate::gossip::error::InvalidMetadata;
 use crate::gossip::metadata::Metadata;
 use crate::gossip::traffic::{Traffic, Wire};
 
@@ -57,6 +58,13 @@ impl View {
             .peers
             .binary_search_by(|it| it.node_id.as_str().cmp(node_id));
         found.ok().map(|index| &self.peers[index])
+    }
+
+    /// Where the others listen that are alive.
+    pub(crate) fn live_peers(&self) -> Vec<SocketAddr> {
+        let live = self.peers.iter().filter(|it| it.status == Status::Alive);
+        let others = live.filter(|it| it.node_id != self.local_node_id);
+        others.map(|it| it.address).collect()
     }
 
     /// The same view once the local node has stopped.
@@ -152,6 +160,8 @@ pub struct Members {
 
 struct Shared {
     view: watch::Sender<Arc<View>>,
+    /// What this node says about itself, whichever generation it is.
+    said: watch::Sender<Metadata>,
     /// The generation whose view is taken; `None` while nothing runs. Held while a view is published, so that none is
     /// published behind its end.
     open: Mutex<Option<u64>>,
@@ -159,11 +169,13 @@ struct Shared {
 }
 
 impl Members {
-    pub(crate) fn new(view: View, wire: Arc<Wire>) -> Self {
+    pub(crate) fn new(view: View, said: Metadata, wire: Arc<Wire>) -> Self {
         let (view, _) = watch::channel(Arc::new(view));
+        let (said, _) = watch::channel(said);
         Self {
             shared: Arc::new(Shared {
                 view,
+                said,
                 open: Mutex::new(None),
                 wire,
             }),
@@ -174,6 +186,39 @@ impl Members {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.shared.wire.traffic()
+    }
+
+    /// Changes what this node says about itself, its name and its cluster excepted.
+    ///
+    /// It can be used at any time. While gossip runs, members are told at once; what was said last is also what the next start
+    /// begins with. What is the same as before is no news.
+    ///
+    /// `change` is called under a lock: it must be quick, and must not use this handle.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidMetadata`] when it would break a bound; then everything is as before.
+    pub fn announce(&self, change: impl FnOnce(&mut Metadata)) -> Result<(), InvalidMetadata> {
+        let mut checked = Ok(());
+        self.shared.said.send_if_modified(|said| {
+            let mut next = said.clone();
+            change(&mut next);
+            next.node_id.clone_from(&said.node_id);
+            next.cluster_id.clone_from(&said.cluster_id);
+            next.metadata_version = said.metadata_version;
+            checked = next.check();
+            let is_news = checked.is_ok() && next != *said;
+            if is_news {
+                *said = next;
+            }
+            is_news
+        });
+        checked
+    }
+
+    /// What this node says about itself, and a wake-up when it says something else.
+    pub(crate) fn said(&self) -> watch::Receiver<Metadata> {
+        self.shared.said.subscribe()
     }
 
     /// From here on takes what `generation` sees, and nothing of any other.
@@ -291,6 +336,53 @@ mod tests {
         }
     }
 
+    fn nobody() -> Members {
+        let said = Metadata {
+            node_id: "a".into(),
+            cluster_id: "local".into(),
+            ..Metadata::default()
+        };
+        Members::new(view(Vec::new()), said, Arc::default())
+    }
+
+    #[test]
+    fn what_is_announced_is_news_once_and_never_another_name() {
+        let members = nobody();
+        let mut said = members.said();
+        let cordon = |it: &mut Metadata| {
+            it.cordoned = true;
+            (it.node_id, it.cluster_id, it.metadata_version) = ("b".into(), "c".into(), 9);
+        };
+        members.announce(cordon).unwrap();
+        assert!(said.has_changed().unwrap());
+        let now = said.borrow_and_update().clone();
+        assert!(now.cordoned);
+        let name = (
+            now.node_id.as_str(),
+            now.cluster_id.as_str(),
+            now.metadata_version,
+        );
+        assert_eq!(name, ("a", "local", 0));
+        members.announce(cordon).unwrap();
+        assert!(!said.has_changed().unwrap());
+    }
+
+    #[test]
+    fn an_announcement_that_is_too_large_names_the_bound_and_changes_nothing() {
+        let members = nobody();
+        members.announce(|it| it.cordoned = true).unwrap();
+        let before = members.said().borrow().clone();
+        let large = members.announce(|it| {
+            it.cordoned = false;
+            it.labels.insert("note".into(), "x".repeat(9_000));
+        });
+        let Err(InvalidMetadata::Size { bytes, most: 8192 }) = large else {
+            panic!("{large:?}");
+        };
+        assert!(bytes > 9_000);
+        assert_eq!(*members.said().borrow(), before);
+    }
+
     #[test]
     fn a_peer_is_serialised_as_clients_expect_it() {
         let json = serde_json::to_value(peer("b", Status::Suspect)).unwrap();
@@ -328,7 +420,7 @@ mod tests {
 
     #[test]
     fn subscribers_sleep_through_signs_of_life_and_wake_for_a_status() {
-        let members = Members::new(view(Vec::new()), Arc::default());
+        let members = nobody();
         members.open(1);
         members
             .publish(1, view(vec![peer("b", Status::Alive)]))
@@ -354,7 +446,7 @@ mod tests {
 
     #[test]
     fn only_the_generation_that_is_open_can_publish() {
-        let members = Members::new(view(Vec::new()), Arc::default());
+        let members = nobody();
         let seen = || view(vec![peer("b", Status::Alive)]);
         assert_eq!(members.publish(1, seen()), Err(Closed), "before its start");
 

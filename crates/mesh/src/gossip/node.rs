@@ -16,6 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::gossip::error::{LoopEnded, StartError};
+use crate::gossip::metadata::Metadata;
 use crate::gossip::options::Options;
 use crate::gossip::roster::{Change, Key, Moment, Roster, Sighting};
 use crate::gossip::traffic::Wire;
@@ -26,7 +27,7 @@ const ABOUT: &str = "node";
 /// The key that a node sets when it goes; its value is the reason.
 const GOODBYE: &str = "goodbye";
 
-/// How many peers are told goodbye directly. They tell the others, as with any other news.
+/// How many peers are told directly that this node goes, or says something else about itself. They tell the others, as with any other news.
 const TOLD_DIRECTLY: usize = 8;
 /// How long a peer has to answer before it is asked again: a datagram may have been lost.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -52,8 +53,11 @@ pub(crate) struct Node {
 
 impl Node {
     /// Begins to gossip on `socket`. Does not wait for any peer, nor for a name to be resolved.
+    ///
+    /// What it says about itself is `about`, under its own name.
     pub(crate) async fn launch(
         options: &Options,
+        about: Metadata,
         generation: u64,
         socket: UdpSocket,
         wire: Arc<Wire>,
@@ -65,7 +69,7 @@ impl Node {
             .map_err(|source| StartError::Bind { address, source })?;
         let node_id = options.node_id_on(bound.port());
         let advertised = options.advertised(bound);
-        let about = options.metadata(node_id.clone()).encode();
+        let about = about.named(&node_id).encode();
         let id = ChitchatId::new(node_id.clone(), generation, advertised);
 
         wire.reset();
@@ -122,6 +126,12 @@ impl Node {
             // Refused only when the loop has ended; that is reported elsewhere.
             let _ = self.handle.gossip(address);
         }
+    }
+
+    /// Exchanges with `peers` soon what is new; it comes to the others with the rounds.
+    pub(crate) fn tell(&self, peers: Vec<SocketAddr>) {
+        let told = peers.into_iter().take(TOLD_DIRECTLY);
+        told.for_each(|it| self.ask(it));
     }
 
     /// Tells `peers` that this node goes; returns when those who are told directly have been sent it.
@@ -181,6 +191,12 @@ impl Observer {
         let local = chitchat.self_chitchat_id();
         let states = chitchat.node_states().values();
         roster.observe(Moment::now(), states.map(|it| sighting(it, local)))
+    }
+
+    /// Says `about` this node from now on. The same as before is no news.
+    pub(crate) async fn say(&self, about: &Metadata) {
+        let mut chitchat = self.chitchat.lock().await;
+        chitchat.self_node_state().set(ABOUT, about.encode());
     }
 
     /// Completes when some node has said something new; not for a mere heartbeat.

@@ -8,13 +8,10 @@ use lifecycle_core::Nanos;
 use serde::{Deserialize, Serialize};
 
 use crate::gossip::error::{InvalidOptions, OptionFault};
-use crate::gossip::metadata::Metadata;
+use crate::gossip::metadata::{LARGEST_DOCUMENT, Metadata};
 
 /// The most bytes that a name (of a node, cluster, role, region, version or label) may have.
 const LONGEST_NAME: usize = 128;
-
-/// The most bytes of metadata. All of it travels in one datagram, together with a line for each member.
-const LARGEST_METADATA: usize = 8 * 1024;
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -137,7 +134,7 @@ impl Options {
         }
     }
 
-    /// What the node says about itself.
+    /// What the node says about itself until it says something else.
     pub(crate) fn metadata(&self, node_id: String) -> Metadata {
         Metadata {
             node_id,
@@ -148,7 +145,14 @@ impl Options {
             metadata_version: 0,
             endpoint: self.endpoint.clone(),
             labels: self.labels.clone(),
+            cordoned: false,
+            services: BTreeMap::new(),
         }
+    }
+
+    /// The longest name that the node may get.
+    pub(crate) fn longest_node_id(&self) -> String {
+        self.node_id_on(u16::MAX)
     }
 
     fn is_exposed(&self) -> bool {
@@ -275,11 +279,11 @@ impl Options {
     }
 
     fn check_size(&self, faults: &mut Faults) {
-        let size = self.metadata(self.node_id_on(u16::MAX)).encode().len();
-        if size > LARGEST_METADATA {
+        let size = self.metadata(self.longest_node_id()).encode().len();
+        if size > LARGEST_DOCUMENT {
             faults.add(
                 "labels",
-                format!("make this node's metadata {size} bytes, more than {LARGEST_METADATA}"),
+                format!("make this node's metadata {size} bytes, more than {LARGEST_DOCUMENT}"),
                 "gossip tells every node about every node: use fewer or shorter labels",
             );
         }
@@ -333,7 +337,8 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-fn is_host_and_port(seed: &str) -> bool {
+/// Whether it is a name or an IP address with a port that can be called.
+pub(crate) fn is_host_and_port(seed: &str) -> bool {
     if let Ok(address) = seed.parse::<SocketAddr>() {
         return address.port() != 0 && !address.ip().is_unspecified();
     }

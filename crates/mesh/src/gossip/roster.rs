@@ -535,6 +535,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_member_that_says_too_much_nothing_is_kept_but_its_name() {
+        let mut run = Run::new();
+        let services: Vec<_> = (0..65).map(|it| format!("\"s{it}\":{{}}")).collect();
+        let services = services.join(",");
+        let many = format!(r#"{{"schema":"v1","node":{{"role":"x","services":{{{services}}}}}}}"#);
+        let large = format!(
+            r#"{{"schema":"v1","node":{{"role":"{}"}}}}"#,
+            "x".repeat(9_000)
+        );
+        for (node_id, document) in [("b", &many), ("c", &large)] {
+            let loud = |heartbeat| Sighting {
+                document: Some((1, document)),
+                ..sighting(node_id, 1, heartbeat)
+            };
+            run.look(&[loud(1)]);
+            run.look(&[loud(2)]);
+            let kept = run.roster.peers(|_| None)[0].metadata.clone();
+            assert_eq!(kept, Metadata::unreadable(node_id, 1));
+        }
+    }
+
+    #[test]
     fn a_name_that_breaks_the_rule_is_no_member() {
         let mut run = Run::new();
         run.look(&[sighting("a\nb", 1, 1)]);

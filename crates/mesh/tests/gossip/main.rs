@@ -1,6 +1,8 @@
 //! Gossip over real sockets on loopback, driven as an orchestrator drives it.
 
+mod announcements;
 mod lifecycle;
 mod membership;
 mod metrics;
+mod nodes;
 mod support;

@@ -1,0 +1,115 @@
+//! Gossip, and what needs it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use mesh::gossip::{InvalidMetadata, Metadata, OptionFault, Service};
+
+use super::Checker;
+use crate::config::gossip::Gossip;
+use crate::config::{Key, Protocol};
+use crate::offered::Advertised;
+
+/// The options that are compared with each other.
+const INTERVALS: [&str; 4] = [
+    "gossip-interval",
+    "suspicion-interval",
+    "leave-interval",
+    "dead-node-grace",
+];
+
+const WITHOUT: &str = "there is no gossip";
+
+impl Checker<'_> {
+    pub(super) fn check_gossip(&mut self) {
+        match self.config.gossip() {
+            Some(gossip) => {
+                self.check_options(gossip);
+                self.check_offer();
+            }
+            None => self.check_without_gossip(),
+        }
+    }
+
+    /// Blames what makes no sense alone.
+    fn check_without_gossip(&mut self) {
+        let section = Key::of(&["gossip"]).to_string();
+        if self.faults.iter().any(|it| it.key.starts_with(&section)) {
+            return;
+        }
+        let inbounds = self.config.grpc_inbounds.iter();
+        let inbounds = inbounds.filter(|(_, it)| it.advertise.is_some());
+        let inbounds = inbounds.map(|(name, _)| Key::of(&["grpc-inbounds", name, "advertise"]));
+        let outbounds = self.config.outbounds.iter();
+        let over_grpc = outbounds.filter(|(_, it)| it.protocol == Protocol::Grpc);
+        let outbounds = over_grpc.filter(|(_, it)| it.peers_from.is_some());
+        let outbounds = outbounds.map(|(name, _)| Key::of(&["outbounds", name, "peers-from"]));
+        for key in inbounds.chain(outbounds).collect::<Vec<_>>() {
+            self.blame(&key, WITHOUT, "add a section [gossip], or drop it");
+        }
+    }
+
+    fn check_options(&mut self, gossip: &Gossip) {
+        let Err(invalid) = gossip.options(self.config.insecure).check() else {
+            return;
+        };
+        let section = Key::of(&["gossip"]);
+        let is_interval = |it: &OptionFault| INTERVALS.contains(&it.option);
+        // What could not be read is its default here: what it is compared with is not to blame.
+        let unread_interval = self.is_blamed(&section, &INTERVALS);
+        let unread_bind = self.is_blamed(&section, &["bind"]);
+        for fault in invalid.faults {
+            let is_advertised = fault.option == "advertise";
+            if !(unread_interval && is_interval(&fault) || unread_bind && is_advertised) {
+                self.blame(&section.join(fault.option), fault.rule, &fault.remedy);
+            }
+        }
+    }
+
+    /// Checks what other nodes would be told.
+    fn check_offer(&mut self) {
+        let mut places = Vec::new();
+        for (name, inbound) in &self.config.grpc_inbounds {
+            let section = Key::of(&["grpc-inbounds", name]);
+            let key = section.join("advertise");
+            let advertised = inbound.advertise.as_deref().map(Advertised::parse);
+            match advertised {
+                Some(Some(it)) => places.push(it.at(1)),
+                Some(None) => self.blame(
+                    &key,
+                    "this is no place that other nodes can call",
+                    "write a name or an IP address and a port, IPv6 in brackets; port 0 stands for the one that was taken",
+                ),
+                None if inbound.address.ip().is_unspecified() => {
+                    let ip = inbound.address.ip();
+                    self.blame(
+                        &key,
+                        format!("{section} does not say it, and other nodes cannot call {ip}"),
+                        "say the `host:port` under which they reach it",
+                    );
+                }
+                None => {
+                    let port = inbound.address.port().max(1);
+                    places.push(SocketAddr::new(inbound.address.ip(), port).to_string());
+                }
+            }
+        }
+        let service = (
+            self.config.service.trim().to_owned(),
+            Service::over_grpc(places),
+        );
+        let about = Metadata {
+            services: BTreeMap::from([service]),
+            ..Metadata::default()
+        };
+        match about.check() {
+            Ok(()) => {}
+            // That it has none is a fault of its own.
+            Err(InvalidMetadata::Name { .. }) if self.config.service.trim().is_empty() => {}
+            Err(fault @ InvalidMetadata::Name { .. }) => {
+                self.blame_split(&Key::of(&["service"]), &fault.to_string());
+            }
+            Err(fault) => self.blame_split(&Key::of(&["grpc-inbounds"]), &fault.to_string()),
+        }
+    }
+}
