@@ -7,7 +7,7 @@ use lifecycle_core::{Criticality, Registration, component};
 
 /// Prints addresses on standard output, one a line, when everything is open.
 #[derive(Default)]
-pub(crate) struct Announced(Vec<(String, Address)>);
+pub(crate) struct Announced(Vec<(String, &'static str, Address)>);
 
 /// Tells where something listens, once it does.
 type Address = Box<dyn Fn() -> Option<SocketAddr> + Send + Sync>;
@@ -16,9 +16,10 @@ impl Announced {
     pub(crate) fn add(
         mut self,
         name: &str,
+        scheme: &'static str,
         address: impl Fn() -> Option<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        self.0.push((name.to_owned(), Box::new(address)));
+        self.0.push((name.to_owned(), scheme, Box::new(address)));
         self
     }
 
@@ -35,10 +36,10 @@ impl Announced {
     }
 
     fn print(&self) {
-        for (name, address) in &self.0 {
+        for (name, scheme, address) in &self.0 {
             if let Some(address) = address() {
                 // Whoever has closed standard output does not want to know.
-                let _ = writeln!(io::stdout(), "{name} http://{address}");
+                let _ = writeln!(io::stdout(), "{name} {scheme}://{address}");
             }
         }
     }

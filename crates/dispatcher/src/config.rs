@@ -16,6 +16,7 @@ mod layers;
 mod policies;
 mod reference;
 mod schema;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -35,6 +36,7 @@ pub(crate) use crate::config::key::Key;
 use crate::config::kind::Flaw;
 use crate::config::layers::Layers;
 pub(crate) use crate::config::reference::{json_schema, page};
+pub(crate) use crate::config::tls::{Presented, Trusted};
 
 /// What the program is told, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -91,6 +93,7 @@ pub(crate) struct HttpPlace {
     pub(crate) body_timeout: Nanos,
     pub(crate) keep_alive: Nanos,
     pub(crate) limits: LimitsOfListener,
+    pub(crate) tls: Option<Presented>,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -104,6 +107,7 @@ pub(crate) struct GrpcPlace {
     pub(crate) message_bytes: usize,
     pub(crate) message_timeout: Nanos,
     pub(crate) limits: LimitsOfListener,
+    pub(crate) tls: Option<Presented>,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -141,6 +145,7 @@ pub(crate) struct Way {
     pub(crate) idle_timeout: Nanos,
     pub(crate) timeout: Nanos,
     pub(crate) message_bytes: usize,
+    pub(crate) tls: Option<Trusted>,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -239,7 +244,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads and checks all sources. Reads one file at most, and opens nothing else.
+    /// Reads and checks all sources. Reads the file, and the certificates and keys that it names; opens nothing else.
     ///
     /// # Errors
     ///
@@ -278,6 +283,16 @@ impl Config {
         let grpc = self.grpc_inbounds.iter();
         let grpc = grpc.map(|(name, it)| (Key::of(&["grpc-inbounds", name]), it.address));
         [diagnostics].into_iter().chain(http).chain(grpc).collect()
+    }
+
+    /// Whether the listener of that section lets in only clients that have a certificate.
+    pub(crate) fn asks_clients(&self, section: &Key) -> bool {
+        let tls = match &section.0[..] {
+            [kind, name] if kind == "http-inbounds" => &self.http_inbounds[name].tls,
+            [kind, name] if kind == "grpc-inbounds" => &self.grpc_inbounds[name].tls,
+            _ => &None,
+        };
+        tls.as_ref().is_some_and(Presented::asks_clients)
     }
 
     /// Every part that is a component: its section, its names, and what it says of itself.

@@ -12,7 +12,9 @@ use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 
 use crate::announced::Announced;
-use crate::config::{Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound};
+use crate::config::{
+    Config, GrpcPlace, HttpPlace, Presented, Protocol, Way, grpc_inbound, http_inbound,
+};
 use crate::echo;
 
 /// Runs the dispatcher until a signal or the loss of an essential component ends it; what it returns is the process's exit code.
@@ -41,7 +43,7 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
     let address = diagnostics.address();
     let announced = assembled
         .announced
-        .add(diagnostics::NAME, move || *address.borrow());
+        .add(diagnostics::NAME, "http", move || *address.borrow());
     let names = assembled.registrations.iter().map(|it| it.name.clone());
     let announcer = announced.registration(names);
     let all = [diagnostics.registration()].into_iter();
@@ -73,13 +75,13 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
     for (name, place) in &config.http_inbounds {
         let (name, inbound) = (http_inbound(name), http(place));
         let port = inbound.port();
-        announced = announced.add(&name, move || port.local_addr());
+        announced = announced.add(&name, scheme(place.tls.as_ref()), move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for (name, place) in &config.grpc_inbounds {
         let (name, inbound) = (grpc_inbound(name), grpc(place));
         let port = inbound.port();
-        announced = announced.add(&name, move || port.local_addr());
+        announced = announced.add(&name, scheme(place.tls.as_ref()), move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for way in config.outbounds.values() {
@@ -100,19 +102,34 @@ pub(crate) fn assemble(config: &Config) -> Result<Assembled, BoxError> {
     })
 }
 
+fn scheme(tls: Option<&Presented>) -> &'static str {
+    match tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
 fn http(place: &HttpPlace) -> HttpInbound {
-    HttpInbound::new(place.address)
+    let inbound = HttpInbound::new(place.address)
         .limits(place.limits.settings())
         .body_bytes(place.body_bytes)
         .body_timeout(place.body_timeout.into())
-        .keep_alive(place.keep_alive.into())
+        .keep_alive(place.keep_alive.into());
+    match &place.tls {
+        Some(tls) => inbound.tls(tls.settings()),
+        None => inbound,
+    }
 }
 
 fn grpc(place: &GrpcPlace) -> GrpcInbound {
-    GrpcInbound::new(place.address)
+    let inbound = GrpcInbound::new(place.address)
         .limits(place.limits.settings())
         .message_bytes(place.message_bytes)
-        .message_timeout(place.message_timeout.into())
+        .message_timeout(place.message_timeout.into());
+    match &place.tls {
+        Some(tls) => inbound.tls(tls.settings()),
+        None => inbound,
+    }
 }
 
 /// An upstream that is nowhere.
@@ -139,7 +156,11 @@ pub(crate) fn outbound(way: &Way) -> Result<Outbound, Nowhere> {
 }
 
 fn over_http(way: &Way) -> Result<HttpOutbound, HttpUrlError> {
-    let outbound = HttpOutbound::new(&way.service, &way.address)?
+    let outbound = match &way.tls {
+        Some(tls) => HttpOutbound::https(&way.service, &way.address, tls.settings())?,
+        None => HttpOutbound::new(&way.service, &way.address)?,
+    };
+    let outbound = outbound
         .connect_timeout(way.connect_timeout.into())
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
@@ -158,6 +179,10 @@ fn over_grpc(way: &Way) -> Result<GrpcOutbound, GrpcAddressError> {
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
         .message_bytes(way.message_bytes);
+    let outbound = match &way.tls {
+        Some(tls) => outbound.tls(tls.settings()),
+        None => outbound,
+    };
     way.peers.iter().try_fold(outbound, |all, it| all.peer(it))
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Contents {
     pub(crate) settings: Vec<(Key, Setting)>,
     /// The named tables, also those that are empty.
     pub(crate) named: Vec<(Key, Place)>,
+    /// The other sections, also those that are empty.
+    pub(crate) sections: Vec<(Key, Place)>,
 }
 
 struct Reader<'a> {
@@ -83,6 +85,7 @@ impl Reader<'_> {
                 Err(flaw) => self.blame(place, &key, flaw),
             },
             (Node::Table(known), DeValue::Table(spans), Value::Table(values)) => {
+                self.contents.sections.push((key.clone(), place));
                 self.walk(&key, known, spans, values);
             }
             (Node::Each(known), DeValue::Table(spans), Value::Table(values)) => {

@@ -29,6 +29,8 @@ pub(crate) struct Layers {
     settings: BTreeMap<Key, Setting>,
     /// The tables with a name, and who has named each first.
     named: BTreeMap<Key, Place>,
+    /// The sections of the file: one is there, with its defaults, although nothing is in it.
+    sections: BTreeMap<Key, Place>,
     /// Where the document as a whole stands.
     whole: Option<Place>,
 }
@@ -47,6 +49,7 @@ impl Layers {
         };
         layers.settings.extend(contents.settings);
         layers.named.extend(contents.named);
+        layers.sections.extend(contents.sections);
         for (name, value) in &sources.environment {
             let name = name.to_string_lossy();
             if let Some(rest) = name.strip_prefix(PREFIX) {
@@ -118,7 +121,7 @@ impl Layers {
                     }
                     self.suppose(key, written(stand_in));
                 }
-                Node::Table(inner) if inner.always || self.has_any_in(&key) => {
+                Node::Table(inner) if inner.always || self.is_there(&key) => {
                     self.complete(&key, inner, faults);
                 }
                 Node::Table(_) => {}
@@ -138,8 +141,8 @@ impl Layers {
         self.settings.entry(key).or_insert(Setting { value, place });
     }
 
-    fn has_any_in(&self, table: &Key) -> bool {
-        self.settings.keys().any(|it| it.is_in(table))
+    fn is_there(&self, table: &Key) -> bool {
+        self.sections.contains_key(table) || self.settings.keys().any(|it| it.is_in(table))
     }
 
     /// Whether a variable or a flag has set the key.
@@ -171,6 +174,7 @@ impl Layers {
         };
         let exact = self.settings.get(key).map(|it| &it.place);
         let place = exact.or_else(|| self.named.get(key)).or_else(below);
+        let place = place.or_else(|| self.sections.get(key));
         place.cloned().unwrap_or(Place::Default)
     }
 

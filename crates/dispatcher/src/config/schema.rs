@@ -6,6 +6,7 @@ use crate::config::kind::{Flaw, Kind, suggestion};
 use crate::config::policies::{
     ABORT_GRACE, DISPOSE, DRAIN, HEALTH, RESTART, RESTARTS, RETRY, START, STOP,
 };
+use crate::config::tls::{INBOUND_TLS, OUTBOUND_TLS};
 use Initial::{Is, Required, Unset};
 use Kind::{Address, Duration, Filter, Flag, Number, OneOf, SomeOf, Text as Word, Texts, Time};
 use Node::{Each, Leaf, Table};
@@ -79,7 +80,7 @@ const LIMITS_OF_LISTENER: Group = Group {
         key(
             "head",
             Leaf(Time, Is("\"10s\"")),
-            "how long a connection may take to send the head of a request, also between two requests",
+            "how long a connection may take to send the head of a request, also between two requests, and before that for the handshake of TLS",
         ),
         key(
             "head-bytes",
@@ -213,12 +214,13 @@ const HTTP_INBOUND: Group = Group {
         RESTARTS,
         START,
         STOP,
+        INBOUND_TLS,
     ],
 };
 
 const GRPC_INBOUND: Group = Group {
     title: "`[grpc-inbounds.NAME]`",
-    text: "The component `grpc-inbound:NAME`: calls over gRPC, in clear text.",
+    text: "The component `grpc-inbound:NAME`: calls over gRPC.",
     always: true,
     entries: &[
         ABORT_GRACE,
@@ -249,6 +251,7 @@ const GRPC_INBOUND: Group = Group {
         RESTARTS,
         START,
         STOP,
+        INBOUND_TLS,
     ],
 };
 
@@ -261,7 +264,7 @@ const OUTBOUND: Group = Group {
         key(
             "address",
             Leaf(Word, Required("\"127.0.0.1:1\"")),
-            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`",
+            "where it leads: a URL `http://host:port/path` or `https://host:port/path` for `http` and `http2`, `host:port` for `grpc`",
         ),
         key(
             "breaker",
@@ -279,7 +282,7 @@ const OUTBOUND: Group = Group {
         key(
             "connect-timeout",
             Leaf(Time, Is("\"5s\"")),
-            "how long it may take to open a connection",
+            "how long it may take to open a connection, with the handshake of TLS",
         ),
         key(
             "criticality",
@@ -312,7 +315,7 @@ const OUTBOUND: Group = Group {
         key(
             "protocol",
             Leaf(OneOf(&["http", "http2", "grpc"]), Required("\"grpc\"")),
-            "HTTP/1.1, HTTP/2 in clear text, or gRPC in clear text",
+            "HTTP/1.1, HTTP/2, or gRPC",
         ),
         RESTARTS,
         key(
@@ -332,6 +335,7 @@ const OUTBOUND: Group = Group {
             Leaf(Time, Is("\"30s\"")),
             "how long a call may take that has no deadline",
         ),
+        OUTBOUND_TLS,
     ],
 };
 
@@ -457,7 +461,7 @@ pub(crate) const DOCUMENT: Group = Group {
         key(
             "insecure",
             Leaf(Flag, Is("false")),
-            "allows addresses that other machines can reach, although nothing there asks for credentials",
+            "allows addresses that other machines can reach where nothing asks for credentials; an inbound with a `tls.client-ca` does",
         ),
         key(
             "kill-timeout",

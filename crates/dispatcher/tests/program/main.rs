@@ -1,8 +1,11 @@
 //! The program, asked by `curl`.
 
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
 mod configuration;
 mod kit;
 mod relays;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
