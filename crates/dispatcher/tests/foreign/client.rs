@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
-use crate::python;
+use crate::{Files, python};
 
 /// The program; killed when the test is over.
 struct Program(Child);
@@ -17,15 +17,22 @@ impl Drop for Program {
 
 /// The program on free ports, and where it takes gRPC.
 fn started() -> (Program, String) {
+    started_with(&[])
+}
+
+fn started_with(arguments: &[String]) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
     let any = "127.0.0.1:0";
     command.args(["--http", any, "--grpc", any, "--diagnostics", any]);
+    command.args(arguments);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(output).lines().map(|it| it.expect("text"));
-    let address = lines.find_map(|it| it.strip_prefix("grpc-inbound:0 http://").map(str::to_owned));
-    (program, address.expect("the inbound's"))
+    let url = lines.find_map(|it| it.strip_prefix("grpc-inbound:0 ").map(str::to_owned));
+    let url = url.expect("the inbound's");
+    let address = url.split_once("://").expect("a URL").1.to_owned();
+    (program, address)
 }
 
 const EXPECTED: &str = "\
@@ -66,6 +73,39 @@ fn contract_58_and_66_grpcio_makes_calls_of_every_shape_and_watches_the_program_
     let said = String::from_utf8(output.stdout).expect("text");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, EXPECTED, "{complaints}");
+    assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
+}
+
+/// What comes of clients that are not let in, before the program drains.
+const STRANGERS: &str = "\
+no certificate: UNAVAILABLE 
+foreign certificate: UNAVAILABLE 
+foreign server: UNAVAILABLE 
+clear text: UNAVAILABLE 
+";
+
+#[test]
+fn grpcio_does_the_same_over_tls_with_a_certificate_and_nothing_without() {
+    let (ours, strangers) = (Files::new(), Files::new());
+    let file = |name: &str, key| format!("grpc-inbounds.0.tls.{key}={}/{name}", ours.folder());
+    let files = [
+        file("server/certificate.pem", "certificate"),
+        file("server/key.pem", "key"),
+        file("ca.pem", "client-ca"),
+    ];
+    let set = files.into_iter().flat_map(|it| ["--set".to_owned(), it]);
+    let (mut program, address) = started_with(&set.collect::<Vec<_>>());
+    let mut client = python("client.py");
+    client.args([&address, &program.0.id().to_string()]);
+    let output = client.args([ours.folder(), strangers.folder()]).output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let expected = EXPECTED.replace(
+        "check: SERVING\nwatch:",
+        &format!("{STRANGERS}check: SERVING\nwatch:"),
+    );
+    assert_eq!(said, expected, "{complaints}");
     assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
 
