@@ -14,14 +14,6 @@ type Address = Box<dyn Fn() -> Option<SocketAddr> + Send + Sync>;
 
 impl Announced {
     pub(crate) fn add(
-        self,
-        name: &str,
-        address: impl Fn() -> Option<SocketAddr> + Send + Sync + 'static,
-    ) -> Self {
-        self.add_as(name, "http", address)
-    }
-
-    pub(crate) fn add_as(
         mut self,
         name: &str,
         scheme: &'static str,

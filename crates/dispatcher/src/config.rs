@@ -18,6 +18,7 @@ mod middleware;
 mod policies;
 mod reference;
 mod schema;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -40,6 +41,7 @@ use crate::config::layers::Layers;
 pub(crate) use crate::config::middleware::Bounds;
 use crate::config::middleware::{Attempts, Middleware};
 pub(crate) use crate::config::reference::{json_schema, page};
+pub(crate) use crate::config::tls::{Presented, Trusted};
 
 /// What the program is told, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,6 +101,7 @@ pub(crate) struct HttpPlace {
     pub(crate) body_timeout: Nanos,
     pub(crate) keep_alive: Nanos,
     pub(crate) limits: LimitsOfListener,
+    pub(crate) tls: Option<Presented>,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -114,6 +117,7 @@ pub(crate) struct GrpcPlace {
     pub(crate) message_bytes: usize,
     pub(crate) message_timeout: Nanos,
     pub(crate) limits: LimitsOfListener,
+    pub(crate) tls: Option<Presented>,
     pub(crate) criticality: Criticality,
     #[serde(flatten)]
     pub(crate) policies: Policies,
@@ -155,6 +159,7 @@ pub(crate) struct Way {
     pub(crate) idle_timeout: Nanos,
     pub(crate) timeout: Nanos,
     pub(crate) message_bytes: usize,
+    pub(crate) tls: Option<Trusted>,
     pub(crate) retries: Option<Attempts>,
     #[serde(flatten)]
     pub(crate) bounds: Bounds,
@@ -274,7 +279,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads and checks all sources. Reads one file at most, and opens nothing else.
+    /// Reads and checks all sources. Reads the file, and the certificates and keys that it names; opens nothing else.
     ///
     /// # Errors
     ///
@@ -318,6 +323,16 @@ impl Config {
         let grpc = self.grpc_inbounds.iter();
         let grpc = grpc.map(|(name, it)| (Key::of(&["grpc-inbounds", name]), it.address));
         [diagnostics].into_iter().chain(http).chain(grpc).collect()
+    }
+
+    /// Whether the listener of that section lets in only clients that have a certificate.
+    pub(crate) fn asks_clients(&self, section: &Key) -> bool {
+        let tls = match &section.0[..] {
+            [kind, name] if kind == "http-inbounds" => &self.http_inbounds[name].tls,
+            [kind, name] if kind == "grpc-inbounds" => &self.grpc_inbounds[name].tls,
+            _ => &None,
+        };
+        tls.as_ref().is_some_and(Presented::asks_clients)
     }
 
     /// Every part that is a component: its section, its names, and what it says of itself.

@@ -16,7 +16,7 @@ use mesh::gossip::{self, Gossip, Members, Membership as _};
 
 use crate::announced::Announced;
 use crate::config::{
-    Compression, Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound,
+    Compression, Config, GrpcPlace, HttpPlace, Presented, Protocol, Way, grpc_inbound, http_inbound,
 };
 use crate::discovered::Discovered;
 use crate::echo;
@@ -48,7 +48,7 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
     let address = diagnostics.address();
     let announced = assembled
         .announced
-        .add(diagnostics::NAME, move || *address.borrow());
+        .add(diagnostics::NAME, "http", move || *address.borrow());
     let names = assembled.registrations.iter().map(|it| it.name.clone());
     let announcer = announced.registration(names);
     let all = [diagnostics.registration()].into_iter();
@@ -83,7 +83,7 @@ pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled
     for (name, place) in &config.http_inbounds {
         let (name, inbound) = (http_inbound(name), http(place));
         let port = inbound.port();
-        announced = announced.add(&name, move || port.local_addr());
+        announced = announced.add(&name, scheme(place.tls.as_ref()), move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for (name, place) in &config.grpc_inbounds {
@@ -93,7 +93,7 @@ pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled
             let advertised = place.advertise.as_deref().and_then(Advertised::parse);
             offered.add(port.clone(), advertised);
         }
-        announced = announced.add(&name, move || port.local_addr());
+        announced = announced.add(&name, scheme(place.tls.as_ref()), move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for way in config.outbounds.values() {
@@ -118,7 +118,7 @@ pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled
     let (dispatcher, mut registrations) = builder.build()?;
     if let (Some(mesh), Some(offered)) = (mesh, offered) {
         let members = mesh.members;
-        announced = announced.add_as(gossip::NAME, "udp", move || members.view().address);
+        announced = announced.add(gossip::NAME, "udp", move || members.view().address);
         let gossip = mesh.gossip;
         let gossip = gossip.following(status, move |about| offered.describe(about));
         registrations.insert(0, gossip.registration());
@@ -165,12 +165,23 @@ impl Mesh {
     }
 }
 
+fn scheme(tls: Option<&Presented>) -> &'static str {
+    match tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
 fn http(place: &HttpPlace) -> HttpInbound {
-    HttpInbound::new(place.address)
+    let inbound = HttpInbound::new(place.address)
         .limits(place.limits.settings())
         .body_bytes(place.body_bytes)
         .body_timeout(place.body_timeout.into())
-        .keep_alive(place.keep_alive.into())
+        .keep_alive(place.keep_alive.into());
+    match &place.tls {
+        Some(tls) => inbound.tls(tls.settings()),
+        None => inbound,
+    }
 }
 
 fn grpc(place: &GrpcPlace) -> GrpcInbound {
@@ -178,9 +189,13 @@ fn grpc(place: &GrpcPlace) -> GrpcInbound {
         .limits(place.limits.settings())
         .message_bytes(place.message_bytes)
         .message_timeout(place.message_timeout.into());
-    match place.compression {
+    let inbound = match place.compression {
         Compression::None => inbound,
         Compression::Gzip => inbound.gzip(),
+    };
+    match &place.tls {
+        Some(tls) => inbound.tls(tls.settings()),
+        None => inbound,
     }
 }
 
@@ -209,7 +224,11 @@ pub(crate) fn outbound(way: &Way, found: Option<Discovered>) -> Result<Outbound,
 
 fn over_http(way: &Way) -> Result<HttpOutbound, HttpUrlError> {
     let address = way.address.as_deref().unwrap_or_default();
-    let outbound = HttpOutbound::new(&way.service, address)?
+    let outbound = match &way.tls {
+        Some(tls) => HttpOutbound::https(&way.service, address, tls.settings())?,
+        None => HttpOutbound::new(&way.service, address)?,
+    };
+    let outbound = outbound
         .connect_timeout(way.connect_timeout.into())
         .idle_timeout(way.idle_timeout.into())
         .timeout(way.timeout.into())
@@ -237,6 +256,10 @@ fn over_grpc(way: &Way, found: Option<Discovered>) -> Result<GrpcOutbound, GrpcA
     let outbound = match way.compression {
         Compression::None => outbound,
         Compression::Gzip => outbound.gzip(),
+    };
+    let outbound = match &way.tls {
+        Some(tls) => outbound.tls(tls.settings()),
+        None => outbound,
     };
     way.peers.iter().try_fold(outbound, |all, it| all.peer(it))
 }

@@ -1,10 +1,11 @@
 //! Rules that no single value can break.
 
 mod gossip;
+mod tls;
 
 use std::collections::HashMap;
 
-use dispatcher::Shape;
+use dispatcher::{HttpUrlError, Shape};
 use lifecycle_core::{GraphFault, Plan, Registration, component};
 use lifecycle_runtime::Orchestrator;
 
@@ -13,6 +14,7 @@ use crate::config::kind::{Flaw, nearest};
 use crate::config::layers::Layers;
 use crate::config::middleware::Attempts;
 use crate::config::{Config, Key, Protocol, Way, outbound};
+use crate::host::Nowhere;
 use crate::{echo, host};
 
 /// Adds every fault of the whole.
@@ -30,6 +32,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
     for (name, way) in &config.outbounds {
         checker.check_outbound(&Key::of(&["outbounds", name]), way);
     }
+    checker.check_tls();
     checker.check_names();
     checker.check_relays();
     checker.check_middleware();
@@ -84,13 +87,22 @@ impl Checker<'_> {
             return;
         }
         for (section, address) in self.config.listeners() {
-            if !address.ip().to_canonical().is_loopback() {
+            let is_within_reach = !address.ip().to_canonical().is_loopback();
+            if is_within_reach && !self.config.asks_clients(&section) {
+                let remedy = match section.0.len() {
+                    1 => {
+                        "use a loopback address, or set `insecure = true` on a network that you trust"
+                    }
+                    _ => {
+                        "use a loopback address, ask clients for certificates by `tls.client-ca`, or set `insecure = true` on a network that you trust"
+                    }
+                };
                 self.blame(
                     &section.join("address"),
                     format!(
                         "{address} can be reached from other machines, and nothing there asks for credentials"
                     ),
-                    "use a loopback address, or set `insecure = true` on a network that you trust",
+                    remedy,
                 );
             }
         }
@@ -128,7 +140,7 @@ impl Checker<'_> {
             self.blame(
                 &section.join("address"),
                 format!("{section} has no address"),
-                "say address: where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; \
+                "say address: where it leads: a URL `http://host:port/path` or `https://host:port/path` for `http` and `http2`, `host:port` for `grpc`; \
                  or peers-from, for `grpc`",
             );
         }
@@ -145,7 +157,14 @@ impl Checker<'_> {
             && let Some(text) = &way.address
             && let Err(error) = host::outbound(&way.at(text), None)
         {
-            self.blame_split(&address, &error.to_string());
+            match error {
+                Nowhere::Http(HttpUrlError::Untrusting) => {
+                    let rule = "the upstream's scheme is \"https\", and nothing says whom to trust";
+                    let remedy = format!("add a section [{}] with a ca", section.join("tls"));
+                    self.blame(&address, rule, &remedy);
+                }
+                other => self.blame_split(&address, &other.to_string()),
+            }
         }
         if way.protocol == Protocol::Grpc {
             for peer in &way.peers {

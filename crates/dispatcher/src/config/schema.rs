@@ -8,6 +8,7 @@ use crate::config::middleware::{CONCURRENCY_LIMIT, DEADLINES, MIDDLEWARE, RATE_L
 use crate::config::policies::{
     ABORT_GRACE, DISPOSE, DRAIN, HEALTH, RESTART, RESTARTS, RETRY, START, STOP,
 };
+use crate::config::tls::{INBOUND_TLS, OUTBOUND_TLS};
 use Initial::{Is, Required, Unset};
 use Kind::{Address, Duration, Filter, Flag, Number, OneOf, SomeOf, Text as Word, Texts, Time};
 use Node::{Each, Leaf, Table};
@@ -82,7 +83,7 @@ const LIMITS_OF_LISTENER: Group = Group {
         key(
             "head",
             Leaf(Time, Is("\"10s\"")),
-            "how long a connection may take to send the head of a request, also between two requests",
+            "how long a connection may take to send the head of a request, also between two requests, and before that for the handshake of TLS",
         ),
         key(
             "head-bytes",
@@ -216,12 +217,13 @@ const HTTP_INBOUND: Group = Group {
         RESTARTS,
         START,
         STOP,
+        INBOUND_TLS,
     ],
 };
 
 const GRPC_INBOUND: Group = Group {
     title: "`[grpc-inbounds.NAME]`",
-    text: "The component `grpc-inbound:NAME`: calls over gRPC, in clear text.",
+    text: "The component `grpc-inbound:NAME`: calls over gRPC.",
     always: true,
     entries: &[
         ABORT_GRACE,
@@ -262,6 +264,7 @@ const GRPC_INBOUND: Group = Group {
         RESTARTS,
         START,
         STOP,
+        INBOUND_TLS,
     ],
 };
 
@@ -274,7 +277,7 @@ const OUTBOUND: Group = Group {
         key(
             "address",
             Leaf(Word, Unset),
-            "where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; must be set unless `peers-from` is",
+            "where it leads: a URL `http://host:port/path` or `https://host:port/path` for `http` and `http2`, `host:port` for `grpc`; must be set unless `peers-from` is",
         ),
         key(
             "breaker",
@@ -298,7 +301,7 @@ const OUTBOUND: Group = Group {
         key(
             "connect-timeout",
             Leaf(Time, Is("\"5s\"")),
-            "how long it may take to open a connection",
+            "how long it may take to open a connection, with the handshake of TLS",
         ),
         key(
             "criticality",
@@ -336,7 +339,7 @@ const OUTBOUND: Group = Group {
         key(
             "protocol",
             Leaf(OneOf(&["http", "http2", "grpc"]), Required("\"grpc\"")),
-            "HTTP/1.1, HTTP/2 in clear text, or gRPC in clear text",
+            "HTTP/1.1, HTTP/2, or gRPC",
         ),
         RATE_LIMIT,
         RESTARTS,
@@ -358,6 +361,7 @@ const OUTBOUND: Group = Group {
             Leaf(Time, Is("\"30s\"")),
             "how long a call may take that has no deadline",
         ),
+        OUTBOUND_TLS,
     ],
 };
 
@@ -491,7 +495,7 @@ pub(crate) const DOCUMENT: Group = Group {
         key(
             "insecure",
             Leaf(Flag, Is("false")),
-            "allows addresses that other machines can reach, although nothing there asks for credentials",
+            "allows addresses that other machines can reach where nothing asks for credentials; an inbound with a `tls.client-ca` does",
         ),
         key(
             "kill-timeout",

@@ -1,11 +1,15 @@
 """Asks the echo program by grpcio, with messages as they are, and prints what comes back.
 
-    client.py ADDRESS PROCESS
+    client.py ADDRESS PROCESS [FOLDER STRANGERS]
+
+With a folder it asks over TLS: there are `ca.pem`, whom it trusts, and `certificate.pem` and `key.pem`, which it presents. What the
+other folder has of these comes from elsewhere.
 
 In the end it sends SIGTERM to the process, and watches it go.
 """
 
 import os
+import pathlib
 import queue
 import signal
 import sys
@@ -14,6 +18,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 PATIENCE = 20
+FOLDERS = sys.argv[3:]
 
 
 class Outgoing:
@@ -38,6 +43,23 @@ class Outgoing:
         return message
 
 
+def read(folder, name):
+    return (pathlib.Path(folder) / name).read_bytes()
+
+
+def connect(address):
+    if not FOLDERS:
+        return grpc.insecure_channel(address)
+    return presenting(address, FOLDERS[0])
+
+
+def presenting(address, folder):
+    """A channel to whom our own side trusts, with the certificate that is in `folder`."""
+    trusted = read(FOLDERS[0], "ca.pem")
+    files = (read(folder, "key.pem"), read(folder, "certificate.pem"))
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(trusted, *files))
+
+
 def told(metadata):
     """What our side adds to a status, and nothing of grpcio's own."""
     names = ("omnirelay-status", "omnirelay-error-code", "omnirelay-transport", "retry-after")
@@ -58,6 +80,22 @@ def refused(name, call):
         say(name, f"answered {call()!r}")
     except grpc.RpcError as error:
         failure(name, error)
+
+
+def strangers(address):
+    """Who has no certificate, or one from elsewhere, is not let in; and who is not trusted is not asked."""
+    ours, other = FOLDERS
+    nobody = grpc.ssl_channel_credentials(read(ours, "ca.pem"))
+    mistrusting = grpc.ssl_channel_credentials(read(other, "ca.pem"))
+    for name, channel in (
+        ("no certificate", grpc.secure_channel(address, nobody)),
+        ("foreign certificate", presenting(address, other)),
+        ("foreign server", grpc.secure_channel(address, mistrusting)),
+        ("clear text", grpc.insecure_channel(address)),
+    ):
+        with channel:
+            call = channel.unary_unary("/echo/echo")
+            refused(name, lambda: call(b"", timeout=PATIENCE))
 
 
 def shapes(channel):
@@ -121,7 +159,7 @@ def errors(channel):
 
 
 def shutdown(address, process):
-    channel = grpc.insecure_channel(address)
+    channel = connect(address)
     health = health_pb2_grpc.HealthStub(channel)
     names = health_pb2.HealthCheckResponse.ServingStatus
     request = health_pb2.HealthCheckRequest(service="whatever")
@@ -139,11 +177,11 @@ def shutdown(address, process):
     def ask():
         # Each on a connection of its own, until the door is closed.
         while True:
-            with grpc.insecure_channel(address) as other:
+            with connect(address) as other:
                 other.unary_unary("/echo/echo")(b"", timeout=PATIENCE)
 
     refused("new call", ask)
-    with grpc.insecure_channel(address) as other:
+    with connect(address) as other:
         answer = health_pb2_grpc.HealthStub(other).Check(request, timeout=PATIENCE)
     say("check while draining", names.Name(answer.status))
     outgoing.put(b"after")
@@ -154,10 +192,12 @@ def shutdown(address, process):
 
 def main():
     address, process = sys.argv[1], int(sys.argv[2])
-    with grpc.insecure_channel(address) as channel:
+    with connect(address) as channel:
         shapes(channel)
         metadata(channel)
         errors(channel)
+    if FOLDERS:
+        strangers(address)
     shutdown(address, process)
 
 

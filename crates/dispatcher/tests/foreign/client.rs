@@ -1,9 +1,10 @@
 //! grpcio asks the program.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
-use crate::python;
+use crate::{Files, python};
 
 /// The program; killed when the test is over.
 struct Program(Child);
@@ -17,10 +18,10 @@ impl Drop for Program {
 
 /// The program on free ports, and where it takes gRPC.
 fn started() -> (Program, String) {
-    started_with(&[])
+    started_with::<&str>(&[])
 }
 
-fn started_with(flags: &[&str]) -> (Program, String) {
+fn started_with<S: AsRef<OsStr>>(flags: &[S]) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dispatcher"));
     let any = "127.0.0.1:0";
     command.args(["--http", any, "--grpc", any, "--diagnostics", any]);
@@ -29,8 +30,10 @@ fn started_with(flags: &[&str]) -> (Program, String) {
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(output).lines().map(|it| it.expect("text"));
-    let address = lines.find_map(|it| it.strip_prefix("grpc-inbound:0 http://").map(str::to_owned));
-    (program, address.expect("the inbound's"))
+    let url = lines.find_map(|it| it.strip_prefix("grpc-inbound:0 ").map(str::to_owned));
+    let url = url.expect("the inbound's");
+    let address = url.split_once("://").expect("a URL").1.to_owned();
+    (program, address)
 }
 
 const EXPECTED: &str = "\
@@ -91,6 +94,39 @@ fn grpcio_compresses_its_calls_where_the_program_is_told_to_take_such() {
     let said = String::from_utf8(output.stdout).expect("text");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, COMPRESSED, "{complaints}");
+}
+
+/// What comes of clients that are not let in, before the program drains.
+const STRANGERS: &str = "\
+no certificate: UNAVAILABLE 
+foreign certificate: UNAVAILABLE 
+foreign server: UNAVAILABLE 
+clear text: UNAVAILABLE 
+";
+
+#[test]
+fn grpcio_does_the_same_over_tls_with_a_certificate_and_nothing_without() {
+    let (ours, strangers) = (Files::new(), Files::new());
+    let file = |name: &str, key| format!("grpc-inbounds.0.tls.{key}={}/{name}", ours.folder());
+    let files = [
+        file("server/certificate.pem", "certificate"),
+        file("server/key.pem", "key"),
+        file("ca.pem", "client-ca"),
+    ];
+    let set = files.into_iter().flat_map(|it| ["--set".to_owned(), it]);
+    let (mut program, address) = started_with(&set.collect::<Vec<_>>());
+    let mut client = python("client.py");
+    client.args([&address, &program.0.id().to_string()]);
+    let output = client.args([ours.folder(), strangers.folder()]).output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let expected = EXPECTED.replace(
+        "check: SERVING\nwatch:",
+        &format!("{STRANGERS}check: SERVING\nwatch:"),
+    );
+    assert_eq!(said, expected, "{complaints}");
+    assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]

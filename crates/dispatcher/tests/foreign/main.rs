@@ -1,10 +1,16 @@
 //! gRPC with a client and a server that are not ours: grpcio, by the scripts beside this file.
 
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
 mod client;
 mod server;
 
 use std::path::Path;
 use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::certificates::{Authority, write};
 
 /// Where `cargo xtask ci` puts an interpreter with what `requirements.txt` lists.
 const PYTHON: &str = concat!(
@@ -35,4 +41,23 @@ fn python(script: &str) -> Command {
         .arg(folder.join(script))
         .env("PYTHONUNBUFFERED", "1");
     command
+}
+
+/// What an authority has issued: `ca.pem`, a client's certificate and key, and in the folder `server` those of a server.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let (authority, folder) = (Authority::new("ours"), TempDir::new().expect("a folder"));
+        write(folder.path(), "ca.pem", &authority.pem);
+        authority.client("python").write(folder.path());
+        let server = folder.path().join("server");
+        std::fs::create_dir(&server).expect("a folder");
+        authority.server().write(&server);
+        Self(folder)
+    }
+
+    fn folder(&self) -> &str {
+        self.0.path().to_str().expect("text")
+    }
 }

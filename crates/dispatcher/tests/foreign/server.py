@@ -1,5 +1,9 @@
-"""A server by grpcio, with messages as they are. Prints its address, and serves until its input ends."""
+"""A server by grpcio, with messages as they are. Prints its address, and serves until its input ends.
 
+    server.py [FOLDER]
+"""
+
+import pathlib
 import sys
 import threading
 from concurrent import futures
@@ -62,6 +66,18 @@ METHODS = {
 }
 
 
+def listen(server, address, folder):
+    """In clear text, or with the files of a folder over TLS, for clients with a certificate of the same authority."""
+    if not folder:
+        return server.add_insecure_port(address)
+    folder = pathlib.Path(folder[0])
+    key = (folder / "server" / "key.pem").read_bytes()
+    certificate = (folder / "server" / "certificate.pem").read_bytes()
+    ca = (folder / "ca.pem").read_bytes()
+    credentials = grpc.ssl_server_credentials([(key, certificate)], ca, require_client_auth=True)
+    return server.add_secure_port(address, credentials)
+
+
 def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     pets = grpc.method_handlers_generic_handler("pets", METHODS)
@@ -69,7 +85,7 @@ def main():
     probes = health.HealthServicer()
     probes.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(probes, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = listen(server, "127.0.0.1:0", sys.argv[1:])
     server.start()
     print(f"127.0.0.1:{port}", flush=True)
     sys.stdin.read()

@@ -9,10 +9,11 @@ use dispatcher::{
     Code, Dispatcher, GrpcOutbound, Messages, Meta, Request, Response, RpcError, Shape,
 };
 use futures_util::stream;
+use lifecycle_adapters::tls::{ClientTls, Pem};
 use lifecycle_runtime::Orchestrator;
 use tower::ServiceExt as _;
 
-use crate::python;
+use crate::{Files, python};
 
 /// The server; killed when the test is over.
 struct Server(Child);
@@ -25,8 +26,16 @@ impl Drop for Server {
 }
 
 fn started() -> (Server, String) {
+    started_with(&[])
+}
+
+fn started_with(arguments: &[&str]) -> (Server, String) {
     let mut command = python("server.py");
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
     let mut server = Server(child.expect("it runs"));
     let output = server.0.stdout.take().expect("it is piped");
     let address = BufReader::new(output).lines().next().expect("a line");
@@ -35,8 +44,15 @@ fn started() -> (Server, String) {
 
 /// A dispatcher with ways to `pets` and to the server's health.
 async fn caller(address: &str) -> Dispatcher {
-    let pets = GrpcOutbound::new("pets", address).unwrap();
-    let health = GrpcOutbound::new("grpc.health.v1.Health", address).unwrap();
+    caller_with(address, |it| it).await
+}
+
+async fn caller_with(
+    address: &str,
+    configure: impl Fn(GrpcOutbound) -> GrpcOutbound,
+) -> Dispatcher {
+    let outbound = |service| configure(GrpcOutbound::new(service, address).unwrap());
+    let (pets, health) = (outbound("pets"), outbound("grpc.health.v1.Health"));
     let builder = Dispatcher::builder("shop").outbound(pets).outbound(health);
     let (dispatcher, registrations) = builder.build().unwrap();
     let mut builder = Orchestrator::builder();
@@ -103,6 +119,28 @@ async fn grpcio_answers_calls_of_every_shape() {
         assert_eq!(texts(response.messages).await, expected, "{shape}");
     }
     caller.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn grpcio_answers_over_tls_who_has_a_certificate_of_its_authority() {
+    let (ours, strangers) = (Files::new(), Files::new());
+    let (_server, address) = started_with(&[ours.folder()]);
+    let file = |files: &Files, name: &str| Pem::file(format!("{}/{name}", files.folder()));
+    let identity = |files: &Files| (file(files, "certificate.pem"), file(files, "key.pem"));
+    let trusting = ClientTls::trusting(file(&ours, "ca.pem"));
+    let (certificate, key) = identity(&ours);
+    let mine = trusting.clone().identity(certificate, key);
+    let caller = caller_with(&address, |it| it.tls(mine.clone())).await;
+    assert_eq!(unary(&caller, "echo", "a b").await.unwrap(), "a b");
+    caller.stop().await.unwrap();
+
+    let (certificate, key) = identity(&strangers);
+    let foreign = trusting.clone().identity(certificate, key);
+    for tls in [trusting, foreign] {
+        let caller = caller_with(&address, |it| it.tls(tls.clone())).await;
+        let error = unary(&caller, "echo", "").await.expect_err("not let in");
+        assert_eq!(error.code, Code::Unavailable);
+    }
 }
 
 #[tokio::test]

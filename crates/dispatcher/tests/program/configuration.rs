@@ -68,7 +68,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "[http-inbounds.0]\naddress = '0.0.0.0:80'\n[grpc-inbounds.0]\naddress = 'localhost:81'",
         &[
-            "FILE:2: http-inbounds.0.address: 0.0.0.0:80 can be reached from other machines, and nothing there asks for credentials; use a loopback address, or set `insecure = true` on a network that you trust",
+            "FILE:2: http-inbounds.0.address: 0.0.0.0:80 can be reached from other machines, and nothing there asks for credentials; use a loopback address, ask clients for certificates by `tls.client-ca`, or set `insecure = true` on a network that you trust",
             "FILE:4: grpc-inbounds.0.address: \"localhost:81\" is not an IP address with a port; write it like \"127.0.0.1:8080\" or \"[::1]:8080\"; port 0 takes any free one",
         ],
     ),
@@ -91,9 +91,9 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "http-inbounds.0.address = '127.0.0.1:0'\n[outbounds.a]\nprotocol = 'htpp'\n[outbounds.b]\naddress = 'b:1'\n[relays.c]\nunary = ['x']",
         &[
-            "FILE:2: outbounds.a.address: outbounds.a has no address; say address: where it leads: a URL `http://host:port/path` for `http` and `http2`, `host:port` for `grpc`; or peers-from, for `grpc`",
+            "FILE:2: outbounds.a.address: outbounds.a has no address; say address: where it leads: a URL `http://host:port/path` or `https://host:port/path` for `http` and `http2`, `host:port` for `grpc`; or peers-from, for `grpc`",
             "FILE:3: outbounds.a.protocol: \"htpp\" is not a choice; use one of http, http2, grpc",
-            "FILE:4: outbounds.b.protocol: outbounds.b has no protocol; say protocol: HTTP/1.1, HTTP/2 in clear text, or gRPC in clear text",
+            "FILE:4: outbounds.b.protocol: outbounds.b has no protocol; say protocol: HTTP/1.1, HTTP/2, or gRPC",
         ],
     ),
     (

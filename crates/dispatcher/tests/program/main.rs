@@ -1,11 +1,14 @@
 //! The program, asked by `curl`.
 
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
 mod configuration;
 mod drain;
 mod kit;
 mod middleware;
 mod peers;
 mod relays;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
