@@ -1,18 +1,26 @@
 //! Calls over TLS, from our outbounds to our inbounds.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dispatcher::{
     Code, Dispatcher, GrpcInbound, GrpcOutbound, HttpInbound, HttpOutbound, Inbound, Outbound,
     Procedure, Request, RpcError, Shape,
 };
+use http_body_util::Full;
+use hyper::body::Incoming;
+use lifecycle_adapters::HttpServer;
 use lifecycle_adapters::tls::{ClientTls, Pem, ServerTls};
-use lifecycle_core::{Backoff, Component, Nanos, Retry};
+use lifecycle_core::{Backoff, Component, Nanos, Registration, Retry};
 use lifecycle_runtime::Orchestrator;
 use lifecycle_testkit::conformance::{Check, Suite};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::certificates::{Authority, Issued, write};
 use crate::kit::{built, echo, stream, texts};
@@ -171,6 +179,38 @@ async fn clear_text_and_tls_do_not_meet() {
     let url = format!("https://{}/", clear.address());
     let tls = HttpOutbound::https("pets", &url, trusting(&authority)).expect("a URL");
     unreachable(&caller(tls).await).await;
+}
+
+#[tokio::test]
+async fn what_goes_over_tls_and_http_2_says_that_it_is_https() {
+    let authority = Authority::new("ours");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let service = tower::service_fn(move |request: http::Request<Incoming>| {
+        let scheme = request.uri().scheme_str().map(str::to_owned);
+        tell.send(scheme).expect("somebody listens");
+        ready(Ok::<_, Infallible>(http::Response::new(
+            Full::<Bytes>::default(),
+        )))
+    });
+    let server = HttpServer::new(service).bind(any_port());
+    let server = Arc::new(server.tls(presenting(&authority.server())));
+    let mut builder = Orchestrator::builder();
+    builder.register(Registration::new("server", Arc::clone(&server)));
+    let handle = builder.build().expect("a sound setup").spawn();
+    handle.start().await.expect("a free port");
+    let address = server.local_addr().expect("it listens");
+    let tls = trusting(&authority);
+    let http2 = HttpOutbound::https("pets", &format!("https://{address}/"), tls.clone());
+    let grpc = GrpcOutbound::new("pets", &address.to_string()).expect("an address");
+    for outbound in [
+        Outbound::from(http2.expect("a URL").http2()),
+        Outbound::from(grpc.tls(tls)),
+    ] {
+        // Whether the answer is one is another matter.
+        let _ = unary(&caller(outbound).await).await;
+        let scheme = within(told.recv()).await.expect("it was called");
+        assert_eq!(scheme.as_deref(), Some("https"));
+    }
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ const BROKEN: &[(&str, &[&str])] = &[
         &[
             "FILE:4: grpc-inbounds.0.advertise: there is no gossip; add a section [gossip], or drop it",
             "FILE:7: outbounds.a.peers-from: there is no gossip; add a section [gossip], or drop it",
-            "FILE:11: outbounds.b.peers-from: an outbound over HTTP has one upstream, and no circuit; drop it, or use protocol = \"grpc\"",
+            "FILE:11: outbounds.b.peers-from: an outbound over HTTP has one upstream, no circuit, and no compression; drop it, or use protocol = \"grpc\"",
             "FILE:14: outbounds.c.peers-from: \"dns\" is not a choice; use one of gossip",
         ],
     ),

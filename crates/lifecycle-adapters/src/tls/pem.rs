@@ -1,7 +1,7 @@
 //! [`Pem`]: where certificates and keys are.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +37,11 @@ impl Pem {
             Source::Text(text) => return Ok(text.to_vec()),
             Source::File(path) => path,
         };
+        // To open what is none may wait for ever, for somebody who writes.
+        if !fs::metadata(path)?.is_file() {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, "it is no file"));
+        }
         let mut bytes = Vec::new();
         File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
         match bytes.len() as u64 == MOST_BYTES {

@@ -1,5 +1,7 @@
 //! Files that are not in order.
 
+use std::path::Path;
+
 use axum::Router;
 use lifecycle_adapters::HttpServer;
 use lifecycle_adapters::tls::{ClientTls, Pem, ServerTls, TlsError, TlsFlaw, TlsPart};
@@ -99,8 +101,25 @@ fn a_client_is_told_all_that_is_wrong_too() {
     let parts: Vec<_> = error.faults.iter().map(|it| it.part).collect();
     use TlsPart::{Ca, Certificate, Key, ServerName};
     assert_eq!(parts, [Ca, Certificate, Key, ServerName]);
-    let endless = ClientTls::trusting(Pem::file("/dev/zero"));
-    let error = endless.check().expect_err("it is read up to a limit");
-    let flaw = &error.faults[0].flaw;
-    assert!(matches!(flaw, TlsFlaw::Unreadable(_)), "{flaw:?}");
+}
+
+#[test]
+fn what_is_no_file_or_too_large_for_one_is_not_read() {
+    let (authority, folder) = (Authority::new("ours"), TempDir::new().unwrap());
+    let padded = |bytes| authority.pem.clone() + &"\n".repeat(bytes);
+    let large = write(folder.path(), "large.pem", &padded(4 << 20));
+    let small = write(folder.path(), "small.pem", &padded(3 << 20));
+    let flaw = |path: &Path| {
+        let checked = ClientTls::trusting(Pem::file(path)).check();
+        checked.map_err(|it| it.faults[0].flaw.to_string())
+    };
+    flaw(&small).expect("it is in order");
+    for (path, said) in [
+        (&*large, "cannot be read: file too large;"),
+        (folder.path(), "cannot be read: it is no file;"),
+        (Path::new("/dev/zero"), "cannot be read: it is no file;"),
+    ] {
+        let flaw = flaw(path).expect_err("it is not read");
+        assert!(flaw.starts_with(said), "{flaw}");
+    }
 }
