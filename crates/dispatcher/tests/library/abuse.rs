@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::kit::{Source, echo};
-use crate::rig::{Listener, Rig, any_port, within};
+use crate::rig::{Listener, Rig, any_port, hanging, within};
 
 /// A unary procedure that counts its calls.
 fn counted() -> (Procedure, Arc<AtomicUsize>) {
@@ -72,6 +72,21 @@ async fn who_goes_away_in_the_middle_of_a_message_calls_nothing() {
     }
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     assert_eq!(rig.ask("Rpc-Procedure: count\r\n", "").await.status, 200);
+    within(rig.dispatcher.stop())
+        .await
+        .expect("nothing is open");
+}
+
+#[tokio::test]
+async fn who_closes_its_side_of_the_connection_after_its_call_has_given_it_up() {
+    let (entered, dropped) = (Arc::default(), Arc::default());
+    let rig = Rig::started([hanging(&entered, &dropped)]).await;
+    let text = "POST / HTTP/1.1\r\nHost: x\r\nRpc-Procedure: hang\r\nContent-Length: 0\r\n\r\n";
+    let mut stream = TcpStream::connect(rig.address()).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    within(entered.notified()).await;
+    stream.shutdown().await.unwrap();
+    within(dropped.notified()).await;
     within(rig.dispatcher.stop())
         .await
         .expect("nothing is open");
