@@ -49,16 +49,16 @@ pub(crate) const NAMES: [&str; 11] = {
 /// Cheap stages first. All that compile use profile `ci`, so that they share what they build:
 /// clippy and docs the metadata of dependencies, tests and doctests the code.
 pub(crate) const STAGES: &[Stage] = &[
-    stage("tools", 600, Work::Call(tools::check)),
+    stage("tools", 550, Work::Call(tools::check)),
     stage("fmt", 20, Work::Commands(&["cargo fmt --all --check"])),
     stage("check-deps", 20, Work::Call(check_boundary)),
     stage("check-docs", 10, Work::Call(check_documents)),
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
-    stage("clippy", 200, Work::Commands(CLIPPY)),
+    stage("clippy", 220, Work::Commands(CLIPPY)),
     stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 1150, Work::Commands(TESTS)),
+    stage("tests", 1280, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
 
