@@ -19,4 +19,5 @@ mod rules_snapshot;
 mod rules_start;
 mod rules_stop;
 mod rules_supervision;
+mod rules_why;
 mod support;
