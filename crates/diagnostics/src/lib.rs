@@ -23,6 +23,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod component;
+mod events;
+mod graph;
 mod guard;
 mod health;
 mod metrics;
@@ -33,9 +35,10 @@ pub mod server;
 mod snapshot;
 mod thread;
 mod troubles;
+mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
-pub use router::paths;
+pub use router::{paths, serves};

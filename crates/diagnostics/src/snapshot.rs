@@ -17,19 +17,18 @@ use axum::response::{IntoResponse, Response};
 use lifecycle_core::engine::{
     Awaited, ComponentRow, ComponentState, DrainState, OrchestratorState, Snapshot,
 };
-use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Time};
+use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Plan, Time};
 use lifecycle_runtime::{Clock, Status};
 use serde::Serialize;
 
-use crate::problem::Problem;
 use crate::readiness::{Issue, Readiness};
 use crate::router::{Shared, Surface};
 
 /// The schema of the document. It changes only when an old reader would be misled; a mere addition keeps it.
-const SCHEMA: &str = "v1";
+pub(crate) const SCHEMA: &str = "v1";
 
 /// How many issues the document lists.
-const LISTED: usize = 100;
+pub(crate) const LISTED: usize = 100;
 
 /// The document, or 304 when the reader has it.
 pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> Response {
@@ -39,9 +38,9 @@ pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> R
     if is_quiet(&status) && knows(&headers, &tag) {
         return tagged(StatusCode::NOT_MODIFIED, &tag);
     }
-    let Ok(snapshot) = surface.handle.snapshot().await else {
-        let detail = "the orchestrator is gone: nobody knows the state of its components";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    let snapshot = match surface.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(problem) => return problem.into_response(),
     };
     // Asked again: the snapshot may be newer than what was compared.
     let tag = entity_tag(&surface, snapshot.sequence, &readiness);
@@ -87,9 +86,10 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
     schema_version: &'static str,
     captured_at: String,
+    plan_id: String,
     orchestrator: Orchestrator,
     node: Node<'a>,
     readiness: Ready<'a>,
@@ -149,7 +149,7 @@ struct IssueRow<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Component<'a> {
+pub(crate) struct Component<'a> {
     name: &'a str,
     aliases: Vec<&'a str>,
     state: &'static str,
@@ -199,7 +199,7 @@ struct Waiting<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct LastError<'a> {
+pub(crate) struct LastError<'a> {
     kind: &'static str,
     message: &'a str,
 }
@@ -242,12 +242,17 @@ struct Durations {
     backing_off_ms: f64,
 }
 
-fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) -> Document<'a> {
-    let writer = Writer { snapshot, clock };
+pub(crate) fn document<'a>(
+    snapshot: &'a Snapshot,
+    clock: Clock,
+    readiness: &'a Readiness,
+) -> Document<'a> {
+    let writer = Writer::new(snapshot, clock);
     let ids = snapshot.plan.by_name().iter();
     Document {
         schema_version: SCHEMA,
         captured_at: timestamp(clock, snapshot.at),
+        plan_id: plan_id(&snapshot.plan),
         orchestrator: writer.orchestrator(),
         node: writer.node(),
         readiness: Ready {
@@ -258,6 +263,12 @@ fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) 
         counts: counts(snapshot),
         components: ids.map(|id| writer.component(*id)).collect(),
     }
+}
+
+/// What tells this plan from others: it changes when components or edges come and go, and is the same in every process that
+/// has the same.
+pub(crate) fn plan_id(plan: &Plan) -> String {
+    format!("{:016x}", plan.fingerprint())
 }
 
 fn issue_row(issue: &Issue) -> IssueRow<'_> {
@@ -277,12 +288,17 @@ fn counts(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-struct Writer<'a> {
+/// Writes parts of a snapshot as documents.
+pub(crate) struct Writer<'a> {
     snapshot: &'a Snapshot,
     clock: Clock,
 }
 
 impl<'a> Writer<'a> {
+    pub(crate) const fn new(snapshot: &'a Snapshot, clock: Clock) -> Self {
+        Self { snapshot, clock }
+    }
+
     fn orchestrator(&self) -> Orchestrator {
         let snapshot = self.snapshot;
         Orchestrator {
@@ -325,7 +341,7 @@ impl<'a> Writer<'a> {
             .collect()
     }
 
-    fn component(&self, id: ComponentId) -> Component<'a> {
+    pub(crate) fn component(&self, id: ComponentId) -> Component<'a> {
         let plan = &self.snapshot.plan;
         let row = self.snapshot.component(id);
         let labels = plan.labels(id).iter();
@@ -432,19 +448,19 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn last_error(failure: &Failure) -> LastError<'_> {
+pub(crate) fn last_error(failure: &Failure) -> LastError<'_> {
     LastError {
         kind: failure.kind.as_str(),
         message: &failure.message,
     }
 }
 
-fn millis(length: Nanos) -> f64 {
+pub(crate) fn millis(length: Nanos) -> f64 {
     // To the microsecond: more would only be noise.
     (length.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn timestamp(clock: Clock, time: Time) -> String {
+pub(crate) fn timestamp(clock: Clock, time: Time) -> String {
     rfc3339(clock.system_time(time))
 }
 

@@ -1,5 +1,7 @@
 //! The surface over real sockets, from before the first start to after the last stop.
 
+mod explained;
+mod followed;
 mod limits;
 mod probes;
 mod shown;
