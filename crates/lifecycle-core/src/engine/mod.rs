@@ -28,6 +28,7 @@ mod node;
 mod operate;
 mod operation;
 mod ranks;
+mod rehearsal;
 mod report;
 mod shutdown;
 mod slot;
@@ -36,6 +37,7 @@ mod startup;
 mod state;
 mod stop;
 mod supervision;
+mod timeline;
 mod timers;
 mod why;
 
@@ -45,11 +47,13 @@ pub use message::{
 };
 pub use node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
 pub use operation::{Intent, Operation, OperationError, OperationReport};
+pub use rehearsal::{Move, Rehearsal};
 pub use report::{
     Degradation, Hang, StartError, StartReport, StopError, StopOutcome, StopReport, StopTrouble,
 };
 pub use snapshot::{Awaited, ComponentRow, Restarts, Snapshot};
 pub use state::{ComponentState, DrainState, Health, OrchestratorState};
+pub use timeline::{Bar, Span, Step, Timeline, Way};
 pub use why::Why;
 
 use std::collections::VecDeque;
