@@ -19,6 +19,7 @@ use crate::readiness::{Issue, Provider};
 use crate::router::{self, Shared, Surface};
 use crate::server::{self, Limits, Options};
 use crate::thread::Thread;
+use crate::timeline::Timelines;
 use crate::troubles::Troubles;
 
 /// The name under which diagnostics are registered.
@@ -176,6 +177,7 @@ impl DiagnosticsBuilder {
         let surface = Surface {
             handle: self.handle,
             troubles: Troubles::default(),
+            timelines: Timelines::default(),
             providers: self.providers,
             recorder: self.recorder,
             listed_components: self.listed_components,

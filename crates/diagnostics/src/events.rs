@@ -317,6 +317,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use crate::router::Surface;
+    use crate::timeline::Timelines;
     use crate::troubles::Troubles;
 
     use super::*;
@@ -338,6 +339,7 @@ mod tests {
             let surface = Surface {
                 handle: handle.clone(),
                 troubles: Troubles::default(),
+                timelines: Timelines::default(),
                 providers: Vec::new(),
                 recorder: None,
                 listed_components: 200,

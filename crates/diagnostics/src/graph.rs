@@ -11,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::engine::{ComponentState, Health, Snapshot};
 use lifecycle_core::{ComponentId, EdgeKind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
@@ -52,9 +53,10 @@ enum Format {
     Dot,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+#[schemars(rename = "Graph")]
+pub(crate) struct Document<'a> {
     schema_version: &'static str,
     plan_id: String,
     /// In plan order.
@@ -62,7 +64,8 @@ struct Document<'a> {
     edges: Vec<Arrow<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "GraphNode")]
 struct Node<'a> {
     name: &'a str,
     state: &'static str,
@@ -74,8 +77,9 @@ struct Node<'a> {
 }
 
 /// From a dependent to what it is ordered after.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "GraphEdge")]
 struct Arrow<'a> {
     from: &'a str,
     to: &'a str,

@@ -23,17 +23,20 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod component;
+mod dry_run;
 mod events;
 mod graph;
 mod guard;
 mod health;
 mod metrics;
+mod openapi;
 mod problem;
 mod readiness;
 mod router;
 pub mod server;
 mod snapshot;
 mod thread;
+mod timeline;
 mod troubles;
 mod why;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use lifecycle_core::engine::Snapshot;
 use lifecycle_runtime::{Handle, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -13,8 +13,9 @@ use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 use crate::readiness::{Provider, Readiness};
+use crate::timeline::Timelines;
 use crate::troubles::Troubles;
-use crate::{events, graph, health, metrics, snapshot, why};
+use crate::{dry_run, events, graph, health, metrics, openapi, snapshot, timeline, why};
 
 /// What every handler is given.
 pub(crate) type Shared = Arc<Surface>;
@@ -23,6 +24,7 @@ pub(crate) type Shared = Arc<Surface>;
 pub(crate) struct Surface {
     pub(crate) handle: Handle,
     pub(crate) troubles: Troubles,
+    pub(crate) timelines: Timelines,
     pub(crate) providers: Vec<Provider>,
     pub(crate) recorder: Option<PrometheusHandle>,
     /// How many components have series of their own.
@@ -69,7 +71,8 @@ impl fmt::Debug for Surface {
     }
 }
 
-fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
+/// Every path, with its handlers; what they take and answer is described in [`openapi`].
+pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
     vec![
         ("/livez", get(health::live)),
         ("/healthz", get(health::live)),
@@ -84,6 +87,9 @@ fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ),
         ("/control/lifecycle/graph", get(graph::show)),
         ("/control/lifecycle/events", get(events::open)),
+        ("/control/lifecycle/timeline", get(timeline::show)),
+        ("/control/lifecycle/plan", post(dry_run::plan)),
+        ("/openapi.json", get(openapi::show)),
     ]
 }
 

@@ -19,6 +19,7 @@ use lifecycle_core::engine::{
 };
 use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Plan, Time};
 use lifecycle_runtime::{Clock, Status};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::readiness::{Issue, Readiness};
@@ -84,8 +85,9 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
     listed.any(|it| it.trim() == "*" || it.split(',').any(|known| opaque(known) == opaque(tag)))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Snapshot")]
 pub(crate) struct Document<'a> {
     schema_version: &'static str,
     captured_at: String,
@@ -97,7 +99,7 @@ pub(crate) struct Document<'a> {
     components: Vec<Component<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Orchestrator {
     state: &'static str,
@@ -108,7 +110,7 @@ struct Orchestrator {
     stop_deadline: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Node<'a> {
     cordoned: bool,
@@ -123,7 +125,7 @@ struct Node<'a> {
     blocked_by: Vec<Blocking<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Blocking<'a> {
     component: &'a str,
@@ -133,21 +135,23 @@ struct Blocking<'a> {
     error: Option<LastError<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Readiness")]
 struct Ready<'a> {
     ready: bool,
     degraded: bool,
     issues: Vec<IssueRow<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Issue")]
 struct IssueRow<'a> {
     issue: &'a str,
     severity: &'static str,
     message: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Component<'a> {
     name: &'a str,
@@ -190,7 +194,7 @@ pub(crate) struct Component<'a> {
     durations: Durations,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Waiting<'a> {
     component: &'a str,
     /// The edge to a dependency; null for a dependent that must be down first.
@@ -198,13 +202,13 @@ struct Waiting<'a> {
     state: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct LastError<'a> {
     kind: &'static str,
     message: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Dependency<'a> {
     component: &'a str,
@@ -214,7 +218,7 @@ struct Dependency<'a> {
 }
 
 /// How often it was started again over all runs, and how much of its budget is used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Restarts {
     #[serde(flatten)]
     by_reason: BTreeMap<&'static str, u32>,
@@ -223,7 +227,7 @@ struct Restarts {
     budget: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Drain<'a> {
     /// Whether it takes part at all.
@@ -234,7 +238,7 @@ struct Drain<'a> {
 }
 
 /// How the time of this run was spent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Durations {
     waiting_ms: f64,

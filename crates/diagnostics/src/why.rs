@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::ComponentId;
 use lifecycle_core::engine::{OperationError, Snapshot, Why};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -55,17 +56,18 @@ pub(crate) fn find(snapshot: &Snapshot, name: Name) -> Result<ComponentId, Probl
     })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+#[schemars(rename = "ComponentDocument")]
+pub(crate) struct Shown<'a> {
     schema_version: &'static str,
     component: Component<'a>,
     why: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Explanation<'a> {
+pub(crate) struct Explanation<'a> {
     schema_version: &'static str,
     component: &'a str,
     state: &'static str,
@@ -78,7 +80,7 @@ struct Explanation<'a> {
     victims: Vec<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Link<'a> {
     component: &'a str,
     state: &'static str,

@@ -128,6 +128,8 @@ pub(crate) const TABLE: &[Row] = &[
             "hyper-util",
             "jiff",
             "metrics-exporter-prometheus",
+            // The shapes of documents, for OpenAPI.
+            "schemars",
             "serde",
             // The data of server-sent events.
             "serde_json",
