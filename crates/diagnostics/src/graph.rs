@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 use crate::router::Shared;
-use crate::snapshot::{SCHEMA, plan_id};
+use crate::snapshot::{SCHEMA, json, plan_id};
 
 /// The media type of Graphviz' language.
 const DOT: &str = "text/vnd.graphviz; charset=utf-8";
@@ -32,7 +31,7 @@ pub(crate) async fn show(
     };
     let snapshot = surface.snapshot().await?;
     Ok(match wanted.format {
-        Format::Json => Json(document(&snapshot)).into_response(),
+        Format::Json => json(&document(&snapshot)),
         Format::Dot => ([(CONTENT_TYPE, DOT)], dot(&snapshot)).into_response(),
     })
 }

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::engine::{
@@ -22,6 +21,7 @@ use lifecycle_runtime::{Clock, Status};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::problem::Problem;
 use crate::readiness::{Issue, Readiness};
 use crate::router::{Shared, Surface};
 
@@ -45,8 +45,20 @@ pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> R
     };
     // Asked again: the snapshot may be newer than what was compared.
     let tag = entity_tag(&surface, snapshot.sequence, &readiness);
-    let document = Json(document(&snapshot, surface.handle.clock(), &readiness));
+    let document = json(&document(&snapshot, surface.handle.clock(), &readiness));
     (tagged(StatusCode::OK, &tag).into_parts().0, document).into_response()
+}
+
+/// A document that may be long: axum's own way would write each member into a buffer that is slow to grow.
+pub(crate) fn json(document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a document cannot be written");
+            let detail = "the document cannot be written";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    }
 }
 
 fn tagged(status: StatusCode, tag: &str) -> Response {

@@ -7,10 +7,9 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lifecycle_core::engine::{Bar, EventKind, Step, Timeline, Way};
 use lifecycle_core::{ComponentId, Time};
 use lifecycle_runtime::{Clock, Handle, Notice, Subscription};
@@ -19,7 +18,7 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 use crate::router::Shared;
-use crate::snapshot::{SCHEMA, millis, timestamp};
+use crate::snapshot::{SCHEMA, json, millis, timestamp};
 
 /// How long the follower rests before it makes good what it has missed.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
@@ -112,7 +111,7 @@ pub(crate) async fn show(State(surface): State<Shared>) -> Result<Response, Prob
         clock,
         now,
     };
-    Ok(Json(writer.document()).into_response())
+    Ok(json(&writer.document()))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]

@@ -176,20 +176,20 @@ fn what_stands_behind_a_gate_says_so_and_who_needs_it_finds_it() {
 #[test]
 fn what_goes_on_without_another_names_it() {
     let mut run = up(vec![
-        optional("gossip"),
-        optional("listener").tolerates(["gossip"]),
+        optional("members"),
+        optional("listener").tolerates(["members"]),
     ]);
-    run.loses("gossip");
+    run.loses("members");
     assert_eq!(
         sentence(&run, "listener"),
-        "listener runs without gossip, which is stopping (for 0 ms, after the link is gone)"
+        "listener runs without members, which is stopping (for 0 ms, after the link is gone)"
     );
-    assert_eq!(root(&run, "listener").as_deref(), Some("gossip"));
-    assert_eq!(victims(&run, "gossip"), "listener");
-    run.ok("stop gossip");
+    assert_eq!(root(&run, "listener").as_deref(), Some("members"));
+    assert_eq!(victims(&run, "members"), "listener");
+    run.ok("stop members");
     assert_eq!(
         sentence(&run, "listener"),
-        "listener runs without gossip, which backs off before restart 1 of 5 (the link is gone), next in 100 ms"
+        "listener runs without members, which backs off before restart 1 of 5 (the link is gone), next in 100 ms"
     );
 }
 
