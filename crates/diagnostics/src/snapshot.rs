@@ -176,6 +176,8 @@ pub(crate) struct Component<'a> {
     health: &'static str,
     /// What it says about that.
     degraded: Option<&'a str>,
+    /// How its last health check failed, while it runs; null once one has passed.
+    check_error: Option<LastError<'a>>,
     /// What it said last that it is doing.
     progress: Option<&'a str>,
     /// What it goes on without.
@@ -370,6 +372,7 @@ impl<'a> Writer<'a> {
             criticality: plan.criticality(id).as_str(),
             health: row.health.as_str(),
             degraded: row.degraded.as_deref(),
+            check_error: row.check_failure.as_deref().map(last_error),
             progress: row.progress.as_deref(),
             missing: self.missing(id, row),
             generation: row.generation,

@@ -1,7 +1,8 @@
 //! `/control/lifecycle/timeline`: how the time of the start and of the stop was spent.
 //!
 //! The history of the orchestrator is bounded, and the start of many components has more events than it keeps. So the events
-//! are followed from before the start on, and summed up as they come; what was missed is made good from a snapshot.
+//! are followed from before the start on, and summed up as they come; what was missed is made good from the history, and where
+//! that is too short from a snapshot.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,10 +36,11 @@ impl Timelines {
             let Ok(snapshot) = handle.snapshot().await else {
                 return std::future::pending().await;
             };
-            match &mut *self.kept() {
-                Some(timeline) => timeline.catch_up(&snapshot),
-                kept @ None => *kept = Some(Timeline::of(&snapshot)),
-            }
+            // A quick start is over before anybody can follow it; then the history still has all of it.
+            let history = handle.history();
+            self.kept()
+                .get_or_insert_with(|| Timeline::new(&snapshot.plan))
+                .replay(&snapshot, &history);
             if !self.keep_up(&mut events, snapshot.sequence).await {
                 return std::future::pending().await;
             }

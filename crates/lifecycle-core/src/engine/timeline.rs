@@ -95,11 +95,11 @@ struct Row {
 }
 
 impl Timeline {
-    /// As far as `snapshot` tells: a start that is under way from its begin, one that is over not at all.
+    /// Nothing has happened yet.
     #[must_use]
-    pub fn of(snapshot: &Snapshot) -> Self {
+    pub fn new(plan: &Arc<Plan>) -> Self {
         let mut timeline = Self {
-            plan: Arc::clone(&snapshot.plan),
+            plan: Arc::clone(plan),
             run: 0,
             sequence: 0,
             up: None,
@@ -107,8 +107,35 @@ impl Timeline {
             rows: Vec::new(),
             truncated: false,
         };
+        timeline.adopt(plan);
+        timeline
+    }
+
+    /// As far as `snapshot` tells: a start that is under way from its begin, one that is over not at all.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let mut timeline = Self::new(&snapshot.plan);
         timeline.catch_up(snapshot);
         timeline
+    }
+
+    /// As [`catch_up`](Self::catch_up), and makes good what was missed from `history`, the last events: all of it when they
+    /// reach back to the last one that is contained, or to the begin of the run.
+    pub fn replay(&mut self, snapshot: &Snapshot, history: &[Event]) {
+        self.adopt(&snapshot.plan);
+        let reaches = history
+            .first()
+            .is_some_and(|it| it.sequence <= self.sequence + 1);
+        let begin = if reaches {
+            Some(0)
+        } else {
+            history.iter().rposition(|it| begins_run(it, snapshot.run))
+        };
+        let known = history[begin.unwrap_or(history.len())..].iter();
+        for event in known.take_while(|it| it.sequence <= snapshot.sequence) {
+            self.take(event);
+        }
+        self.catch_up(snapshot);
     }
 
     /// Takes in the next event; one that is contained already changes nothing. After [`EventKind::Added`] and
@@ -510,6 +537,13 @@ impl Bar {
     fn add_back_off(&mut self, time: Nanos) {
         self.backing_off = self.backing_off.saturating_add(time);
     }
+}
+
+fn begins_run(event: &Event, run: u64) -> bool {
+    let EventKind::Orchestrator { to, .. } = &event.kind else {
+        return false;
+    };
+    event.run == run && *to == OrchestratorState::Starting
 }
 
 fn is_at_rest(state: ComponentState) -> bool {

@@ -259,6 +259,33 @@ fn who_has_missed_events_is_told_so_and_has_the_right_sums() {
 }
 
 #[test]
+fn what_was_missed_and_is_in_the_history_was_not_missed() {
+    let mut whole = started();
+    let snapshot = whole.snapshot();
+    let events = whole.run.events.clone();
+    let mut same = |late: &Timeline| {
+        assert!(!late.is_truncated());
+        assert_eq!(late.span(Way::Up), whole.follow().span(Way::Up));
+        for name in ["db", "log", "api", "web"] {
+            let (id, now) = (whole.run.id(name), whole.run.now);
+            let bar = whole.bar(name, Way::Up);
+            assert_eq!(late.bar(id, Way::Up, now), Some(bar), "{name}");
+        }
+    };
+    let mut late = Timeline::new(&snapshot.plan);
+    late.replay(&snapshot, &events);
+    same(&late);
+    // Back to the last one that is known is enough.
+    let mut late = Timeline::new(&snapshot.plan);
+    events[..3].iter().for_each(|it| late.take(it));
+    late.replay(&snapshot, &events[3..]);
+    same(&late);
+    let mut late = Timeline::new(&snapshot.plan);
+    late.replay(&snapshot, &events[5..]);
+    assert!(late.is_truncated(), "neither is there");
+}
+
+#[test]
 fn whoever_comes_when_the_start_is_over_knows_nothing_of_it() {
     let it = started();
     let mut late = Timeline::of(&it.snapshot());
