@@ -155,7 +155,7 @@ fn control_http(
     HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
         .limits(limits)
-        .answer_while_draining(diagnostics::paths())
+        .answer_while_draining_if(|it| diagnostics::serves(it.uri().path()))
 }
 
 #[cfg(test)]

@@ -12,12 +12,14 @@ use lifecycle_runtime::Handle;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use crate::events;
 use crate::readiness::{Issue, Provider};
 use crate::router::{self, Shared, Surface};
 use crate::server::{self, Limits, Options};
 use crate::thread::Thread;
+use crate::timeline::Timelines;
 use crate::troubles::Troubles;
 
 /// The name under which diagnostics are registered.
@@ -42,7 +44,8 @@ const LISTED_COMPONENTS: usize = 200;
 /// - Only what waits can be cut off. A mounted handler that blocks the thread holds up every answer, the stop and the next
 ///   start, until it returns; nothing but the limits of the orchestrator bounds how long they wait for it.
 ///
-/// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, `/control/lifecycle`, and what the host mounts.
+/// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, `/control/lifecycle` with what is below it, and what the
+/// host mounts.
 #[derive(Clone)]
 pub struct Diagnostics {
     shared: Arc<Inner>,
@@ -64,6 +67,7 @@ pub struct DiagnosticsBuilder {
     handle: Handle,
     recorder: Option<PrometheusHandle>,
     listed_components: usize,
+    event_streams: usize,
     providers: Vec<Provider>,
     extra: Router,
 }
@@ -76,6 +80,7 @@ impl Diagnostics {
             handle,
             recorder: None,
             listed_components: LISTED_COMPONENTS,
+            event_streams: events::STREAMS,
             providers: Vec::new(),
             extra: Router::new(),
         }
@@ -133,6 +138,12 @@ impl DiagnosticsBuilder {
         self
     }
 
+    /// Sets how many event streams may be open at once (32), on all listeners together; further ones are refused.
+    pub const fn event_streams(mut self, count: usize) -> Self {
+        self.event_streams = count;
+        self
+    }
+
     /// Adds to readiness what `provider` says. It is called for every probe, on the thread that answers all of them: it
     /// must neither block nor take long.
     pub fn issues(mut self, provider: impl Fn() -> Vec<Issue> + Send + Sync + 'static) -> Self {
@@ -166,10 +177,12 @@ impl DiagnosticsBuilder {
         let surface = Surface {
             handle: self.handle,
             troubles: Troubles::default(),
+            timelines: Timelines::default(),
             providers: self.providers,
             recorder: self.recorder,
             listed_components: self.listed_components,
             instance: instance(),
+            streams: Arc::new(Semaphore::new(self.event_streams)),
         };
         Diagnostics {
             shared: Arc::new(Inner {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::readiness::{Issue, Readiness};
@@ -13,9 +14,9 @@ use crate::router::Shared;
 const LISTED: usize = 50;
 
 /// The body of a probe.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Health<'a> {
+pub(crate) struct Health<'a> {
     status: &'static str,
     mode: &'static str,
     /// The state of the orchestrator.
@@ -28,7 +29,7 @@ struct Health<'a> {
     details: Option<Vec<Detail<'a>>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Detail<'a> {
     issue: &'a str,
     severity: &'static str,

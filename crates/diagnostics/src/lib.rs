@@ -23,19 +23,25 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod component;
+mod dry_run;
+mod events;
+mod graph;
 mod guard;
 mod health;
 mod metrics;
+mod openapi;
 mod problem;
 mod readiness;
 mod router;
 pub mod server;
 mod snapshot;
 mod thread;
+mod timeline;
 mod troubles;
+mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
-pub use router::paths;
+pub use router::{paths, serves};

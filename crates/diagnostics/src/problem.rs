@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A refusal as a problem document (RFC 9457): `type` is `about:blank`, so that `title` is the status in words and
@@ -26,8 +27,9 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Document<'a> {
     r#type: &'a str,
     title: &'a str,
     status: u16,

@@ -11,13 +11,20 @@
 //! 1. When `Bound::serve` completes or is dropped, no task of it is alive and its port is free.
 //! 2. It completes within the drain limit after it was asked to drain, and at once after it was asked to abort.
 
+mod impatient;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::guard::{self, Guard};
 
+use impatient::Impatient;
+
 /// How long the loop rests when the system refuses a connection, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the end of an answer without an end of its own may take to be sent.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// What a client may take of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +54,8 @@ pub struct Limits {
     pub body: usize,
     /// How long open requests may take once the server shall close; then they are cut off. Default: 2 s.
     pub drain: Duration,
+    /// How long a client may take nothing of what it is sent; then it is cut off. Default: 30 s.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
@@ -52,6 +66,7 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             body: 64 * 1024,
             drain: Duration::from_secs(2),
+            stall: Duration::from_secs(30),
         }
     }
 }
@@ -107,6 +122,26 @@ pub(crate) struct Closing {
     pub(crate) drain: CancellationToken,
     /// Cancelled when they shall be cut off.
     pub(crate) abort: CancellationToken,
+}
+
+/// What a handler is told of the connection that its request came by, as an extension of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    closing: Closing,
+    endless: Arc<AtomicBool>,
+}
+
+impl Line {
+    /// Says that an answer on this connection has no end of its own: it ends by itself once [`closes`](Self::closes), and
+    /// nobody waits for a client that does not take it.
+    pub(crate) fn is_endless(&self) {
+        self.endless.store(true, Ordering::Relaxed);
+    }
+
+    /// Completes when the server shall close.
+    pub(crate) async fn closes(&self) {
+        self.closing.begun().await;
+    }
 }
 
 /// How a server ended.
@@ -171,8 +206,7 @@ impl Bound {
                 Some(ended) = connections.join_next() => note(ended),
                 accepted = listener.accept(), if connections.len() < self.limits.connections => match accepted {
                     Ok((stream, _)) => {
-                        let drain = closing.drain.clone();
-                        connections.spawn(connection(stream, service.clone(), self.limits.head, drain));
+                        connections.spawn(connection(stream, service.clone(), self.limits, closing.clone()));
                     }
                     Err(error) => rest(&error).await,
                 },
@@ -199,21 +233,35 @@ impl Closing {
 
 async fn connection(
     stream: TcpStream,
-    service: TowerToHyperService<Router>,
-    head: Duration,
-    drain: CancellationToken,
+    router: TowerToHyperService<Router>,
+    limits: Limits,
+    closing: Closing,
 ) {
     // Answers are small and whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let line = Line {
+        closing: closing.clone(),
+        endless: Arc::default(),
+    };
+    let endless = Arc::clone(&line.endless);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(line.clone());
+        router.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(limits.head)
+        .serve_connection(TokioIo::new(Impatient::new(stream, limits.stall)), service);
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = drain.cancelled() => {
+        () = closing.drain.cancelled() => {
             serving.as_mut().graceful_shutdown();
+            if endless.load(Ordering::Relaxed) {
+                // Its end is under way; whoever does not take it is not waited for.
+                let _ = tokio::time::timeout(FAREWELL, serving).await;
+                return;
+            }
             serving.await
         }
     };

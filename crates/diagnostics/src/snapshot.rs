@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::engine::{
     Awaited, ComponentRow, ComponentState, DrainState, OrchestratorState, Snapshot,
 };
-use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Time};
+use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Plan, Time};
 use lifecycle_runtime::{Clock, Status};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -26,10 +26,10 @@ use crate::readiness::{Issue, Readiness};
 use crate::router::{Shared, Surface};
 
 /// The schema of the document. It changes only when an old reader would be misled; a mere addition keeps it.
-const SCHEMA: &str = "v1";
+pub(crate) const SCHEMA: &str = "v1";
 
 /// How many issues the document lists.
-const LISTED: usize = 100;
+pub(crate) const LISTED: usize = 100;
 
 /// The document, or 304 when the reader has it.
 pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> Response {
@@ -39,14 +39,26 @@ pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> R
     if is_quiet(&status) && knows(&headers, &tag) {
         return tagged(StatusCode::NOT_MODIFIED, &tag);
     }
-    let Ok(snapshot) = surface.handle.snapshot().await else {
-        let detail = "the orchestrator is gone: nobody knows the state of its components";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    let snapshot = match surface.snapshot().await {
+        Ok(snapshot) => snapshot,
+        Err(problem) => return problem.into_response(),
     };
     // Asked again: the snapshot may be newer than what was compared.
     let tag = entity_tag(&surface, snapshot.sequence, &readiness);
-    let document = Json(document(&snapshot, surface.handle.clock(), &readiness));
+    let document = json(&document(&snapshot, surface.handle.clock(), &readiness));
     (tagged(StatusCode::OK, &tag).into_parts().0, document).into_response()
+}
+
+/// A document that may be long: axum's own way would write each member into a buffer that is slow to grow.
+pub(crate) fn json(document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a document cannot be written");
+            let detail = "the document cannot be written";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    }
 }
 
 fn tagged(status: StatusCode, tag: &str) -> Response {
@@ -85,11 +97,13 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
     listed.any(|it| it.trim() == "*" || it.split(',').any(|known| opaque(known) == opaque(tag)))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+#[schemars(rename = "Snapshot")]
+pub(crate) struct Document<'a> {
     schema_version: &'static str,
     captured_at: String,
+    plan_id: String,
     orchestrator: Orchestrator,
     node: Node<'a>,
     readiness: Ready<'a>,
@@ -97,7 +111,7 @@ struct Document<'a> {
     components: Vec<Component<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Orchestrator {
     state: &'static str,
@@ -108,7 +122,7 @@ struct Orchestrator {
     stop_deadline: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Node<'a> {
     cordoned: bool,
@@ -123,7 +137,7 @@ struct Node<'a> {
     blocked_by: Vec<Blocking<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Blocking<'a> {
     component: &'a str,
@@ -133,23 +147,25 @@ struct Blocking<'a> {
     error: Option<LastError<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Readiness")]
 struct Ready<'a> {
     ready: bool,
     degraded: bool,
     issues: Vec<IssueRow<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Issue")]
 struct IssueRow<'a> {
     issue: &'a str,
     severity: &'static str,
     message: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Component<'a> {
+pub(crate) struct Component<'a> {
     name: &'a str,
     aliases: Vec<&'a str>,
     state: &'static str,
@@ -160,6 +176,8 @@ struct Component<'a> {
     health: &'static str,
     /// What it says about that.
     degraded: Option<&'a str>,
+    /// How its last health check failed, while it runs; null once one has passed.
+    check_error: Option<LastError<'a>>,
     /// What it said last that it is doing.
     progress: Option<&'a str>,
     /// What it goes on without.
@@ -190,7 +208,7 @@ struct Component<'a> {
     durations: Durations,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Waiting<'a> {
     component: &'a str,
     /// The edge to a dependency; null for a dependent that must be down first.
@@ -198,13 +216,13 @@ struct Waiting<'a> {
     state: &'static str,
 }
 
-#[derive(Debug, Serialize)]
-struct LastError<'a> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct LastError<'a> {
     kind: &'static str,
     message: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Dependency<'a> {
     component: &'a str,
@@ -214,7 +232,7 @@ struct Dependency<'a> {
 }
 
 /// How often it was started again over all runs, and how much of its budget is used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 struct Restarts {
     #[serde(flatten)]
     by_reason: BTreeMap<&'static str, u32>,
@@ -223,7 +241,7 @@ struct Restarts {
     budget: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Drain<'a> {
     /// Whether it takes part at all.
@@ -234,7 +252,7 @@ struct Drain<'a> {
 }
 
 /// How the time of this run was spent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Durations {
     waiting_ms: f64,
@@ -242,12 +260,17 @@ struct Durations {
     backing_off_ms: f64,
 }
 
-fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) -> Document<'a> {
-    let writer = Writer { snapshot, clock };
+pub(crate) fn document<'a>(
+    snapshot: &'a Snapshot,
+    clock: Clock,
+    readiness: &'a Readiness,
+) -> Document<'a> {
+    let writer = Writer::new(snapshot, clock);
     let ids = snapshot.plan.by_name().iter();
     Document {
         schema_version: SCHEMA,
         captured_at: timestamp(clock, snapshot.at),
+        plan_id: plan_id(&snapshot.plan),
         orchestrator: writer.orchestrator(),
         node: writer.node(),
         readiness: Ready {
@@ -258,6 +281,12 @@ fn document<'a>(snapshot: &'a Snapshot, clock: Clock, readiness: &'a Readiness) 
         counts: counts(snapshot),
         components: ids.map(|id| writer.component(*id)).collect(),
     }
+}
+
+/// What tells this plan from others: it changes when components or edges come and go, and is the same in every process that
+/// has the same.
+pub(crate) fn plan_id(plan: &Plan) -> String {
+    format!("{:016x}", plan.fingerprint())
 }
 
 fn issue_row(issue: &Issue) -> IssueRow<'_> {
@@ -277,12 +306,17 @@ fn counts(snapshot: &Snapshot) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-struct Writer<'a> {
+/// Writes parts of a snapshot as documents.
+pub(crate) struct Writer<'a> {
     snapshot: &'a Snapshot,
     clock: Clock,
 }
 
 impl<'a> Writer<'a> {
+    pub(crate) const fn new(snapshot: &'a Snapshot, clock: Clock) -> Self {
+        Self { snapshot, clock }
+    }
+
     fn orchestrator(&self) -> Orchestrator {
         let snapshot = self.snapshot;
         Orchestrator {
@@ -325,7 +359,7 @@ impl<'a> Writer<'a> {
             .collect()
     }
 
-    fn component(&self, id: ComponentId) -> Component<'a> {
+    pub(crate) fn component(&self, id: ComponentId) -> Component<'a> {
         let plan = &self.snapshot.plan;
         let row = self.snapshot.component(id);
         let labels = plan.labels(id).iter();
@@ -338,6 +372,7 @@ impl<'a> Writer<'a> {
             criticality: plan.criticality(id).as_str(),
             health: row.health.as_str(),
             degraded: row.degraded.as_deref(),
+            check_error: row.check_failure.as_deref().map(last_error),
             progress: row.progress.as_deref(),
             missing: self.missing(id, row),
             generation: row.generation,
@@ -432,19 +467,19 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn last_error(failure: &Failure) -> LastError<'_> {
+pub(crate) fn last_error(failure: &Failure) -> LastError<'_> {
     LastError {
         kind: failure.kind.as_str(),
         message: &failure.message,
     }
 }
 
-fn millis(length: Nanos) -> f64 {
+pub(crate) fn millis(length: Nanos) -> f64 {
     // To the microsecond: more would only be noise.
     (length.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn timestamp(clock: Clock, time: Time) -> String {
+pub(crate) fn timestamp(clock: Clock, time: Time) -> String {
     rfc3339(clock.system_time(time))
 }
 

@@ -86,6 +86,7 @@ async fn run(bound: Bound, closing: &Closing, surface: &Shared) {
     let background = async {
         tokio::join!(
             surface.troubles.follow(&surface.handle),
+            surface.timelines.follow(&surface.handle),
             metrics::keep_tidy(surface.recorder.as_ref()),
         )
     };

@@ -1,9 +1,10 @@
 //! The compiled graph: what the engine runs by, and what diagnostics show.
 
 mod change;
+mod fingerprint;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::component::Component;
 use crate::defaults::Defaults;
@@ -176,6 +177,7 @@ pub struct Plan {
     gates: Vec<Arc<GateName>>,
     gated: Vec<(ComponentId, PlannedGate)>,
     defaults: Defaults,
+    fingerprint: OnceLock<u64>,
 }
 
 /// A plan, and the components that it orders, by [`ComponentId::index`].
@@ -260,6 +262,13 @@ impl Plan {
     #[must_use]
     pub fn edge_count(&self) -> usize {
         self.dependencies.edge_count()
+    }
+
+    /// A number that tells plans apart: names, aliases, edges and criticalities go into it, policies and labels do not. The
+    /// same in every process; counted when it is first asked for.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| fingerprint::of(self))
     }
 
     /// All components by index: in registration order, as long as none was removed.
@@ -690,6 +699,7 @@ fn assemble(graph: Graph, registrations: Vec<Registration>, defaults: Defaults) 
         gates: gates.names,
         gated: gates.gated,
         defaults,
+        fingerprint: OnceLock::new(),
     };
     Compiled {
         plan: Arc::new(plan),

@@ -33,7 +33,7 @@ use crate::executor::Executor;
 use crate::handle::Link;
 use crate::observe::Observer;
 use crate::request::{
-    Addition, GateChange, NodeReply, OperationReply, Order, REQUESTS, Request, StartReply,
+    Addition, GateChange, NodeReply, OperationReply, Order, REQUESTS, Request, Script, StartReply,
     UnknownGate,
 };
 use crate::scope::{AttemptScope, Emptiness, Subject};
@@ -558,6 +558,10 @@ impl Driver {
                 let _ = reply.send(self.engine.snapshot(self.now));
             }
             Request::Operate { order, reply } => self.ask_operation(id, order, reply),
+            Request::Rehearse { order, reply } => {
+                let script = Script::of(&self.engine, self.now, order);
+                let _ = reply.send(script.map_err(Arc::new));
+            }
             Request::Remove {
                 component,
                 cascade,

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lifecycle_core::engine::{
-    Cascade, Event, Intent, NodeCommand, NodeReport, Operation, OperationReport, Snapshot,
-    StartReport, StopMode, StopReport,
+    Cascade, Event, Intent, NodeCommand, NodeReport, Operation, OperationReport, Rehearsal,
+    Snapshot, StartReport, StopMode, StopReport,
 };
 use lifecycle_core::{Plan, Registration};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -331,6 +331,24 @@ impl Handle {
     pub async fn operate(&self, order: Order) -> Result<Arc<OperationReport>, OperationError> {
         let done = self.ask(|reply| Request::Operate { order, reply }).await?;
         done.map_err(OperationError::Refused)
+    }
+
+    /// What `order` would stop and start, in which order, if every call succeeded. Nothing is done.
+    ///
+    /// The driver only copies its state, which takes as long as a snapshot; the rest is done by the caller, within one poll.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`] when there is no such component. That the order would be refused is in the
+    /// [`Rehearsal`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn rehearse(&self, order: Order) -> Result<Rehearsal, OperationError> {
+        let script = self.ask(|reply| Request::Rehearse { order, reply }).await?;
+        let script = script.map_err(OperationError::Refused)?;
+        Ok(script.play())
     }
 
     /// Adds a component. It may depend on what is there; nothing there can depend on it. If the orchestrator runs it is

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lifecycle_core::engine::{
-    self, Cascade, Intent, NodeCommand, NodeError, NodeReport, OperationError, OperationReport,
-    Snapshot, StartReport, StopMode, StopReport,
+    self, Cascade, Engine, Intent, NodeCommand, NodeError, NodeReport, OperationError,
+    OperationReport, Rehearsal, Snapshot, StartReport, StopMode, StopReport,
 };
-use lifecycle_core::{BuildError, Registration, Time};
+use lifecycle_core::{BuildError, ComponentId, Registration, Time};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -100,6 +100,11 @@ pub(crate) enum Request {
         order: Order,
         reply: OperationReply,
     },
+    /// Asks for a copy of the engine to play the order through.
+    Rehearse {
+        order: Order,
+        reply: oneshot::Sender<Result<Box<Script>, Arc<OperationError>>>,
+    },
     Remove {
         component: String,
         cascade: Cascade,
@@ -121,6 +126,42 @@ pub(crate) enum Request {
         change: GateChange,
         reply: oneshot::Sender<Result<(), UnknownGate>>,
     },
+}
+
+/// A copy of the engine, and what shall be played with it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    engine: Engine,
+    now: Time,
+    component: ComponentId,
+    order: Order,
+}
+
+impl Script {
+    /// Refuses an order for nobody that `engine` knows.
+    pub(crate) fn of(
+        engine: &Engine,
+        now: Time,
+        order: Order,
+    ) -> Result<Box<Self>, OperationError> {
+        let plan = engine.plan();
+        let component = plan.find(&order.component);
+        let component = component.ok_or_else(|| OperationError::unknown(plan, &order.component))?;
+        Ok(Box::new(Self {
+            engine: engine.clone(),
+            now,
+            component,
+            order,
+        }))
+    }
+
+    pub(crate) fn play(self) -> Rehearsal {
+        let Order {
+            operation, forced, ..
+        } = self.order;
+        self.engine
+            .rehearse(self.now, self.component, operation, forced)
+    }
 }
 
 /// What shall become of a gate.

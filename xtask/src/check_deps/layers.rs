@@ -121,12 +121,18 @@ pub(crate) const TABLE: &[Row] = &[
         layer: Layer::Parts,
         external: External::Only(&[
             "axum",
+            // Event streams as bodies.
+            "futures-util",
             // The accept loop: limits on connections and a deadline for draining, which axum's own has not.
             "hyper",
             "hyper-util",
             "jiff",
             "metrics-exporter-prometheus",
+            // The shapes of documents, for OpenAPI.
+            "schemars",
             "serde",
+            // The data of server-sent events.
+            "serde_json",
             "thiserror",
             "tokio",
             "tokio-util",

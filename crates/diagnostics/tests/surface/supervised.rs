@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lifecycle_core::engine::DrainState;
 use lifecycle_core::{
-    Backoff, BoxError, Component, Criticality, DrainContext, Gate, HealthCheck, Jitter, Lifecycle,
-    Nanos, Registration, Restart, Retry, StartContext, StopContext, component,
+    Backoff, BoxError, CheckContext, Component, Criticality, DrainContext, Gate, HealthCheck,
+    Jitter, Lifecycle, Nanos, Registration, Restart, Retry, StartContext, StopContext, component,
 };
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -324,5 +324,40 @@ fn diagnostics_whose_thread_is_blocked_are_unhealthy_and_well_again_afterwards()
     release.wait();
     rig.run(status.wait_for(|it| it.ready))
         .expect("it is well again");
+    rig.stop();
+}
+
+/// A component whose checks fail.
+struct Sick;
+
+impl Lifecycle for Sick {
+    const DISPOSES: bool = false;
+
+    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn check(&self, _: &CheckContext) -> Result<(), BoxError> {
+        Err("no connection is left".into())
+    }
+}
+
+#[test]
+fn an_unhealthy_component_is_shown_with_what_its_check_said() {
+    let check = HealthCheck::every(Duration::from_millis(1)).with_misses(2);
+    let pool = Registration::new("pool", Sick)
+        .criticality(Criticality::Degradable)
+        .health_check(check);
+    let rig = Rig::of(vec![pool]);
+    let address = rig.start();
+    let unhealthy = lifecycle(address, |it| row(it, "pool")["health"] == "unhealthy");
+    let error = &row(&unhealthy, "pool")["checkError"];
+    assert_eq!(error["message"], "no connection is left");
+    let why = get(address, "/control/lifecycle/components/pool/why").json();
+    assert_eq!(why["why"], "pool is unhealthy (no connection is left)");
     rig.stop();
 }

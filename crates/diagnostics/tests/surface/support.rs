@@ -238,6 +238,18 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}"))
 }
 
+#[track_caller]
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let mut stream = connect(address);
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    receive(&mut stream)
+}
+
 /// Asks again and again until the answer is as wanted.
 #[track_caller]
 pub(crate) fn get_until(

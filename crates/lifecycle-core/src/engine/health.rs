@@ -100,6 +100,7 @@ impl Engine {
     fn pass_check(&mut self, now: Time, id: ComponentId) {
         let extra = self.slot(id).extra();
         extra.misses = 0;
+        extra.check_failure = None;
         extra.refused = false;
         self.show_own_health(now, id);
     }
@@ -112,6 +113,7 @@ impl Engine {
         let key = slot.key(id);
         let extra = slot.extra();
         extra.misses = extra.misses.saturating_add(1);
+        extra.check_failure = Some(Arc::clone(&failure));
         let misses = extra.misses;
         let kind = EventKind::CheckFailed {
             key,

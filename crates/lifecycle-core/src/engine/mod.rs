@@ -28,6 +28,7 @@ mod node;
 mod operate;
 mod operation;
 mod ranks;
+mod rehearsal;
 mod report;
 mod shutdown;
 mod slot;
@@ -36,7 +37,9 @@ mod startup;
 mod state;
 mod stop;
 mod supervision;
+mod timeline;
 mod timers;
+mod why;
 
 pub use message::{
     AttemptKey, AwaitedStop, Call, CallOutcome, Cascade, Command, Event, EventKind, Input, Limit,
@@ -44,11 +47,14 @@ pub use message::{
 };
 pub use node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
 pub use operation::{Intent, Operation, OperationError, OperationReport};
+pub use rehearsal::{Move, Rehearsal};
 pub use report::{
     Degradation, Hang, StartError, StartReport, StopError, StopOutcome, StopReport, StopTrouble,
 };
 pub use snapshot::{Awaited, ComponentRow, Restarts, Snapshot};
 pub use state::{ComponentState, DrainState, Health, OrchestratorState};
+pub use timeline::{Bar, Span, Step, Timeline, Way};
+pub use why::Why;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -319,10 +325,12 @@ impl Engine {
             generation: slot.generation,
             attempt: slot.shown_attempt(),
             retry_at: backs_off.then(|| self.timers.due(id)),
+            restarting: slot.phase == Phase::Restarting,
             cause: slot.cause,
             failure: slot.failure.clone(),
             health: slot.health,
             degraded: extra.and_then(|it| it.degraded.clone()),
+            check_failure: extra.and_then(|it| it.check_failure.clone()),
             progress: extra.and_then(|it| it.progress.clone()),
             in_flight: extra.and_then(|it| it.in_flight),
             drain: slot.drain,
@@ -330,6 +338,7 @@ impl Engine {
             held: slot.wanted == Wanted::Held,
             final_failure: slot.wanted == Wanted::Failed,
             gated: slot.gates_closed > 0,
+            gate_closed: self.is_gate_closed(id),
             leaving: slot.leaving,
             passed: slot.released,
             restarts: extra.map_or_else(Restarts::default, |it| it.restarts),

@@ -419,6 +419,8 @@ pub(super) struct Extra {
     pub(super) check_unanswered: bool,
     /// How many checks have failed in a row.
     pub(super) misses: u32,
+    /// How the last of them failed.
+    pub(super) check_failure: Option<Arc<Failure>>,
     /// A restart for its bad health was refused already.
     pub(super) refused: bool,
     /// What of it did not end when it should.
@@ -446,6 +448,7 @@ impl Extra {
         self.checking = false;
         self.check_unanswered = false;
         self.misses = 0;
+        self.check_failure = None;
         self.refused = false;
         self.hang = None;
         self.loss = None;

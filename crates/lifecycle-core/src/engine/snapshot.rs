@@ -54,6 +54,8 @@ pub struct ComponentRow {
     pub attempt: u32,
     /// When the next attempt is due, while it backs off.
     pub retry_at: Option<Time>,
+    /// Whether what is due then is a new generation, and no further attempt of this one.
+    pub restarting: bool,
     /// The component at the root of its state, when it is not itself.
     pub cause: Option<ComponentId>,
     /// Its last failure; cleared when it runs again, or has stopped well after a further attempt.
@@ -62,6 +64,8 @@ pub struct ComponentRow {
     pub health: Health,
     /// What it says about that.
     pub degraded: Option<Arc<str>>,
+    /// How its last health check failed; cleared by one that passes, and by a further generation.
+    pub check_failure: Option<Arc<Failure>>,
     /// What it said last that it is doing.
     pub progress: Option<Arc<str>>,
     /// How much it said last to have in flight.
@@ -76,6 +80,8 @@ pub struct ComponentRow {
     pub final_failure: bool,
     /// Whether its gate, or that of a hard dependency, is closed.
     pub gated: bool,
+    /// Whether its own gate is.
+    pub gate_closed: bool,
     /// Whether it is about to go down, and waits for its dependents to.
     pub leaving: bool,
     /// Whether edges that are not hard no longer wait for it in this run.
@@ -149,16 +155,23 @@ impl Snapshot {
         self.plan.name(id)
     }
 
-    /// What `id` waits for: missing dependencies while it shall start, dependents that are up while all shall stop.
+    /// What `id` waits for: missing dependencies while it shall start, dependents that go down too and are not down yet
+    /// while it shall stop.
     #[must_use]
     pub fn awaited(&self, id: ComponentId) -> Vec<Awaited> {
         let row = self.component(id);
         if row.state == ComponentState::Waiting {
             return self.missing_dependencies(id);
         }
-        let stops = self.state == OrchestratorState::Stopping || row.leaving;
-        if stops && row.state == ComponentState::Running {
-            return self.dependents_up(id);
+        if row.state != ComponentState::Running {
+            return Vec::new();
+        }
+        if self.state == OrchestratorState::Stopping {
+            return self.dependents_up(id, |_| true);
+        }
+        if row.leaving {
+            // A dependent that stays, or waits to start, blocks nobody.
+            return self.dependents_up(id, |it| it.leaving);
         }
         Vec::new()
     }
@@ -176,7 +189,11 @@ impl Snapshot {
             .collect()
     }
 
-    fn dependents_up(&self, id: ComponentId) -> Vec<Awaited> {
+    fn dependents_up(
+        &self,
+        id: ComponentId,
+        counts: impl Fn(&ComponentRow) -> bool,
+    ) -> Vec<Awaited> {
         let up = |state| {
             !matches!(
                 state,
@@ -185,6 +202,7 @@ impl Snapshot {
         };
         let edges = self.plan.dependents(id).iter();
         edges
+            .filter(|edge| counts(self.component(edge.component)))
             .map(|edge| Awaited {
                 component: edge.component,
                 edge: None,

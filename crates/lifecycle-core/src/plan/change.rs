@@ -1,6 +1,6 @@
 //! A plan with one component more, or some fewer: the rows of the old one, changed and compiled again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::component::Component;
 use crate::defaults::Defaults;
@@ -232,6 +232,7 @@ impl Rows {
             gates: self.gates.names,
             gated: self.gates.gated,
             defaults,
+            fingerprint: OnceLock::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold when everything of a step has been taken in.
 
-use lifecycle_core::engine::{DrainState, Health, OrchestratorState, Reason, Snapshot};
+use lifecycle_core::engine::{DrainState, Health, OrchestratorState, Reason, Snapshot, Why};
 use lifecycle_core::{ComponentId, Criticality, EdgeKind, Time};
 
 use super::books::{Book, Want};
@@ -19,6 +19,7 @@ impl World {
         self.check_node_at_rest();
         self.check_answered();
         self.check_liveness(snapshot);
+        check_explained(snapshot);
         let gated = self.gated();
         for (id, book) in self.books.iter() {
             self.check_wanted(id, book);
@@ -241,6 +242,36 @@ impl World {
         assert!(
             !(book.is_falling && book.had_turn && idles && !asked),
             "invariant 3: {id:?} could stop: {book:?}"
+        );
+    }
+}
+
+/// Every component has a sentence, a chain without a circle, and a root that counts it among its victims; what waits behind
+/// nothing but others is never at the root of itself.
+fn check_explained(snapshot: &Snapshot) {
+    let why = Why::of(snapshot);
+    for id in snapshot.plan.ids() {
+        let mut chain = vec![id];
+        while let Some(next) = why.behind(chain[chain.len() - 1]) {
+            assert!(!chain.contains(&next), "{id:?} explains itself by {next:?}");
+            chain.push(next);
+        }
+        let root = chain[chain.len() - 1];
+        // Of one component only: victims are looked for among all.
+        let is_last = snapshot.plan.order().last() == Some(&id);
+        assert!(
+            root == id || !is_last || why.victims(root).contains(&id),
+            "{root:?} is behind {id:?} and does not know it"
+        );
+        let row = snapshot.component(id);
+        let hard = snapshot.awaited(id).into_iter();
+        let waits = hard
+            .filter(|it| it.edge == Some(EdgeKind::Hard))
+            .any(|it| it.state != State::Running);
+        assert!(
+            !waits || row.gate_closed || root != id,
+            "{id:?} waits for nobody's sake: {}",
+            why.sentence(id)
         );
     }
 }

@@ -1,0 +1,386 @@
+//! `/openapi.json`: what this crate answers, described by OpenAPI 3.1.
+//!
+//! The schemas are derived from the types that are written and read. What a type cannot say, which paths and codes there
+//! are, is one row of [`operations`] each; a test compares them with the routes.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::{dry_run, graph, health, problem, snapshot, timeline, why};
+
+/// Where schemas with a name are kept.
+const SCHEMAS: &str = "/components/schemas";
+
+/// The description.
+pub(crate) async fn show() -> Response {
+    Json(document()).into_response()
+}
+
+/// Who may ask.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// Everybody.
+    Open,
+    /// Whoever may see the mesh.
+    Read,
+}
+
+/// A schema, made by a generator that collects those with a name.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// One method of one path.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    scope: Scope,
+    query: &'static [(&'static str, &'static str)],
+    headers: &'static [(&'static str, &'static str)],
+    body: Option<Shape>,
+    /// The media type and the schema of what is answered with 200.
+    answers: Vec<(&'static str, Shape)>,
+    /// Further codes that are answered with the same document, or without one.
+    also: &'static [(u16, &'static str)],
+    /// Codes that are answered with a problem document.
+    problems: &'static [(u16, &'static str)],
+}
+
+const GONE: (u16, &str) = (503, "nobody drives the orchestrator any more");
+const UNKNOWN: (u16, &str) = (404, "there is no such component");
+
+/// One row for each route.
+fn operations() -> Vec<Operation> {
+    vec![
+        get("/livez", "Whether the process serves")
+            .open()
+            .json::<health::Health<'_>>(),
+        get("/healthz", "The same as /livez")
+            .open()
+            .json::<health::Health<'_>>(),
+        get("/readyz", "Whether traffic may be sent here")
+            .open()
+            .query(&[("verbose", "adds details of each issue")])
+            .json::<health::Health<'_>>()
+            .also(&[(503, "not ready; the issues say why")]),
+        get("/startupz", "Whether a start has ever finished")
+            .open()
+            .json::<health::Health<'_>>()
+            .also(&[(503, "not yet")]),
+        get("/metrics", "Metrics for Prometheus")
+            .open()
+            .text("text/plain"),
+        get("/openapi.json", "This description")
+            .open()
+            .json::<Value>(),
+        get(
+            "/control/lifecycle",
+            "The whole orchestrator at this moment",
+        )
+        .headers(&[("If-None-Match", "the entity tag of what the reader has")])
+        .json::<snapshot::Document<'_>>()
+        .also(&[(304, "the reader has it")])
+        .problems(&[GONE]),
+        get(
+            "/control/lifecycle/components/{name}",
+            "One component, and why it is as it is",
+        )
+        .json::<why::Shown<'_>>()
+        .problems(&[UNKNOWN, GONE]),
+        get(
+            "/control/lifecycle/components/{name}/why",
+            "Why a component is as it is, down to the root cause, and who suffers from it",
+        )
+        .json::<why::Explanation<'_>>()
+        .problems(&[UNKNOWN, GONE]),
+        get(
+            "/control/lifecycle/graph",
+            "The plan with the states of this moment",
+        )
+        .query(&[("format", "json (unless given) or dot")])
+        .json::<graph::Document<'_>>()
+        .text("text/vnd.graphviz")
+        .problems(&[(400, "there is no such format"), GONE]),
+        get(
+            "/control/lifecycle/events",
+            "A snapshot, then changes, as server-sent events",
+        )
+        .headers(&[("Last-Event-ID", "the event after which to go on")])
+        .text("text/event-stream")
+        .problems(&[(503, "all streams are taken, or this listener drains")]),
+        get(
+            "/control/lifecycle/timeline",
+            "How the time of the start and of the stop was spent",
+        )
+        .json::<timeline::Document<'_>>()
+        .problems(&[(503, "not followed yet")]),
+        post(
+            "/control/lifecycle/plan",
+            "What an operation would do; nothing is done",
+        )
+        .body::<dry_run::Wanted>()
+        .json::<dry_run::Document<'_>>()
+        .problems(&[
+            (400, "the body is no order"),
+            UNKNOWN,
+            (413, "the body is too large"),
+            (415, "the body is not declared as JSON"),
+            GONE,
+        ]),
+    ]
+}
+
+const fn get(path: &'static str, summary: &'static str) -> Operation {
+    Operation::new("get", path, summary)
+}
+
+const fn post(path: &'static str, summary: &'static str) -> Operation {
+    Operation::new("post", path, summary)
+}
+
+impl Operation {
+    const fn new(method: &'static str, path: &'static str, summary: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            summary,
+            scope: Scope::Read,
+            query: &[],
+            headers: &[],
+            body: None,
+            answers: Vec::new(),
+            also: &[],
+            problems: &[],
+        }
+    }
+
+    const fn open(mut self) -> Self {
+        self.scope = Scope::Open;
+        self
+    }
+
+    const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    fn body<T: JsonSchema>(mut self) -> Self {
+        self.body = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    fn json<T: JsonSchema>(mut self) -> Self {
+        self.answers
+            .push(("application/json", SchemaGenerator::subschema_for::<T>));
+        self
+    }
+
+    fn text(mut self, media_type: &'static str) -> Self {
+        self.answers
+            .push((media_type, SchemaGenerator::subschema_for::<String>));
+        self
+    }
+
+    const fn also(mut self, also: &'static [(u16, &'static str)]) -> Self {
+        self.also = also;
+        self
+    }
+
+    const fn problems(mut self, problems: &'static [(u16, &'static str)]) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    fn describe(&self, schemas: &mut Schemas) -> Value {
+        let mut described = json!({
+            "summary": self.summary,
+            "operationId": self.id(),
+            "parameters": self.parameters(),
+            "responses": self.responses(&mut schemas.written),
+            "x-scope": match self.scope {
+                Scope::Open => Value::Null,
+                Scope::Read => "mesh.read".into(),
+            },
+        });
+        if let Some(body) = self.body {
+            let schema = body(&mut schemas.read);
+            described["requestBody"] = json!({
+                "required": true,
+                "content": {"application/json": {"schema": schema}},
+            });
+        }
+        described
+    }
+
+    /// `getControlLifecycleComponentsNameWhy`.
+    fn id(&self) -> String {
+        let words = self.path.split(|it: char| !it.is_ascii_alphanumeric());
+        let words = words.filter(|it| !it.is_empty()).map(|word| {
+            let (first, rest) = word.split_at(1);
+            first.to_ascii_uppercase() + rest
+        });
+        std::iter::once(self.method.to_owned())
+            .chain(words)
+            .collect()
+    }
+
+    fn parameters(&self) -> Vec<Value> {
+        let names = self.path.split('/').filter_map(|it| {
+            let name = it.strip_prefix('{')?.strip_suffix('}')?;
+            Some(parameter("path", name, "a name, percent-encoded"))
+        });
+        let query = self
+            .query
+            .iter()
+            .map(|(name, text)| parameter("query", name, text));
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, text)| parameter("header", name, text));
+        names.chain(query).chain(headers).collect()
+    }
+
+    fn responses(&self, generator: &mut SchemaGenerator) -> Map<String, Value> {
+        let content: Map<String, Value> = self
+            .answers
+            .iter()
+            .map(|(media_type, shape)| {
+                let schema = json!({"schema": shape(generator)});
+                ((*media_type).to_owned(), schema)
+            })
+            .collect();
+        let mut responses = Map::new();
+        let whole = json!({"description": "what was asked for", "content": content});
+        responses.insert("200".to_owned(), whole);
+        for (code, text) in self.also {
+            let mut response = json!({"description": text});
+            if *code != 304 {
+                response["content"] = Value::Object(content.clone());
+            }
+            responses.insert(code.to_string(), response);
+        }
+        let problem = generator.subschema_for::<problem::Document<'_>>();
+        for (code, text) in self.problems {
+            let response = json!({
+                "description": text,
+                "content": {"application/problem+json": {"schema": problem}},
+            });
+            responses.insert(code.to_string(), response);
+        }
+        responses
+    }
+}
+
+fn parameter(place: &str, name: &str, text: &str) -> Value {
+    json!({
+        "in": place,
+        "name": name,
+        "description": text,
+        "required": place == "path",
+        "schema": {"type": "string"},
+    })
+}
+
+/// What is written always has all its members; what is read may lack those with a default.
+struct Schemas {
+    written: SchemaGenerator,
+    read: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|it| {
+                it.definitions_path = SCHEMAS.into();
+                it.meta_schema = None;
+            })
+        };
+        Self {
+            written: settings().for_serialize().into_generator(),
+            read: settings().for_deserialize().into_generator(),
+        }
+    }
+
+    fn definitions(mut self) -> Map<String, Value> {
+        let mut definitions = self.written.take_definitions(true);
+        definitions.extend(self.read.take_definitions(true));
+        definitions
+    }
+}
+
+fn document() -> Value {
+    let mut schemas = Schemas::new();
+    let mut paths = Map::new();
+    for operation in operations() {
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = operation.describe(&mut schemas);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Lifecycle diagnostics",
+            "description": "Probes, metrics and the lifecycle of one orchestrator. Times are RFC 3339 in UTC, durations milliseconds.",
+            "version": snapshot::SCHEMA,
+        },
+        "paths": paths,
+        "components": {"schemas": schemas.definitions()},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_no_other() {
+        let routes: BTreeSet<_> = crate::router::paths().collect();
+        let described: BTreeSet<_> = operations().iter().map(|it| it.path).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn operations_have_ids_of_their_own() {
+        let ids: BTreeSet<_> = operations().iter().map(Operation::id).collect();
+        assert_eq!(ids.len(), operations().len());
+        assert!(
+            ids.contains("getControlLifecycleComponentsNameWhy"),
+            "{ids:?}"
+        );
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        fn check(value: &Value, schemas: &Value) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+                        let name = target.strip_prefix("#/components/schemas/");
+                        let schema = name.and_then(|it| schemas.get(it));
+                        assert!(schema.is_some(), "{target} leads nowhere");
+                    }
+                    members.values().for_each(|it| check(it, schemas));
+                }
+                Value::Array(values) => values.iter().for_each(|it| check(it, schemas)),
+                _ => {}
+            }
+        }
+        let document = document();
+        let schemas = &document["components"]["schemas"];
+        assert!(
+            schemas["Snapshot"]["properties"]["planId"].is_object(),
+            "{schemas}"
+        );
+        let required = schemas["Order"]["required"].as_array().unwrap();
+        assert_eq!(required, &["operation", "component"]);
+        check(&document, schemas);
+    }
+}
