@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -372,11 +372,12 @@ impl Answer {
         let (head, body) = response.into_parts();
         let date = head.headers.get(DATE).and_then(|it| it.to_str().ok());
         let date = date.and_then(|it| jiff::fmt::rfc2822::parse(it).ok());
+        let date = date.map(|it| it.timestamp());
         let collected = Limited::new(body, LARGEST).collect().await;
         let collected = collected.map_err(|it| Silence::Broken(deepest(&*it)))?;
         Ok(Self {
             status: head.status,
-            now: date.map_or_else(Timestamp::now, |it| it.timestamp()),
+            now: clock(date, Timestamp::now()),
             body: collected.to_bytes(),
         })
     }
@@ -424,6 +425,12 @@ impl Answer {
     }
 }
 
+/// The host's clock. It is told in whole seconds: where ours is not further from it than that, ours says more.
+fn clock(date: Option<Timestamp>, own: Timestamp) -> Timestamp {
+    let agrees = |date: &Timestamp| own.duration_since(*date).abs() <= SignedDuration::from_secs(1);
+    date.filter(|it| !agrees(it)).unwrap_or(own)
+}
+
 fn remedy(status: StatusCode, path: &str) -> (Exit, String) {
     match status {
         StatusCode::UNAUTHORIZED => (
@@ -444,7 +451,7 @@ fn remedy(status: StatusCode, path: &str) -> (Exit, String) {
         ),
         StatusCode::CONFLICT => (
             Exit::Refused,
-            "`lifecyclectl status` says what is under way".to_owned(),
+            "`lifecyclectl status` says how it is now".to_owned(),
         ),
         StatusCode::PRECONDITION_FAILED => (
             Exit::Refused,
@@ -514,6 +521,17 @@ mod tests {
         for local in ["127.0.0.1", "[::1]:5", "localhost"] {
             assert!(!exposed(local, Some(token.clone())), "{local}");
         }
+    }
+
+    #[test]
+    fn times_are_told_by_the_clock_of_the_host_unless_ours_agrees() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let own = at("2026-11-28T06:50:12.700Z");
+        let agreeing = Some(at("2026-11-28T06:50:12Z"));
+        let other = at("2026-11-28T06:50:10Z");
+        assert_eq!(clock(agreeing, own), own);
+        assert_eq!(clock(Some(other), own), other);
+        assert_eq!(clock(None, own), own);
     }
 
     #[test]

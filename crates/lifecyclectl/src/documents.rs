@@ -137,6 +137,9 @@ pub(crate) struct Link {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Timeline {
     pub(crate) captured_at: Moment,
+    /// Whether something was missed: moments may be estimates.
+    #[serde(default)]
+    pub(crate) truncated: bool,
     pub(crate) start: Option<Phase>,
     pub(crate) stop: Option<Phase>,
     pub(crate) components: Vec<Bars>,
@@ -170,8 +173,8 @@ pub(crate) struct Bars {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bar {
-    /// Since the phase began.
-    pub(crate) began_ms: f64,
+    /// When the first attempt began, since the phase did; what is waited for comes before.
+    pub(crate) began_ms: Option<f64>,
     pub(crate) ended_ms: Option<f64>,
     pub(crate) waiting_ms: f64,
     pub(crate) working_ms: f64,
@@ -353,9 +356,10 @@ pub(crate) struct Counted {
     pub(crate) sequence: u64,
 }
 
-/// Data of the event `gap`: events from the first to the last of these are lost.
+/// Data of the event `gap`: events from the first to the last of these are lost, where they can be counted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Gap {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) reason: Option<String>,
 }

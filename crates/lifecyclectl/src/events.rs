@@ -140,9 +140,8 @@ impl Tail<'_> {
             }
             "gap" => {
                 let gap: Gap = parsed(event)?;
-                self.seen = self.seen.max(gap.to);
-                let text = format!("… events {} to {} are lost", gap.from, gap.to);
-                self.print(event, &text, Style::Busy)
+                self.seen = self.seen.max(gap.to.unwrap_or_default());
+                self.print(event, &lost(&gap), Style::Busy)
             }
             "change" => {
                 let change: Change = parsed(event)?;
@@ -183,12 +182,25 @@ impl Tail<'_> {
     }
 }
 
+fn lost(gap: &Gap) -> String {
+    let which = match (gap.from, gap.to) {
+        (Some(from), Some(to)) => format!("… events {from} to {to} are lost"),
+        _ => "… events are lost".to_owned(),
+    };
+    match &gap.reason {
+        Some(reason) => format!("{which} ({reason})"),
+        None => which,
+    }
+}
+
 fn line(change: &Change) -> String {
     let at = change.at.0.strftime("%H:%M:%S%.3f");
-    let subject = change.component.as_deref().unwrap_or("orchestrator");
+    // What happens to no component happens to what the kind names: the orchestrator, or the node.
+    let subject = change.component.as_deref().unwrap_or(&change.kind);
     let mut line = format!("{at} {subject}");
     match (&change.from, &change.to) {
         (Some(from), Some(to)) => line.push_str(&format!(": {from} → {to}")),
+        _ if change.kind == subject => {}
         _ => line.push_str(&format!(": {}", change.kind)),
     }
     if let Some(reason) = &change.reason {

@@ -154,6 +154,7 @@ impl<'a> Roll<'a> {
             progress: RefCell::new(progress),
         };
         roll.check_gate()?;
+        roll.check_limits()?;
         Ok(roll)
     }
 
@@ -165,6 +166,21 @@ impl<'a> Roll<'a> {
             true => Err(Failure::usage(
                 "no host remains whose calls could be counted for --max-error-rate",
                 "name other metrics by --error-rate-url, or leave it out",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// A host refuses what can never come to pass, but only once it is cordoned.
+    fn check_limits(&self) -> Result<(), Failure> {
+        let options = self.options();
+        match options
+            .force_after
+            .is_some_and(|it| it >= options.drain_deadline)
+        {
+            true => Err(Failure::usage(
+                "--force-after is not less than --drain-deadline",
+                "after its deadline a drain has failed: force it before",
             )),
             false => Ok(()),
         }

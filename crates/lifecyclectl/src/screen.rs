@@ -132,3 +132,22 @@ impl Screen {
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Cell, Table};
+
+    #[test]
+    fn colours_take_no_columns_and_end_with_their_cell() {
+        let screen = Screen {
+            colour: true,
+            ..Screen::plain()
+        };
+        let mut table = Table::default();
+        table.row([Cell::state("faulted"), Cell::new("a")]);
+        table.row([Cell::new("x"), Cell::new("b")]);
+        let page = table.render(&screen);
+        assert_eq!(page, "\u{1b}[31mfaulted\u{1b}[0m  a\nx        b\n");
+    }
+}

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::screen::{Screen, Style};
 use crate::session::Session;
-use crate::text::{Cell, Table, between, counted, length};
+use crate::text::{Cell, NOTHING, Table, between, counted, length};
 
 /// How many columns the longest bar has.
 const COLUMNS: f64 = 36.0;
@@ -57,7 +57,9 @@ impl<'a> Side<'a> {
         let mut bars: Vec<_> = bars
             .filter_map(|it| Some((it.name.as_str(), bar(it)?)))
             .collect();
-        bars.sort_by(|(_, one), (_, other)| one.began_ms.total_cmp(&other.began_ms));
+        // What has not begun stands last.
+        let began = |bar: &Bar| bar.began_ms.unwrap_or(f64::INFINITY);
+        bars.sort_by(|(_, one), (_, other)| began(one).total_cmp(&began(other)));
         let (name, phase) = match stop {
             true => ("stop", timeline.stop.as_ref()),
             false => ("start", timeline.start.as_ref()),
@@ -102,7 +104,8 @@ impl<'a> Side<'a> {
         for (name, bar) in &self.bars {
             let critical = phase.critical_path.iter().any(|it| it.component == *name);
             let style = if critical { Style::Bad } else { Style::Plain };
-            let took = length(end(bar, phase) - bar.began_ms);
+            let took = bar.began_ms.map(|it| length(end(bar, phase) - it));
+            let took = took.unwrap_or_else(|| NOTHING.to_owned());
             let took = if critical { format!("{took} *") } else { took };
             table.row([
                 Cell::styled(name, style),
@@ -111,7 +114,15 @@ impl<'a> Side<'a> {
             ]);
         }
         let legend = "\n·  waiting   ~  backing off   #  working   *  on the critical path\n";
-        format!("{}\n{}{legend}", self.headline(), table.render(screen))
+        let truncated = match self.timeline.truncated {
+            true => "some of it was missed: the bars may be estimates\n",
+            false => "",
+        };
+        format!(
+            "{}{truncated}\n{}{legend}",
+            self.headline(),
+            table.render(screen)
+        )
     }
 
     fn chain(&self, screen: &Screen) -> String {
@@ -158,23 +169,31 @@ impl<'a> Side<'a> {
 
 /// When a bar ends; what has not ended is as long as the phase.
 fn end(bar: &Bar, phase: &Phase) -> f64 {
-    bar.ended_ms.unwrap_or(phase.duration_ms).max(bar.began_ms)
+    let end = bar.ended_ms.unwrap_or(phase.duration_ms);
+    end.max(bar.began_ms.unwrap_or_default())
 }
 
-/// A bar on an axis of `whole` milliseconds. It is split by share: in which order a component waited, worked and backed off,
-/// the document does not say.
+/// A bar on an axis of `whole` milliseconds: what was waited before the first attempt, and then the attempts. These are split
+/// by share: in which order a component worked and backed off, the document does not say.
 fn drawn(bar: &Bar, phase: &Phase, whole: f64) -> String {
-    let column = |ms: f64| (ms / whole * COLUMNS).round() as usize;
-    let first = column(bar.began_ms).min(COLUMNS as usize - 1);
-    let cells = (column(end(bar, phase)).saturating_sub(first)).max(1);
-    let parts = bar.waiting_ms + bar.backing_off_ms + bar.working_ms;
-    let share = |ms: f64| match parts > 0.0 {
-        true => (ms / parts * cells as f64).round() as usize,
+    let column = |ms: f64| (ms.max(0.0) / whole * COLUMNS).round() as usize;
+    let end = end(bar, phase);
+    let began = bar.began_ms.unwrap_or(end);
+    let first = column(began - bar.waiting_ms);
+    let waiting = column(began).saturating_sub(first);
+    let attempts = match bar.began_ms {
+        Some(began) => column(end).saturating_sub(column(began)).max(1),
+        None => 0,
+    };
+    let parts = bar.backing_off_ms + bar.working_ms;
+    let off = match parts > 0.0 {
+        true => (bar.backing_off_ms / parts * attempts as f64).round() as usize,
         false => 0,
     };
-    let waiting = share(bar.waiting_ms).min(cells);
-    let off = share(bar.backing_off_ms).min(cells - waiting);
-    let working = cells - waiting - off;
-    let drawn = ["·".repeat(waiting), "~".repeat(off), "#".repeat(working)];
-    format!("{}{}", " ".repeat(first), drawn.concat())
+    let (blank, waiting) = (" ".repeat(first), "·".repeat(waiting));
+    format!(
+        "{blank}{waiting}{}{}",
+        "~".repeat(off),
+        "#".repeat(attempts - off)
+    )
 }

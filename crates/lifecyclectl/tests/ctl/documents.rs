@@ -131,7 +131,7 @@ pub(crate) fn why() -> Value {
 }
 
 pub(crate) fn timeline() -> Value {
-    let bar = |began: f64, ended: Value, waiting: f64, working: f64, off: f64, attempts: u32| {
+    let bar = |began: Value, ended: Value, waiting: f64, working: f64, off: f64, attempts: u32| {
         json!({
             "beganMs": began, "endedMs": ended, "waitingMs": waiting, "workingMs": working,
             "backingOffMs": off, "attempts": attempts
@@ -139,7 +139,7 @@ pub(crate) fn timeline() -> Value {
     };
     let critical = |name: &str, waiting: f64, working: f64, off: f64| json!({ "component": name, "waitingMs": waiting, "workingMs": working, "backingOffMs": off });
     json!({
-        "schemaVersion": "v1", "capturedAt": "2026-11-28T06:50:12.000Z", "run": 1,
+        "schemaVersion": "v1", "capturedAt": "2026-11-28T06:50:12.000Z", "run": 1, "truncated": false,
         "start": {
             "beganAt": "2026-11-28T06:48:07.000Z", "endedAt": "2026-11-28T06:48:08.240Z", "durationMs": 1240.0,
             "criticalPath": [
@@ -150,10 +150,10 @@ pub(crate) fn timeline() -> Value {
         },
         "stop": null,
         "components": [
-            { "name": "cache", "start": bar(0.0, json!(120.0), 40.0, 80.0, 0.0, 1), "stop": null },
-            { "name": "config", "start": bar(0.0, json!(40.0), 0.0, 40.0, 0.0, 1), "stop": null },
-            { "name": "db", "start": bar(0.0, json!(940.0), 40.0, 500.0, 400.0, 2), "stop": null },
-            { "name": "orders", "start": bar(0.0, json!(1240.0), 940.0, 300.0, 0.0, 1), "stop": null },
+            { "name": "cache", "start": bar(json!(40.0), json!(120.0), 40.0, 80.0, 0.0, 1), "stop": null },
+            { "name": "config", "start": bar(json!(0.0), json!(40.0), 0.0, 40.0, 0.0, 1), "stop": null },
+            { "name": "db", "start": bar(json!(40.0), json!(940.0), 40.0, 500.0, 400.0, 2), "stop": null },
+            { "name": "orders", "start": bar(json!(940.0), json!(1240.0), 940.0, 300.0, 0.0, 1), "stop": null },
             { "name": "spare", "start": null, "stop": null }
         ]
     })

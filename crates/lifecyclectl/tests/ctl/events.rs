@@ -25,7 +25,7 @@ fn changes() -> String {
     [
         change(
             3,
-            r#""kind":"transition","component":"db","from":"starting","to":"backing-off","reason":"failed","cause":null,"error":"db.internal:5432: Connection refused (os error 111), as it is so often","message":null"#,
+            r#""kind":"transition","component":"db","from":"starting","to":"backing-off","reason":"failed","cause":null,"error":{"kind":"error","message":"db.internal:5432: Connection refused (os error 111), as it is so often"},"message":null"#,
         ),
         change(
             4,
@@ -45,8 +45,13 @@ fn host() -> Server {
     server.on(LINE, |request| match request.header("last-event-id") {
         None => Reply::events(&snapshot(5)),
         Some("a1-0") => {
-            let gap = "event: gap\ndata: {\"from\":1,\"to\":2}\n\n";
-            Reply::events(&format!("{gap}{}", changes()))
+            let gap = "event: gap\ndata: {\"from\":1,\"to\":5,\"reason\":\"no-longer-kept\"}\n\n";
+            Reply::events(&format!("retry: 1000\n\n{gap}{}", snapshot(5)))
+        }
+        Some("a1-2") => Reply::events(&changes()),
+        Some("a1-3") => {
+            let node = r#""kind":"node","component":null,"from":"active","to":"draining","reason":"operator","cause":null,"error":null,"message":null"#;
+            Reply::events(&change(5, node))
         }
         Some("a1-4") => Reply::events(changes().split_inclusive("\n\n").last().unwrap()),
         Some(other) => panic!("{other} is not asked for"),
@@ -57,7 +62,9 @@ fn host() -> Server {
 #[test]
 fn the_last_events_are_shown_and_what_is_lost_is_said() {
     let server = host();
-    check("events", &server, "events", 0);
+    check("events", &server, "events -n 3", 0);
+    check("events-lost", &server, "events", 0);
+    check("events-node", &server, "events -n 2", 0);
     check("events-last", &server, "events -n 1", 0);
     assert_eq!(run(&server, "events -n 0").ended(0).stdout, "");
 }
@@ -118,7 +125,10 @@ fn a_new_process_of_the_host_is_announced_and_followed_from_its_beginning() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
     let text = r#""kind":"transition","component":"x","from":"created","to":"starting""#;
-    stream.send(change(1, text).replace("a1-", "b2-")).unwrap();
+    let gap = "event: gap\ndata: {\"from\":null,\"to\":null,\"reason\":\"another-process\"}\n\n";
+    let news = format!("{gap}{}{}", snapshot(0), change(1, text));
+    stream.send(news.replace("a1-", "b2-")).unwrap();
+    assert_eq!(line(), "… events are lost (another-process)");
     assert_eq!(line(), "… a new process: events count anew");
     assert_eq!(line(), "06:50:01.250 x: created → starting");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();

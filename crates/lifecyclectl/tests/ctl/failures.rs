@@ -67,7 +67,7 @@ fn what_is_refused_exits_with_4_and_anything_else_with_1() {
     let exits = [
         (401, 4, "--token-file"),
         (403, 4, "mesh.operate"),
-        (409, 4, "under way"),
+        (409, 4, "how it is now"),
         (412, 4, "ask for the plan again"),
         (400, 1, "log"),
         (500, 1, "log"),

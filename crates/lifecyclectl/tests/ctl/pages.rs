@@ -89,7 +89,13 @@ fn timeline_chain_and_blame_say_where_the_time_went() {
 fn a_timeline_of_a_start_under_way_draws_what_has_not_ended_to_its_end() {
     let mut timeline = documents::timeline();
     timeline["start"]["endedAt"] = json!(null);
-    timeline["components"][3]["start"]["endedMs"] = json!(null);
+    timeline["truncated"] = json!(true);
+    let waiting = &mut timeline["components"][3]["start"];
+    waiting["beganMs"] = json!(null);
+    waiting["endedMs"] = json!(null);
+    waiting["waitingMs"] = json!(1240.0);
+    waiting["workingMs"] = json!(0.0);
+    waiting["attempts"] = json!(0);
     let server = serving("GET /control/lifecycle/timeline", timeline);
     check("timeline-under-way", &server, "timeline", 0);
 }

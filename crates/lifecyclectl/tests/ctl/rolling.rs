@@ -298,6 +298,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     rolling(&format!("{name} {name}"), None).failed(64, "is named twice");
     rolling(&name, Some("restart {hsot}")).failed(64, "{hsot} is nothing that can be filled in");
     rolling("--resume --state /nowhere/state", None).failed(64, "/nowhere/state");
+    let words = format!("{name} --force-after 1m --drain-deadline 30s");
+    rolling(&words, None).failed(64, "--force-after is not less than --drain-deadline");
     assert!(fleet.members[0].server.lines().is_empty());
 }
 
