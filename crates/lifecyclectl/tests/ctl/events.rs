@@ -1,15 +1,53 @@
 //! `events`.
 
 use std::io::{BufRead as _, BufReader};
-use std::sync::mpsc::Sender;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{run, spawn};
 use crate::page::check;
-use crate::server::{Reply, Server};
+use crate::server::{DEADLINE, Reply, Server};
 
 const LINE: &str = "GET /control/lifecycle/events";
+
+/// A run that goes on until the test ends.
+struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    fn begin(server: &Server, line: &str) -> Self {
+        let mut child = spawn(server, line);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        // It ends with the run.
+        thread::spawn(move || stdout.lines().try_for_each(|it| sender.send(it.unwrap())));
+        Self { child, lines }
+    }
+
+    /// The next line, within the deadline.
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).unwrap()
+    }
+
+    fn interrupt(&mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 fn snapshot(sequence: u64) -> String {
     format!("event: snapshot\nid: a1-{sequence}\ndata: {{\"sequence\":{sequence}}}\n\n")
@@ -89,9 +127,7 @@ fn what_is_followed_goes_on_over_a_connection_that_was_lost_without_losing_an_ev
         Some("a1-3") => streams.pop().unwrap(),
         Some(other) => panic!("{other} is not asked for"),
     });
-    let mut child = spawn(&server, "events -f -n 1");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut line = || lines.next().unwrap().unwrap();
+    let mut following = Following::begin(&server, "events -f -n 1");
     let at = |sequence| {
         let text = format!(
             r#""kind":"transition","component":"c{sequence}","from":"starting","to":"running""#
@@ -100,16 +136,15 @@ fn what_is_followed_goes_on_over_a_connection_that_was_lost_without_losing_an_ev
     };
     let send = |stream: &Sender<String>, text: &str| stream.send(text.to_owned()).unwrap();
     send(&first, &at(3));
-    assert_eq!(line(), "06:50:03.250 c3: starting → running");
+    assert_eq!(following.line(), "06:50:03.250 c3: starting → running");
     drop(first);
     // An event in two pieces is one event.
     let (one, other) = (&at(4)[..30], &at(4)[30..]);
     server.wait_for(LINE, 3);
     send(&second, one);
     send(&second, other);
-    assert_eq!(line(), "06:50:04.250 c4: starting → running");
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(following.line(), "06:50:04.250 c4: starting → running");
+    assert_eq!(following.interrupt(), Some(130));
 }
 
 #[test]
@@ -121,18 +156,14 @@ fn a_new_process_of_the_host_is_announced_and_followed_from_its_beginning() {
         None => Reply::events(&snapshot(5)),
         Some(_) => reply.take().unwrap(),
     });
-    let mut child = spawn(&server, "events -f");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut line = || lines.next().unwrap().unwrap();
+    let following = Following::begin(&server, "events -f");
     let text = r#""kind":"transition","component":"x","from":"created","to":"starting""#;
     let gap = "event: gap\ndata: {\"from\":null,\"to\":null,\"reason\":\"another-process\"}\n\n";
     let news = format!("{gap}{}{}", snapshot(0), change(1, text));
     stream.send(news.replace("a1-", "b2-")).unwrap();
-    assert_eq!(line(), "… events are lost (another-process)");
-    assert_eq!(line(), "… a new process: events count anew");
-    assert_eq!(line(), "06:50:01.250 x: created → starting");
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    child.wait().unwrap();
+    assert_eq!(following.line(), "… events are lost (another-process)");
+    assert_eq!(following.line(), "… a new process: events count anew");
+    assert_eq!(following.line(), "06:50:01.250 x: created → starting");
 }
 
 #[test]
