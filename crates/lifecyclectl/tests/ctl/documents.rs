@@ -59,6 +59,12 @@ pub(crate) fn broken_shop() -> Value {
         })
     };
     let components = vec![
+        component(
+            "audit",
+            1,
+            &["config"],
+            json!({ "state": "starting", "progress": "replaying page 3 of 9" }),
+        ),
         component("billing", 2, &["stock"], waiting("stock", "waiting")),
         component("cache", 1, &["config"], json!({})),
         component("config", 0, &[], json!({})),

@@ -207,7 +207,7 @@ fn json_is_the_document_of_the_host_unchanged() {
 #[test]
 fn what_a_host_says_cannot_move_the_cursor_of_the_terminal() {
     let mut snapshot = documents::broken_shop();
-    snapshot["components"][3]["lastError"]["message"] = json!("\u{1b}[2Jgone\u{7}");
+    snapshot["components"][4]["lastError"]["message"] = json!("\u{1b}[2Jgone\u{7}");
     let server = serving("GET /control/lifecycle", snapshot);
     let page = run(&server, "status").ended(1).stdout;
     assert!(page.contains("gone"), "{page}");
