@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 
-use crate::client::{Endpoint, Token};
+use crate::client::Token;
+use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::graph::Format;
 use crate::screen::Output;

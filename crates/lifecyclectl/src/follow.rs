@@ -5,7 +5,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use jiff::Timestamp;
 
-use crate::client::{Answer, escaped};
+use crate::answer::Answer;
+use crate::client::escaped;
 use crate::documents::Operation;
 use crate::exit::Exit;
 use crate::failure::Failure;

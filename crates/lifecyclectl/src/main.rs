@@ -9,9 +9,11 @@
 //!
 //! It knows the documents of hosts and nothing of the orchestrator; docs/lifecyclectl.md shows every command.
 
+mod answer;
 mod cli;
 mod client;
 mod documents;
+mod endpoint;
 mod events;
 mod exit;
 mod failure;

@@ -6,8 +6,8 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::answer::Answer;
 use crate::cli::duration;
-use crate::client::Answer;
 use crate::documents::{Begun, Operation, Upgrade};
 use crate::exit::Exit;
 use crate::failure::Failure;

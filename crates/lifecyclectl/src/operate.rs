@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::answer::Answer;
 use crate::client::escaped;
 use crate::documents::Operation;
 use crate::exit::Exit;
@@ -76,7 +77,7 @@ pub(crate) async fn begin(
     verb: Verb,
     name: &str,
     body: Map<String, Value>,
-) -> Result<(crate::client::Answer, Operation), Failure> {
+) -> Result<(Answer, Operation), Failure> {
     let path = format!(
         "/control/lifecycle/components/{}/{}",
         escaped(name),

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use crate::client::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 
 /// How bad something is, as a colour.

@@ -1,6 +1,6 @@
 //! [`Argv`]: the command that restarts a host, without a shell.
 
-use crate::client::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A program and its arguments, with places for the host.
 ///

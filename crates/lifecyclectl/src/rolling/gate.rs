@@ -7,7 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use crate::client::{Client, Endpoint};
+use crate::client::Client;
+use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::text::plain;
 

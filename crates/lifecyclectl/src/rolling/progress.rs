@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use crate::client::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
