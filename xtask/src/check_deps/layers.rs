@@ -226,7 +226,25 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "lifecyclectl",
         layer: Layer::Binaries,
-        external: External::Only(&[]),
+        external: External::Only(&[
+            "bytes",
+            "clap",
+            // Completions of shells.
+            "clap_complete",
+            // The hosts of one step of a rolling restart, at the same time.
+            "futures-util",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            // Times and durations as they are written down.
+            "jiff",
+            // Names in paths.
+            "percent-encoding",
+            "serde",
+            "serde_json",
+            // One thread: sockets, timers, the interrupt, and the command that restarts a host.
+            "tokio",
+        ]),
         silent_about: &[],
         leaves: &[],
     },
