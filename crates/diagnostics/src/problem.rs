@@ -24,6 +24,14 @@ impl Problem {
             detail: detail.into(),
         }
     }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
 }
 
 #[derive(Serialize)]

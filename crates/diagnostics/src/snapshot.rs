@@ -26,7 +26,7 @@ use crate::readiness::{Issue, Readiness};
 use crate::router::{Shared, Surface};
 
 /// The schema of the document. It changes only when an old reader would be misled; a mere addition keeps it.
-const SCHEMA: &str = "v1";
+pub(crate) const SCHEMA: &str = "v1";
 
 /// How many issues the document lists.
 const LISTED: usize = 100;
@@ -444,7 +444,7 @@ fn millis(length: Nanos) -> f64 {
     (length.as_secs_f64() * 1e6).round() / 1e3
 }
 
-fn timestamp(clock: Clock, time: Time) -> String {
+pub(crate) fn timestamp(clock: Clock, time: Time) -> String {
     rfc3339(clock.system_time(time))
 }
 

@@ -87,6 +87,7 @@ async fn run(bound: Bound, closing: &Closing, surface: &Shared) {
         tokio::join!(
             surface.troubles.follow(&surface.handle),
             metrics::keep_tidy(surface.recorder.as_ref()),
+            surface.operations.carry_on(),
         )
     };
     tokio::select! {

@@ -127,6 +127,8 @@ pub(crate) const TABLE: &[Row] = &[
             "jiff",
             "metrics-exporter-prometheus",
             "serde",
+            // Compares tokens.
+            "subtle",
             "thiserror",
             "tokio",
             "tokio-util",
