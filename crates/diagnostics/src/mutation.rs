@@ -72,6 +72,11 @@ impl Mutation {
             Ok(body) => body,
             Err(problem) => return Err(problem.clone()),
         };
+        // As a list the fields would be read by their order.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            let detail = "the body is to be a JSON object, as in {\"reason\": \"…\"}";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
         let read = Json::from_bytes(body);
         let Json(value) =
             read.map_err(|it| Problem::new(StatusCode::BAD_REQUEST, it.body_text()))?;

@@ -1,6 +1,10 @@
 //! The surface over real sockets, from before the first start to after the last stop.
 
+mod access;
+mod audit;
 mod limits;
+mod node;
+mod operate;
 mod probes;
 mod shown;
 mod supervised;
