@@ -295,3 +295,142 @@ impl Records {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use lifecycle_core::engine::Operation;
+    use lifecycle_core::{Criticality, Registration, component};
+    use lifecycle_runtime::{Orchestrator, OrchestratorBuilder, Order};
+
+    use super::*;
+
+    /// How long a test waits for what must come.
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn builder() -> OrchestratorBuilder {
+        let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
+        let worker = Registration::new("worker", idle).criticality(Criticality::Degradable);
+        let mut builder = Orchestrator::builder();
+        builder.register(worker);
+        builder
+    }
+
+    fn plea(work: Work) -> Plea {
+        Plea {
+            operation: "restart",
+            component: Some("worker".to_owned()),
+            intent: Intent::default(),
+            deadline: None,
+            work,
+            alarm: None,
+            entry: Entry {
+                who: "alice".to_owned(),
+                peer: None,
+                what: "restart".into(),
+                component: None,
+                reason: None,
+            },
+        }
+    }
+
+    fn restart(handle: &Handle) -> Plea {
+        let handle = handle.clone();
+        plea(Box::pin(async move {
+            let order = Order::new(Operation::Restart, "worker");
+            let done = handle.operate(order).await;
+            done.map(drop).map_err(|it| Miss::Failed(it.to_string()))
+        }))
+    }
+
+    /// Carries on until `is` holds of the records.
+    async fn carry_on_until(ledger: &Ledger, is: impl Fn(&[Record]) -> bool) {
+        let holds = async {
+            while !is(&ledger.all()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let carried = async {
+            tokio::select! {
+                () = ledger.carry_on() => {}
+                () = holds => {}
+            }
+        };
+        let carried = tokio::time::timeout(DEADLINE, carried).await;
+        carried.expect("within the deadline");
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_for_it_to_begin_cancels_nothing() {
+        let builder = builder();
+        let handle = builder.handle();
+        let ledger = Ledger::new(handle.clone());
+        {
+            let mut begin = Box::pin(ledger.begin(restart(&handle)));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(begin.as_mut().poll(&mut cx).is_pending());
+        }
+        assert!(ledger.all().is_empty(), "nobody has answered yet");
+        let handle = builder.build().expect("a plan").spawn();
+        handle.start().await.expect("it starts");
+        carry_on_until(&ledger, |it| {
+            it.first().is_some_and(|it| it.ended.is_some())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_one_has_begun_another_carries_on() {
+        let handle = builder().build().expect("a plan").spawn();
+        handle.start().await.expect("it starts");
+        let ledger = Ledger::new(handle.clone());
+        let go = Arc::new(Notify::new());
+        let gone = Arc::clone(&go);
+        let work = Box::pin(async move {
+            gone.notified().await;
+            Ok(())
+        });
+        let record = ledger.begin(plea(work)).await.expect("it begins");
+        assert!(record.ended.is_none());
+        for _ in 0..3 {
+            let brief = tokio::time::timeout(Duration::from_millis(1), ledger.carry_on());
+            brief.await.expect_err("it goes on for ever");
+        }
+        go.notify_one();
+        carry_on_until(&ledger, |it| it[0].ended.is_some()).await;
+        let number = record.number;
+        assert!(ledger.find(number).is_some_and(|it| it.ended.is_some()));
+    }
+
+    #[tokio::test]
+    async fn beyond_a_hundred_under_way_a_further_one_is_refused() {
+        let handle = builder().build().expect("a plan").spawn();
+        let ledger = Ledger::new(handle.clone());
+        for _ in 0..KEPT {
+            let never = plea(Box::pin(std::future::pending()));
+            ledger.begin(never).await.expect("there is room");
+        }
+        let refused = ledger.begin(plea(Box::pin(async { Ok(()) }))).await;
+        let refused = refused.expect_err("there is no room").status();
+        assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(ledger.all().len(), KEPT);
+    }
+
+    #[tokio::test]
+    async fn an_alarm_rings_when_its_moment_has_come_whoever_carries_on() {
+        let handle = builder().build().expect("a plan").spawn();
+        let ledger = Ledger::new(handle.clone());
+        let alarm = Arc::new(Notify::new());
+        let rung = Arc::clone(&alarm);
+        let work = Box::pin(async move {
+            rung.notified().await;
+            Ok(())
+        });
+        let mut plea = plea(work);
+        plea.alarm = Some((Instant::now() + Duration::from_millis(20), alarm));
+        ledger.begin(plea).await.expect("it begins");
+        carry_on_until(&ledger, |it| it[0].ended.is_some()).await;
+    }
+}

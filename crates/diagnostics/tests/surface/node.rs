@@ -126,10 +126,8 @@ fn contract_55_and_68_a_drain_goes_on_by_itself_and_a_second_one_is_a_conflict_u
     assert_eq!(draining["blockedBy"], json!(["http-inbound:0"]));
     assert_eq!(draining["cordoned"], true);
     assert_eq!(draining["participants"][0]["progress"], "2 calls");
-    assert_ne!(
-        draining["participants"][0]["updatedAt"],
-        participant["updatedAt"]
-    );
+    let updated = |it: &Value| it["updatedAt"].as_str().unwrap().to_owned();
+    assert!(updated(&draining["participants"][0]) >= updated(&draining));
     conflict(&command(address, "drain", ""), "cancel it or force it");
 
     work.send_replace(0);
