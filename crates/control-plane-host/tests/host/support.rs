@@ -227,10 +227,18 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 
 #[track_caller]
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, "GET", path, None)
+}
+
+/// Asks without a body, with a bearer token if there is one.
+#[track_caller]
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
     let mut stream = connect(address);
+    let token = token.map(|it| format!("Authorization: Bearer {it}\r\n"));
+    let token = token.unwrap_or_default();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n"
     )
     .unwrap();
     let mut text = String::new();
