@@ -27,6 +27,7 @@ mod component;
 mod credentials;
 mod guard;
 mod health;
+mod logging;
 mod metrics;
 mod mutation;
 mod operations;

@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::operations::Ledger;
 use crate::readiness::{Provider, Readiness};
 use crate::troubles::Troubles;
-use crate::{health, metrics, operations, snapshot, upgrade};
+use crate::{health, logging, metrics, operations, snapshot, upgrade};
 
 /// What every handler is given.
 pub(crate) type Shared = Arc<Surface>;
@@ -64,6 +64,7 @@ fn table() -> impl Iterator<Item = (&'static str, MethodRouter<Shared>)> {
     here.into_iter()
         .chain(operations::table())
         .chain(upgrade::table())
+        .chain(logging::table())
 }
 
 /// The path of every route of this crate; a part in braces, as in `{name}`, stands for any one part.

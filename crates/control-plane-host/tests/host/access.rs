@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::support::{Process, ask, command, get_until};
+use crate::support::{Process, ask, command, get, get_until, post};
 
 const READER: &str = "reader-0123456789abcdef";
 const OPERATOR: &str = "operator-0123456789abcdef";
@@ -139,4 +139,47 @@ fn tokens_that_cannot_be_used_are_faults_of_the_configuration() {
         "check",
     ];
     assert_eq!(command(&beyond).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn the_log_filter_is_read_and_changed_while_the_host_runs() {
+    for format in ["json", "text"] {
+        let mut host = Process::anywhere(&["--log-format", format]);
+        let address = host.address("diagnostics");
+        let path = "/omnirelay/control/logging";
+        let shown = get(address, path).json();
+        assert_eq!(
+            (&shown["filter"], &shown["minimumLevel"]),
+            (&"info".into(), &"info".into())
+        );
+        let cordon = |reason: &str| {
+            let body = format!(r#"{{"reason":"{reason}"}}"#);
+            post(address, "/control/upgrade/cordon", &body).status
+        };
+        let wrong = post(address, path, r#"{"filter":"info,lifecycle=loud"}"#);
+        assert_eq!(wrong.status, 400);
+        assert!(
+            wrong.json()["detail"]
+                .as_str()
+                .unwrap()
+                .contains("is not a filter")
+        );
+        let changed = post(address, path, r#"{"filter":"warn"}"#);
+        assert_eq!(
+            (changed.status, &changed.json()["filter"]),
+            (200, &"warn".into())
+        );
+        assert_eq!(cordon("nobody hears"), 200);
+        assert_eq!(
+            post(address, path, r#"{"filter":"info,hyper=warn"}"#).status,
+            200
+        );
+        assert_eq!(cordon("loud and clear"), 200);
+        host.logged("loud and clear");
+        assert_eq!(get(address, path).json()["minimumLevel"], "info");
+        host.terminate();
+        assert_eq!(host.exit().code(), Some(0));
+        let log = host.whole_log();
+        assert!(!log.contains("nobody hears"), "{log}");
+    }
 }

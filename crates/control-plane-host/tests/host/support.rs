@@ -241,6 +241,24 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n"
     )
     .unwrap();
+    receive(&mut stream)
+}
+
+#[track_caller]
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let mut stream = connect(address);
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    receive(&mut stream)
+}
+
+#[track_caller]
+fn receive(stream: &mut TcpStream) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");

@@ -249,6 +249,16 @@ fn contract_b23_a_cordon_is_done_at_once_and_taken_back_unless_the_node_is_drain
 }
 
 #[test]
+fn a_log_that_no_host_has_set_up_cannot_be_changed() {
+    let (rig, address, _work) = with_work(0);
+    let path = "/omnirelay/control/logging";
+    assert_eq!(get(address, path).status, 404);
+    assert_eq!(post(address, path, r#"{"filter":"debug"}"#).status, 404);
+    assert_eq!(post(address, path, "{}").status, 400);
+    rig.stop();
+}
+
+#[test]
 fn a_time_that_makes_no_sense_is_refused_and_nothing_is_drained() {
     let (rig, address, work) = with_work(1);
     for (body, said) in [
