@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use diagnostics::{Credentials, TokenFileError};
 use lifecycle_core::{Defaults, HealthCheck, Nanos, Registration, Restart, Retry};
 use lifecycle_runtime::{LogConfig, LogFormat};
 use mesh::gossip;
@@ -33,15 +34,15 @@ pub use crate::config::layers::{Key, Setting};
 pub struct Config {
     /// What the host is called in its own log lines. Default: `control-plane-host`.
     pub service_name: String,
-    /// Allows addresses that other machines can reach, although nothing there asks for credentials yet. Default: no.
+    /// Allows addresses that other machines can reach, although nothing there asks for credentials. Default: no.
     pub insecure: bool,
     /// How long after it was asked to stop the service manager kills the process, if that is known: then a stop that may
     /// take longer is refused before anything starts. Default: unset.
     pub kill_timeout: Option<Nanos>,
     /// Log output, on standard error.
     pub log: Log,
-    /// The listener of probes, metrics and snapshot. Default address: `127.0.0.1:9180`.
-    pub diagnostics: Listener,
+    /// The listener of probes, metrics, snapshot and operations, and who may ask. Default address: `127.0.0.1:9180`.
+    pub diagnostics: Diagnostics,
     /// The control listener. Default address: `127.0.0.1:9181`.
     pub http: Listener,
     /// Gossip membership.
@@ -85,6 +86,28 @@ pub struct Listener {
     /// Names beside those of loopback by which clients may address it. Default: none.
     #[serde(default)]
     pub hosts: Vec<String>,
+}
+
+/// The listener of probes, metrics, snapshot and operations, and who may ask: here, and at the control listener.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Diagnostics {
+    /// The address; port 0 takes any free one.
+    pub address: SocketAddr,
+    /// Names beside those of loopback by which clients may address it. Default: none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// A file of bearer tokens, one a line as `name scope[,scope] token`, which is read again when it changes. Default: none;
+    /// then everybody on this machine may do everything.
+    #[serde(default)]
+    pub tokens: Option<PathBuf>,
+    /// Whether who shows no token may read the metrics. Default: yes.
+    #[serde(default = "yes")]
+    pub open_metrics: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Gossip membership.
@@ -137,7 +160,7 @@ pub struct Sources {
 pub const PREFIX: &str = "CONTROL_PLANE_HOST__";
 
 impl Config {
-    /// Reads and checks all sources. Reads one file at most, and opens nothing else.
+    /// Reads and checks all sources. Reads one file at most and the tokens that it names, and opens nothing else.
     ///
     /// # Errors
     ///
@@ -167,6 +190,19 @@ impl Config {
         options
     }
 
+    /// Who may ask at both listeners. Reads the file of tokens, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFileError`] as for [`Credentials::from_file`].
+    pub fn credentials(&self) -> Result<Credentials, TokenFileError> {
+        match &self.diagnostics.tokens {
+            Some(path) => Credentials::from_file(path),
+            None if self.insecure => Ok(Credentials::everybody()),
+            None => Ok(Credentials::default()),
+        }
+    }
+
     /// The registration with the policies that are configured for its name.
     #[must_use]
     pub fn apply_policies(&self, mut registration: Registration) -> Registration {
@@ -192,7 +228,7 @@ impl Default for Config {
             insecure: false,
             kill_timeout: None,
             log: Log::default(),
-            diagnostics: Listener::on_loopback(9180),
+            diagnostics: Diagnostics::default(),
             http: Listener::on_loopback(9181),
             gossip: Gossip::default(),
             defaults: Defaults::default(),
@@ -232,6 +268,18 @@ impl Listener {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
             hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Diagnostics {
+    fn default() -> Self {
+        let Listener { address, hosts } = Listener::on_loopback(9180);
+        Self {
+            address,
+            hosts,
+            tokens: None,
+            open_metrics: true,
         }
     }
 }

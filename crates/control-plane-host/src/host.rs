@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::server;
-use diagnostics::{Diagnostics, DiagnosticsBuilder};
+use diagnostics::{Credentials, Diagnostics, DiagnosticsBuilder};
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
@@ -59,7 +59,7 @@ pub fn run(config: &Config) -> ExitCode {
 ///
 /// # Errors
 ///
-/// When gossip refuses its options; a [`Config`] that was loaded has been checked for that.
+/// When gossip refuses its options, or the tokens cannot be read; a [`Config`] that was loaded has been checked for that.
 pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports, BoxError> {
     let diagnostics = Diagnostics::builder(builder.handle());
     connect(config, builder, diagnostics)
@@ -98,13 +98,23 @@ fn connect(
     builder: &mut OrchestratorBuilder,
     diagnostics: DiagnosticsBuilder,
 ) -> Result<Ports, BoxError> {
+    let credentials = config.credentials()?;
     let diagnostics = diagnostics
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
-        .build();
+        .credentials(credentials.clone());
+    let diagnostics = match config.diagnostics.open_metrics {
+        true => diagnostics.build(),
+        false => diagnostics.close_metrics().build(),
+    };
     let gossip = gossip_of(config, builder.handle().status())?;
     let (registration, members) = gossip.unzip();
-    let http = Arc::new(control_http(config, &diagnostics, members.as_ref()));
+    let http = Arc::new(control_http(
+        config,
+        &diagnostics,
+        members.as_ref(),
+        credentials,
+    ));
     let ports = Ports {
         diagnostics: diagnostics.address(),
         http: Arc::clone(&http),
@@ -140,10 +150,13 @@ fn control_http(
     config: &Config,
     diagnostics: &Diagnostics,
     members: Option<&Members>,
+    credentials: Credentials,
 ) -> HttpServer {
     let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
     let options = server::Options {
         hosts: config.http.hosts.clone(),
+        credentials,
+        metrics_are_open: config.diagnostics.open_metrics,
         ..server::Options::new(config.http.address)
     };
     let limits = Limits {
@@ -155,7 +168,7 @@ fn control_http(
     HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
         .limits(limits)
-        .answer_while_draining_if(|it| diagnostics::serves(it.uri().path()))
+        .answer_while_draining_if(|it| diagnostics::answers(it.uri().path()))
 }
 
 #[cfg(test)]
@@ -228,7 +241,14 @@ mod tests {
         let mut config = Config::default();
         config.http.address = address;
         let diagnostics = diagnostics_at(free_port());
-        let make = || Component::from(control_http(&config, &diagnostics, None));
+        let make = || {
+            Component::from(control_http(
+                &config,
+                &diagnostics,
+                None,
+                Credentials::default(),
+            ))
+        };
         conforms(CONTROL_HTTP, address, bind_tcp, make).await;
     }
 }

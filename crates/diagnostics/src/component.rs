@@ -14,7 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
+use crate::credentials::Credentials;
 use crate::events;
+use crate::operations::Ledger;
 use crate::readiness::{Issue, Provider};
 use crate::router::{self, Shared, Surface};
 use crate::server::{self, Limits, Options};
@@ -44,8 +46,8 @@ const LISTED_COMPONENTS: usize = 200;
 /// - Only what waits can be cut off. A mounted handler that blocks the thread holds up every answer, the stop and the next
 ///   start, until it returns; nothing but the limits of the orchestrator bounds how long they wait for it.
 ///
-/// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, `/control/lifecycle` with what is below it, and what the
-/// host mounts.
+/// Routes: `/livez`, `/healthz`, `/readyz`, `/startupz`, `/metrics`, those below `/control/lifecycle` and
+/// `/control/upgrade`, and what the host mounts. Who may ask what is said by [`credentials`](DiagnosticsBuilder::credentials).
 #[derive(Clone)]
 pub struct Diagnostics {
     shared: Arc<Inner>,
@@ -125,6 +127,20 @@ impl DiagnosticsBuilder {
         self
     }
 
+    /// Lets in who shows what `credentials` want to see. Unless set, everybody on loopback, and else nobody; see
+    /// [`Credentials`]. Holds for what is [mounted](Self::route) here, too: reading needs [`Scope::Read`](crate::Scope::Read),
+    /// other methods [`Scope::Operate`](crate::Scope::Operate).
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.options.credentials = credentials;
+        self
+    }
+
+    /// Shows metrics only to who may read; unless set they are open to all, as the probes are.
+    pub const fn close_metrics(mut self) -> Self {
+        self.options.metrics_are_open = false;
+        self
+    }
+
     /// Shows what `recorder` has collected, and tidies it up every five seconds.
     pub fn metrics(mut self, recorder: PrometheusHandle) -> Self {
         self.recorder = Some(recorder);
@@ -175,6 +191,7 @@ impl DiagnosticsBuilder {
     #[must_use]
     pub fn build(self) -> Diagnostics {
         let surface = Surface {
+            operations: Ledger::new(self.handle.clone()),
             handle: self.handle,
             troubles: Troubles::default(),
             timelines: Timelines::default(),

@@ -338,6 +338,7 @@ mod tests {
             handle.start().await.unwrap();
             let surface = Surface {
                 handle: handle.clone(),
+                operations: crate::operations::Ledger::new(handle.clone()),
                 troubles: Troubles::default(),
                 timelines: Timelines::default(),
                 providers: Vec::new(),

@@ -1,8 +1,8 @@
-//! The HTTP surface over one orchestrator: probes, metrics, and the lifecycle snapshot.
+//! The HTTP surface over one orchestrator: probes, metrics, the lifecycle snapshot, and operations.
 //!
 //! [`Diagnostics`] is a component: it is up before any other and down after all of them, answers from a thread of its
 //! own, and reads what it tells from the orchestrator's [`Handle`](lifecycle_runtime::Handle). A host can mount further
-//! routes and say what else speaks against readiness, and give a listener of its own the same guard ([`server::guarded`]).
+//! routes and say what else speaks against readiness, who may ask ([`Credentials`]), and give a listener of its own the same guard ([`server::guarded`]).
 //!
 //! This crate knows neither host: no procedure, no peer, no configuration file, environment or signal.
 //!
@@ -22,14 +22,19 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+mod audit;
 mod component;
+mod credentials;
 mod dry_run;
 mod events;
 mod graph;
 mod guard;
 mod health;
+mod logging;
 mod metrics;
+mod mutation;
 mod openapi;
+mod operations;
 mod problem;
 mod readiness;
 mod router;
@@ -38,10 +43,12 @@ mod snapshot;
 mod thread;
 mod timeline;
 mod troubles;
+mod upgrade;
 mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
+pub use credentials::{Credentials, Scope, Token, TokenError, TokenFault, TokenFileError};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
-pub use router::{paths, serves};
+pub use router::{answers, paths};

@@ -9,7 +9,10 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{dry_run, graph, health, problem, snapshot, timeline, why};
+use crate::{
+    dry_run, graph, health, logging, operations as orders, problem, snapshot, timeline, upgrade,
+    why,
+};
 
 /// Where schemas with a name are kept.
 const SCHEMAS: &str = "/components/schemas";
@@ -26,6 +29,8 @@ enum Scope {
     Open,
     /// Whoever may see the mesh.
     Read,
+    /// Whoever may act on it.
+    Operate,
 }
 
 /// A schema, made by a generator that collects those with a name.
@@ -40,6 +45,10 @@ struct Operation {
     query: &'static [(&'static str, &'static str)],
     headers: &'static [(&'static str, &'static str)],
     body: Option<Shape>,
+    /// Whether there must be a body.
+    needs_body: bool,
+    /// What is answered with 202: it goes on.
+    begun: Option<Shape>,
     /// The media type and the schema of what is answered with 200.
     answers: Vec<(&'static str, Shape)>,
     /// Further codes that are answered with the same document, or without one.
@@ -51,8 +60,109 @@ struct Operation {
 const GONE: (u16, &str) = (503, "nobody drives the orchestrator any more");
 const UNKNOWN: (u16, &str) = (404, "there is no such component");
 
-/// One row for each route.
+const BAD: (u16, &str) = (400, "the body cannot be read, or says what there is not");
+const LARGE: (u16, &str) = (413, "the body is too large");
+const OTHER_TYPE: (u16, &str) = (415, "the body is not declared as JSON");
+const BUSY: (u16, &str) = (429, "too much is under way already");
+
+/// One row for each route and method.
 fn operations() -> Vec<Operation> {
+    let mut rows = shown();
+    rows.extend(ordered());
+    rows
+}
+
+/// What can be done.
+fn ordered() -> Vec<Operation> {
+    let component = |path, summary| {
+        post(path, summary)
+            .order::<orders::Wish>()
+            .begun::<orders::Document<'_>>()
+            .problems(&[
+                BAD,
+                UNKNOWN,
+                (409, "it cannot be done now; the detail says what helps"),
+                (412, "the plan is another one"),
+                LARGE,
+                OTHER_TYPE,
+                BUSY,
+                GONE,
+            ])
+    };
+    let node = |operation: Operation| {
+        operation
+            .json::<upgrade::Document<'_>>()
+            .begun::<upgrade::Begun<'_>>()
+            .problems(&[
+                BAD,
+                (409, "it cannot be done now; the detail says what helps"),
+                LARGE,
+                OTHER_TYPE,
+                BUSY,
+                GONE,
+            ])
+    };
+    let command = |path, summary| node(post(path, summary).order::<upgrade::Wish>());
+    vec![
+        component(
+            "/control/lifecycle/components/{name}/restart",
+            "Stops a component, with what its edges take down with it, and starts it again",
+        ),
+        component(
+            "/control/lifecycle/components/{name}/stop",
+            "Stops a component until it is started",
+        ),
+        component(
+            "/control/lifecycle/components/{name}/start",
+            "Starts a component that was stopped or has failed",
+        ),
+        get("/control/lifecycle/operations", "The last operations").json::<orders::Listing<'_>>(),
+        get("/control/lifecycle/operations/{id}", "One operation")
+            .json::<orders::Document<'_>>()
+            .problems(&[(404, "there is no such operation (any more)")]),
+        get(
+            "/control/upgrade",
+            "The node, and who takes part in its drains",
+        )
+        .json::<upgrade::Document<'_>>()
+        .problems(&[GONE]),
+        command(
+            "/control/upgrade/cordon",
+            "Makes the node unready; what runs goes on",
+        ),
+        command("/control/upgrade/uncordon", "Takes that back"),
+        node(
+            post(
+                "/control/upgrade/drain",
+                "Takes no new work, and finishes what is open",
+            )
+            .order::<upgrade::DrainWish>(),
+        ),
+        command("/control/upgrade/resume", "Takes work again"),
+        command(
+            "/control/upgrade/cancel",
+            "Ends a drain under way, and takes work again",
+        ),
+        command("/control/upgrade/force", "Cuts off what a drain waits for"),
+        get("/omnirelay/control/logging", "The filter of log lines")
+            .json::<logging::Document>()
+            .problems(&[(404, "this process has no log of ours")]),
+        post("/omnirelay/control/logging", "Sets the filter of log lines")
+            .body::<logging::Wish>()
+            .operate()
+            .json::<logging::Document>()
+            .problems(&[
+                BAD,
+                (404, "this process has no log of ours"),
+                LARGE,
+                OTHER_TYPE,
+                GONE,
+            ]),
+    ]
+}
+
+/// What can be seen.
+fn shown() -> Vec<Operation> {
     vec![
         get("/livez", "Whether the process serves")
             .open()
@@ -125,8 +235,8 @@ fn operations() -> Vec<Operation> {
         .problems(&[
             (400, "the body is no order"),
             UNKNOWN,
-            (413, "the body is too large"),
-            (415, "the body is not declared as JSON"),
+            LARGE,
+            OTHER_TYPE,
             GONE,
         ]),
     ]
@@ -150,6 +260,8 @@ impl Operation {
             query: &[],
             headers: &[],
             body: None,
+            needs_body: true,
+            begun: None,
             answers: Vec::new(),
             also: &[],
             problems: &[],
@@ -158,6 +270,11 @@ impl Operation {
 
     const fn open(mut self) -> Self {
         self.scope = Scope::Open;
+        self
+    }
+
+    const fn operate(mut self) -> Self {
+        self.scope = Scope::Operate;
         self
     }
 
@@ -188,6 +305,19 @@ impl Operation {
         self
     }
 
+    /// It may be said why, and no more has to be.
+    fn order<T: JsonSchema>(self) -> Self {
+        let mut order = self.body::<T>();
+        order.needs_body = false;
+        order.scope = Scope::Operate;
+        order
+    }
+
+    fn begun<T: JsonSchema>(mut self) -> Self {
+        self.begun = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
     const fn also(mut self, also: &'static [(u16, &'static str)]) -> Self {
         self.also = also;
         self
@@ -207,12 +337,13 @@ impl Operation {
             "x-scope": match self.scope {
                 Scope::Open => Value::Null,
                 Scope::Read => "mesh.read".into(),
+                Scope::Operate => "mesh.operate".into(),
             },
         });
         if let Some(body) = self.body {
             let schema = body(&mut schemas.read);
             described["requestBody"] = json!({
-                "required": true,
+                "required": self.needs_body,
                 "content": {"application/json": {"schema": schema}},
             });
         }
@@ -257,8 +388,15 @@ impl Operation {
             })
             .collect();
         let mut responses = Map::new();
-        let whole = json!({"description": "what was asked for", "content": content});
-        responses.insert("200".to_owned(), whole);
+        if !content.is_empty() {
+            let whole = json!({"description": "what was asked for", "content": content});
+            responses.insert("200".to_owned(), whole);
+        }
+        if let Some(begun) = self.begun {
+            let content = json!({"application/json": {"schema": begun(generator)}});
+            let begun = json!({"description": "it has begun, and goes on", "content": content});
+            responses.insert("202".to_owned(), begun);
+        }
         for (code, text) in self.also {
             let mut response = json!({"description": text});
             if *code != 304 {

@@ -25,6 +25,14 @@ impl Problem {
             detail: detail.into(),
         }
     }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
 }
 
 #[derive(JsonSchema, Serialize)]

@@ -1,7 +1,7 @@
 //! The routes, in one table, and what they share.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -11,11 +11,15 @@ use lifecycle_runtime::{Handle, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use crate::operations::Ledger;
 use crate::problem::Problem;
 use crate::readiness::{Provider, Readiness};
 use crate::timeline::Timelines;
 use crate::troubles::Troubles;
-use crate::{dry_run, events, graph, health, metrics, openapi, snapshot, timeline, why};
+use crate::{
+    dry_run, events, graph, health, logging, metrics, openapi, operations, snapshot, timeline,
+    upgrade, why,
+};
 
 /// What every handler is given.
 pub(crate) type Shared = Arc<Surface>;
@@ -29,6 +33,7 @@ pub(crate) struct Surface {
     pub(crate) recorder: Option<PrometheusHandle>,
     /// How many components have series of their own.
     pub(crate) listed_components: usize,
+    pub(crate) operations: Ledger,
     /// Tells the event sequences of this process from those of the one before.
     pub(crate) instance: u64,
     /// One permit for each event stream that may be open at once.
@@ -72,8 +77,8 @@ impl fmt::Debug for Surface {
 }
 
 /// Every path, with its handlers; what they take and answer is described in [`openapi`].
-pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    vec![
+fn table() -> impl Iterator<Item = (&'static str, MethodRouter<Shared>)> {
+    let here = [
         ("/livez", get(health::live)),
         ("/healthz", get(health::live)),
         ("/readyz", get(health::ready)),
@@ -90,31 +95,42 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/control/lifecycle/timeline", get(timeline::show)),
         ("/control/lifecycle/plan", post(dry_run::plan)),
         ("/openapi.json", get(openapi::show)),
-    ]
+    ];
+    here.into_iter()
+        .chain(operations::table())
+        .chain(upgrade::table())
+        .chain(logging::table())
 }
 
-/// The path of every route of this crate, with `{name}` for a name. What a listener that mounts them should answer while it
-/// is drained, too: see [`serves`].
+/// The path of every route of this crate; a part in braces, as in `{name}`, stands for any one part.
 pub fn paths() -> impl Iterator<Item = &'static str> {
-    table().into_iter().map(|(path, _)| path)
+    table().map(|(path, _)| path)
 }
 
-/// Whether `path`, as a request has it, is that of a route of this crate; [`paths`] has patterns for those with names.
+/// Whether a route of this crate has `path`: a listener that mounts them should answer these while it is drained, too.
 #[must_use]
-pub fn serves(path: &str) -> bool {
-    paths().any(|pattern| {
-        let (wanted, given) = (pattern.split('/'), path.split('/'));
-        wanted.clone().count() == given.clone().count()
-            && wanted.zip(given).all(|(wanted, given)| {
-                wanted == given || (wanted.starts_with('{') && !given.is_empty())
-            })
-    })
+pub fn answers(path: &str) -> bool {
+    PATTERNS.iter().any(|it| matches(it, path))
+}
+
+static PATTERNS: LazyLock<Vec<&'static str>> = LazyLock::new(|| paths().collect());
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut parts) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), parts.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(part)) if wanted == part => {}
+            (Some(wanted), Some(part)) if wanted.starts_with('{') && !part.is_empty() => {}
+            (_, _) => return false,
+        }
+    }
 }
 
 /// All routes of this crate.
 pub(crate) fn routes(surface: Shared) -> Router {
     let add = |router: Router<Shared>, (path, handlers)| router.route(path, handlers);
-    let routes = table().into_iter().fold(Router::new(), add);
+    let routes = table().fold(Router::new(), add);
     routes.with_state(surface)
 }
 
@@ -123,23 +139,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_a_name_is_known_by_its_pattern() {
-        for known in [
+    fn a_path_is_known_part_by_part() {
+        for path in [
             "/livez",
-            "/control/lifecycle",
-            "/control/lifecycle/components/db%3Amain",
-            "/control/lifecycle/components/db/why",
+            "/control/upgrade/cancel",
+            "/control/lifecycle/components/http-inbound:0/restart",
+            "/control/lifecycle/operations/1-2",
         ] {
-            assert!(serves(known), "{known}");
+            assert!(answers(path), "{path}");
         }
-        for unknown in [
+        for path in [
+            "",
             "/",
             "/livez/",
-            "/control/lifecycle/components/",
-            "/control/lifecycle/components/db/why/not",
+            "/control/upgrade/cancel/more",
+            "/control/lifecycle/components//restart",
             "/control/peers",
         ] {
-            assert!(!serves(unknown), "{unknown}");
+            assert!(!answers(path), "{path}");
         }
     }
 }

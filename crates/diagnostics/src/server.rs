@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::credentials::Credentials;
 use crate::guard::{self, Guard};
 
 use impatient::Impatient;
@@ -72,7 +74,7 @@ impl Default for Limits {
 }
 
 /// What a server listens on, and what it lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The address; port 0 takes any free one.
     pub bind: SocketAddr,
@@ -81,6 +83,10 @@ pub struct Options {
     /// Names that the `Host` header may carry, beside those of loopback. On loopback every other name is refused: a web
     /// page whose name was made to resolve to this machine must not reach us. Elsewhere an empty list lets all in.
     pub hosts: Vec<String>,
+    /// Who may ask. Default: everybody on loopback, and elsewhere nobody; the probes are open in any case.
+    pub credentials: Credentials,
+    /// Whether `/metrics` is open to all, as the probes are. Default: yes.
+    pub metrics_are_open: bool,
 }
 
 impl Options {
@@ -91,6 +97,8 @@ impl Options {
             bind,
             limits: Limits::default(),
             hosts: Vec::new(),
+            credentials: Credentials::default(),
+            metrics_are_open: true,
         }
     }
 }
@@ -151,8 +159,12 @@ pub(crate) struct Served {
     pub(crate) cut_off: usize,
 }
 
-/// Puts before `router` what stands before the routes of this crate: the check of the `Host` header, a limit on bodies and
-/// on the time until an answer begins, and refusals (404, 405 and the rest) as problem documents.
+/// Puts before `router` what stands before the routes of this crate: the checks of the `Host` and `Origin` headers, of
+/// credentials, a limit on bodies and on the time until an answer begins, and refusals (404, 405 and the rest) as problem
+/// documents.
+///
+/// Who only reads (`GET` and `HEAD`, and a dry run) needs [`Scope::Read`](crate::Scope::Read), who does anything else
+/// [`Scope::Operate`](crate::Scope::Operate); for the paths of probes nothing is needed, whoever mounts them.
 ///
 /// For a listener of the host's own: of the limits [`request`](Limits::request) and [`body`](Limits::body) are kept here,
 /// the others are the listener's business.
@@ -205,8 +217,9 @@ impl Bound {
                 () = closing.begun() => break,
                 Some(ended) = connections.join_next() => note(ended),
                 accepted = listener.accept(), if connections.len() < self.limits.connections => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(connection(stream, service.clone(), self.limits, closing.clone()));
+                    Ok((stream, peer)) => {
+                        let (service, closing) = (service.clone(), closing.clone());
+                        connections.spawn(connection(stream, peer, service, self.limits, closing));
                     }
                     Err(error) => rest(&error).await,
                 },
@@ -233,6 +246,7 @@ impl Closing {
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: TowerToHyperService<Router>,
     limits: Limits,
     closing: Closing,
@@ -246,6 +260,7 @@ async fn connection(
     let endless = Arc::clone(&line.endless);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(line.clone());
+        request.extensions_mut().insert(ConnectInfo(peer));
         router.call(request)
     });
     let serving = http1::Builder::new()

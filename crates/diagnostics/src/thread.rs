@@ -88,6 +88,7 @@ async fn run(bound: Bound, closing: &Closing, surface: &Shared) {
             surface.troubles.follow(&surface.handle),
             surface.timelines.follow(&surface.handle),
             metrics::keep_tidy(surface.recorder.as_ref()),
+            surface.operations.carry_on(),
         )
     };
     tokio::select! {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use lifecycle_core::engine::{
     AttemptKey, Call, CallOutcome, Cascade, Command, ComponentState, Engine, Event, EventKind,
-    Input, Intent, OperationError, OrchestratorState, RequestId, Response, StopReport,
+    Input, Intent, OperationError, OrchestratorState, RequestId, Response, Snapshot, StopReport,
 };
 use lifecycle_core::{
     BuildError, Component, ComponentId, ErasedLifecycle, Failure, GraphFault, Plan, Registration,
@@ -72,6 +72,8 @@ pub(crate) struct Driver {
     next_request: u64,
     /// Answers that wait until the status is renewed.
     responses: Vec<(RequestId, Response)>,
+    /// Who waits for a snapshot. Answered after all else that was asked before it, so that who has both knows that.
+    snapshots: Vec<oneshot::Sender<Snapshot>>,
     observer: Observer,
     watch: watch::Sender<Status>,
     status: Status,
@@ -144,6 +146,7 @@ impl Driver {
             replies: HashMap::new(),
             next_request: 0,
             responses: Vec::new(),
+            snapshots: Vec::new(),
             observer: parts.observer,
             watch: parts.status,
             status,
@@ -554,9 +557,7 @@ impl Driver {
                     deadline,
                 });
             }
-            Request::Snapshot { reply } => {
-                let _ = reply.send(self.engine.snapshot(self.now));
-            }
+            Request::Snapshot { reply } => self.snapshots.push(reply),
             Request::Operate { order, reply } => self.ask_operation(id, order, reply),
             Request::Rehearse { order, reply } => {
                 let script = Script::of(&self.engine, self.now, order);
@@ -846,6 +847,9 @@ impl Driver {
                     debug_assert!(false, "the engine answers what it was asked");
                 }
             }
+        }
+        for reply in self.snapshots.drain(..) {
+            let _ = reply.send(self.engine.snapshot(self.now));
         }
     }
 }

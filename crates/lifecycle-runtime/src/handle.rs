@@ -180,6 +180,9 @@ impl Handle {
 
     /// A consistent copy of everything, taken between two steps of the engine.
     ///
+    /// What was asked before it and refused, or done at once, is answered before it: who has the snapshot and still waits
+    /// for an operation knows that it has begun.
+    ///
     /// # Errors
     ///
     /// [`DriverGone`].

@@ -6,6 +6,7 @@ mod halt;
 mod herald;
 mod leftovers;
 mod log;
+mod log_filter;
 mod notify;
 mod run;
 mod shutdown;
@@ -22,6 +23,7 @@ use shutdown::Interrupts;
 
 pub use exit::ExitStatus;
 pub use log::{LogConfig, LogFormat};
+pub use log_filter::{LogFilter, LogFilterError};
 
 /// What a host needs to know beside its components.
 #[derive(Clone, Debug)]

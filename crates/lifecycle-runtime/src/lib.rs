@@ -51,7 +51,7 @@ pub use error::{
 };
 pub use events::{Notice, Subscription};
 pub use handle::Handle;
-pub use host::{ExitStatus, Host, HostConfig, LogConfig, LogFormat};
+pub use host::{ExitStatus, Host, HostConfig, LogConfig, LogFilter, LogFilterError, LogFormat};
 pub use orchestrator::Orchestrator;
 pub use request::{Order, UnknownGate};
 pub use status::{Abandoned, Status, StatusWatch};

@@ -133,6 +133,8 @@ pub(crate) const TABLE: &[Row] = &[
             "serde",
             // The data of server-sent events.
             "serde_json",
+            // Compares tokens.
+            "subtle",
             "thiserror",
             "tokio",
             "tokio-util",

@@ -1,8 +1,10 @@
 //! Rules that no single value can break.
 
+use std::error::Error as _;
 use std::iter;
 use std::net::SocketAddr;
 
+use diagnostics::TokenFileError;
 use lifecycle_core::{GraphFault, Plan, Registration, component};
 use mesh::gossip::OptionFault;
 
@@ -27,6 +29,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
         faults,
     };
     checker.check_exposure();
+    checker.check_tokens();
     checker.check_ports();
     checker.check_gossip();
     checker.check_policies();
@@ -41,14 +44,37 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn check_exposure(&mut self) {
         for (section, address) in self.listeners() {
-            if !address.ip().to_canonical().is_loopback() && !self.config.insecure {
+            let is_guarded = self.config.diagnostics.tokens.is_some() || self.config.insecure;
+            if !address.ip().to_canonical().is_loopback() && !is_guarded {
                 self.blame(
                     &Key::of(&[section, "address"]),
                     format!(
                         "{address} can be reached from other machines, and nothing there asks for credentials"
                     ),
-                    "use a loopback address, or set `insecure = true` on a network that you trust",
+                    "use a loopback address, name a file of tokens (diagnostics.tokens), or set `insecure = true` on a network that you trust",
                 );
+            }
+        }
+    }
+
+    /// What is wrong with the tokens is named where they are, and a file that cannot be used where it is named.
+    fn check_tokens(&mut self) {
+        let key = Key::of(&["diagnostics", "tokens"]);
+        match self.config.credentials() {
+            Ok(_) => {}
+            Err(TokenFileError::Faulty { path, faults }) => {
+                for fault in faults {
+                    let place = Place::File {
+                        path: path.clone(),
+                        line: fault.line,
+                    };
+                    self.blame_at(place, &key, fault.rule, "");
+                }
+            }
+            Err(error) => {
+                let cause = error.source().map(|it| format!(": {it}"));
+                let rule = format!("{error}{}", cause.unwrap_or_default());
+                self.blame(&key, rule, "");
             }
         }
     }

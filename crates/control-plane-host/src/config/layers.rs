@@ -354,6 +354,7 @@ mod tests {
         config.defaults.stop = retry;
         config.defaults.restart = restart;
         config.kill_timeout = Some(Nanos::from_secs(60));
+        config.diagnostics.tokens = Some("tokens".into());
         config.components.insert("diagnostics".into(), policies);
         let options = &mut config.gossip.options;
         options.node_id = Some("a".into());
@@ -376,7 +377,7 @@ mod tests {
         let (retry, restart, check) = (6, 6, 4);
         let of_component = 3 + 2 * retry + restart + check;
         let of_defaults = 8 + 2 * retry + restart;
-        let listeners = 2 * 2;
+        let listeners = 2 * 2 + 2;
         let (gossip, log, top) = (15, 2, 3);
         assert_eq!(
             found.len(),

@@ -102,7 +102,15 @@ pub(crate) const DOCUMENT: &[(&str, Node)] = &[
             ("stop", RETRY),
         ]),
     ),
-    ("diagnostics", LISTENER),
+    (
+        "diagnostics",
+        Table(&[
+            ("address", Leaf(Address)),
+            ("hosts", Leaf(Texts)),
+            ("open-metrics", Leaf(Flag)),
+            ("tokens", Leaf(Text)),
+        ]),
+    ),
     (
         "gossip",
         Table(&[

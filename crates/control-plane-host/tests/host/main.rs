@@ -1,5 +1,6 @@
 //! The control-plane host: its configuration, its wiring, and the program as a process.
 
+mod access;
 mod configuration;
 mod draining;
 mod processes;

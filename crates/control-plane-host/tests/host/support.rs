@@ -227,12 +227,38 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
 
 #[track_caller]
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, "GET", path, None)
+}
+
+/// Asks without a body, with a bearer token if there is one.
+#[track_caller]
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let mut stream = connect(address);
+    let token = token.map(|it| format!("Authorization: Bearer {it}\r\n"));
+    let token = token.unwrap_or_default();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{token}Connection: close\r\n\r\n"
+    )
+    .unwrap();
+    receive(&mut stream)
+}
+
+#[track_caller]
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
     let mut stream = connect(address);
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     )
     .unwrap();
+    receive(&mut stream)
+}
+
+#[track_caller]
+fn receive(stream: &mut TcpStream) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");

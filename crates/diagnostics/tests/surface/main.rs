@@ -1,9 +1,13 @@
 //! The surface over real sockets, from before the first start to after the last stop.
 
+mod access;
+mod audit;
 mod described;
 mod explained;
 mod followed;
 mod limits;
+mod node;
+mod operate;
 mod probes;
 mod rehearsed;
 mod shown;

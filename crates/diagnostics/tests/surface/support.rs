@@ -238,16 +238,57 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}"))
 }
 
+/// Sends a request with a body, if there is one, and further lines of its head.
+#[track_caller]
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    further: &[&str],
+    body: Option<&str>,
+) -> Answer {
+    let mut stream = connect(address);
+    stream
+        .write_all(request(address, method, path, further, body).as_bytes())
+        .unwrap();
+    receive(&mut stream)
+}
+
+/// A request as it is on the wire; `Host` and the type of the body are there unless `further` has them.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    further: &[&str],
+    body: Option<&str>,
+) -> String {
+    let has = |name: &str| further.iter().any(|it| it.starts_with(name));
+    let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !has("Host:") {
+        head += &format!("Host: {address}\r\n");
+    }
+    for line in further {
+        head += &format!("{line}\r\n");
+    }
+    if let Some(body) = body {
+        if !has("Content-Type:") {
+            head += "Content-Type: application/json\r\n";
+        }
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    format!("{head}\r\n{}", body.unwrap_or(""))
+}
+
+/// Posts `body`, or nothing when it is empty.
 #[track_caller]
 pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
-    let mut stream = connect(address);
-    let length = body.len();
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    ask(
+        address,
+        "POST",
+        path,
+        &[],
+        Some(body).filter(|it| !it.is_empty()),
     )
-    .unwrap();
-    receive(&mut stream)
 }
 
 /// Asks again and again until the answer is as wanted.

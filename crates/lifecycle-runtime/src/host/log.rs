@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
+use super::log_filter;
 use super::stderr::{self, Lines};
 
 /// The form of log lines.
@@ -41,14 +42,12 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    fn filter(&self) -> EnvFilter {
+    /// The filter to begin with.
+    fn filter(&self) -> String {
         let variable = self.filter_variable.as_deref();
         let text = variable.and_then(|it| std::env::var(it).ok());
-        EnvFilter::new(
-            text.filter(|it| !it.is_empty())
-                .as_ref()
-                .unwrap_or(&self.filter),
-        )
+        text.filter(|it| !it.is_empty())
+            .unwrap_or_else(|| self.filter.clone())
     }
 }
 
@@ -57,15 +56,28 @@ pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Installs log output, unless there is some.
 pub(super) fn install(config: &LogConfig) {
+    let filter = config.filter();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(config.filter())
+        .with_env_filter(EnvFilter::new(&filter))
         .with_writer(Lines)
         .with_ansi(io::stderr().is_terminal());
-    // An error says that somebody was here before: theirs is used.
-    let _ = match config.format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber.json().try_init(),
-    };
+    // An error says that somebody was here before: theirs is used, and its filter is not ours to change.
+    match config.format {
+        LogFormat::Text => {
+            let subscriber = subscriber.with_filter_reloading();
+            let reload = subscriber.reload_handle();
+            if subscriber.try_init().is_ok() {
+                log_filter::installed(filter, move |it| reload.reload(it));
+            }
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().with_filter_reloading();
+            let reload = subscriber.reload_handle();
+            if subscriber.try_init().is_ok() {
+                log_filter::installed(filter, move |it| reload.reload(it));
+            }
+        }
+    }
 }
 
 /// Logs panics from now on. Without anybody who listens, the hook from before writes them.

@@ -2,9 +2,10 @@
 
 use std::future;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
-use lifecycle_core::component::service;
+use lifecycle_core::component::{from_fn, service};
 use lifecycle_core::engine::{ComponentState, EventKind, OrchestratorState, Reason, StartError};
 use lifecycle_core::{
     BoxError, Lifecycle, Registration, ServiceContext, StartContext, StopContext,
@@ -211,7 +212,7 @@ async fn subscribers_see_every_event_in_order_and_an_end() {
 async fn semantics_20_dropping_the_last_handle_changes_nothing_while_something_runs() {
     let journal = Journal::default();
     let (life, notes) = (journal.life(), journal.clone());
-    let life = std::sync::Mutex::new(Some(life));
+    let life = Mutex::new(Some(life));
     let ticking = service(move |cx: ServiceContext| {
         let (life, notes) = (life.lock().unwrap().take(), notes.clone());
         async move {
@@ -312,4 +313,55 @@ async fn museum_30_a_component_may_ask_its_orchestrator_from_within_every_call()
         "start while starting, stop while stopping, dispose while stopping"
     );
     assert_eq!(journal.alive(), 0);
+}
+
+/// Notes when a future is woken.
+struct Noted(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+impl Wake for Noted {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_answered_before_a_snapshot_that_was_asked_for_later() {
+    let mut builder = Orchestrator::builder();
+    let idle = from_fn(async |_| Ok(()), async |_| Ok(()));
+    builder.register(Registration::new("pool", idle));
+    let handle = builder.handle();
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let note = |name| Waker::from(Arc::new(Noted(name, Arc::clone(&woken))));
+    let mut resumed = pin!(handle.resume());
+    let mut restarted = pin!(handle.restart("pool"));
+    let mut shown = pin!(handle.snapshot());
+    let (first, second, third) = (note("resume"), note("restart"), note("snapshot"));
+    assert!(
+        resumed
+            .as_mut()
+            .poll(&mut Context::from_waker(&first))
+            .is_pending()
+    );
+    assert!(
+        restarted
+            .as_mut()
+            .poll(&mut Context::from_waker(&second))
+            .is_pending()
+    );
+    assert!(
+        shown
+            .as_mut()
+            .poll(&mut Context::from_waker(&third))
+            .is_pending()
+    );
+
+    // Nothing has started: both are refused, in one turn of the driver with the snapshot.
+    let _driven = builder.build().unwrap().spawn();
+    while woken.lock().unwrap().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*woken.lock().unwrap(), ["resume", "restart", "snapshot"]);
+    shown.await.expect("it is driven");
+    restarted.await.expect_err("nothing runs");
+    resumed.await.expect_err("nothing runs");
 }
