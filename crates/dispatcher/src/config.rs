@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use diagnostics::{Credentials, TokenFileError};
 use dispatcher::{Breaker, Chooser, DEFAULT_KEY, Gate, Shape};
 use lifecycle_adapters::Limits;
 use lifecycle_core::{Criticality, Defaults, HealthCheck, Nanos, Registration, Restart, Retry};
@@ -85,9 +86,13 @@ pub(crate) enum Format {
 
 /// The listener of the diagnostics.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     pub(crate) hosts: Vec<String>,
+    /// A file.
+    tokens: Option<PathBuf>,
+    pub(crate) open_metrics: bool,
     #[serde(flatten)]
     pub(crate) policies: Policies,
 }
@@ -325,9 +330,23 @@ impl Config {
         [diagnostics].into_iter().chain(http).chain(grpc).collect()
     }
 
-    /// Whether the listener of that section lets in only clients that have a certificate.
+    /// Who may ask the diagnostics. Reads the file of tokens, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFileError`] as for [`Credentials::from_file`].
+    pub(crate) fn credentials(&self) -> Result<Credentials, TokenFileError> {
+        match &self.diagnostics.tokens {
+            Some(path) => Credentials::from_file(path),
+            None if self.insecure => Ok(Credentials::everybody()),
+            None => Ok(Credentials::default()),
+        }
+    }
+
+    /// Whether the listener of that section lets in only clients that have a certificate, or a token.
     pub(crate) fn asks_clients(&self, section: &Key) -> bool {
         let tls = match &section.0[..] {
+            [kind] if kind == "diagnostics" => return self.diagnostics.tokens.is_some(),
             [kind, name] if kind == "http-inbounds" => &self.http_inbounds[name].tls,
             [kind, name] if kind == "grpc-inbounds" => &self.grpc_inbounds[name].tls,
             _ => &None,

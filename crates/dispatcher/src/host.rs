@@ -40,7 +40,11 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
         .metrics(diagnostics::install_recorder()?)
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
-        .build();
+        .credentials(config.credentials()?);
+    let diagnostics = match config.diagnostics.open_metrics {
+        true => diagnostics.build(),
+        false => diagnostics.close_metrics().build(),
+    };
     let assembled = assemble(config, builder.handle().status())?;
     // For the state that readiness and health show.
     let _ = assembled.dispatcher.driven_by(builder.handle());

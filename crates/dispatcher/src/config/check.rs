@@ -2,6 +2,7 @@
 
 mod gossip;
 mod tls;
+mod tokens;
 
 use std::collections::HashMap;
 
@@ -33,6 +34,7 @@ pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
         checker.check_outbound(&Key::of(&["outbounds", name]), way);
     }
     checker.check_tls();
+    checker.check_tokens();
     checker.check_names();
     checker.check_relays();
     checker.check_middleware();
@@ -91,7 +93,7 @@ impl Checker<'_> {
             if is_within_reach && !self.config.asks_clients(&section) {
                 let remedy = match section.0.len() {
                     1 => {
-                        "use a loopback address, or set `insecure = true` on a network that you trust"
+                        "use a loopback address, name a file of tokens (diagnostics.tokens), or set `insecure = true` on a network that you trust"
                     }
                     _ => {
                         "use a loopback address, ask clients for certificates by `tls.client-ca`, or set `insecure = true` on a network that you trust"

@@ -173,9 +173,19 @@ const DIAGNOSTICS: Group = Group {
             Leaf(Texts, Is("[]")),
             "names beside those of loopback by which clients may address it",
         ),
+        key(
+            "open-metrics",
+            Leaf(Flag, Is("true")),
+            "whether metrics are given without a token",
+        ),
         RESTARTS,
         START,
         STOP,
+        key(
+            "tokens",
+            Leaf(Word, Unset),
+            "a file of bearer tokens, one a line as `name scope[,scope] token`, with the scopes `mesh.read` and `mesh.operate`; it is read again when it changes; unset, whoever reaches it on loopback may see and act",
+        ),
     ],
 };
 

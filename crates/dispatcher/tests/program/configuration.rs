@@ -135,6 +135,13 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[diagnostics]\naddress = '0.0.0.0:9182'\ntokens = '/nowhere/tokens'\nopen-metrics = 'no'",
+        &[
+            "FILE:4: diagnostics.tokens: cannot read the tokens in /nowhere/tokens: No such file or directory (os error 2)",
+            "FILE:5: diagnostics.open-metrics: expected true or false, found \"no\"; write it like true",
+        ],
+    ),
+    (
         "grpc-inbounds.0.address = '127.0.0.1:0'\n[gossip]\nbind = '192.0.2.1:1'\nnode-id = 'a'",
         &[
             "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while gossip is neither authenticated nor encrypted: whoever reaches the port can invent members and dismiss real ones; bind to a loopback address, or set `insecure = true` on a network that you trust",

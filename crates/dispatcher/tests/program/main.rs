@@ -1,5 +1,6 @@
 //! The program, asked by `curl`.
 
+mod access;
 #[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
 mod certificates;
 mod configuration;
