@@ -512,9 +512,14 @@ impl Row {
             .then_some(row.since);
         }
         let state = row.state;
+        // While it still runs in a stop, its attempts are those of its start.
+        let still_runs = self.down.is_some() && state == ComponentState::Running;
         if let Some(bar) = self.open() {
             bar.add_work(worked);
             bar.add_back_off(backed_off);
+            if still_runs {
+                return;
+            }
             bar.attempts = bar.attempts.max(row.attempt);
             let spent = bar.working.saturating_add(bar.backing_off);
             let begun = row.attempt > 0 && !matches!(state, ComponentState::Waiting);

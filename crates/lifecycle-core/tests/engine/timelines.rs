@@ -286,6 +286,20 @@ fn what_was_missed_and_is_in_the_history_was_not_missed() {
 }
 
 #[test]
+fn a_snapshot_in_a_stop_does_not_count_the_start_of_what_still_runs() {
+    let mut it = started();
+    it.run.stop();
+    it.run.pass(25);
+    it.follow();
+    let snapshot = it.snapshot();
+    it.timeline.catch_up(&snapshot);
+    let web = it.bar("web", Way::Down);
+    assert_eq!((web.worked_from, web.attempts), (Some(web.began), 1));
+    let api = it.bar("api", Way::Down);
+    assert_eq!((api.worked_from, api.attempts), (None, 0));
+}
+
+#[test]
 fn whoever_comes_when_the_start_is_over_knows_nothing_of_it() {
     let it = started();
     let mut late = Timeline::of(&it.snapshot());
