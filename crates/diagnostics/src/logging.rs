@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Entry, is_unprintable};
-use crate::mutation::Mutation;
+use crate::mutation::{Mutation, REASON, REASON_LIMIT};
 use crate::problem::Problem;
 use crate::router::Shared;
 
@@ -43,6 +43,7 @@ impl Document {
 #[schemars(rename = "LoggingOrder")]
 pub(crate) struct Wish {
     filter: String,
+    #[schemars(length(max = REASON_LIMIT), regex(pattern = REASON))]
     reason: Option<String>,
 }
 

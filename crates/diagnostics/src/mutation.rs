@@ -16,8 +16,12 @@ use crate::audit::{Entry, is_unprintable};
 use crate::credentials::Caller;
 use crate::problem::Problem;
 
-/// The most bytes of a reason.
-const REASON_LIMIT: usize = 512;
+/// The most characters of a reason.
+pub(crate) const REASON_LIMIT: usize = 512;
+
+/// What [`is_unprintable`] does not refuse, for the description; blanks around a reason are dropped first.
+pub(crate) const REASON: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$";
 
 /// Who wants something, from where, and what was sent; looked into by the handler, so that it can say who sent nonsense.
 #[derive(Debug)]
@@ -99,8 +103,8 @@ fn checked_reason(reason: Option<&str>) -> Result<Option<&str>, Problem> {
     let Some(reason) = reason.map(str::trim).filter(|it| !it.is_empty()) else {
         return Ok(None);
     };
-    if reason.len() > REASON_LIMIT {
-        let detail = format!("a reason may have {REASON_LIMIT} bytes; name a ticket instead");
+    if reason.chars().count() > REASON_LIMIT {
+        let detail = format!("a reason may have {REASON_LIMIT} characters; name a ticket instead");
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     if reason.contains(is_unprintable) {

@@ -33,6 +33,21 @@ enum Scope {
     Operate,
 }
 
+/// An event of a stream, as a client reads it.
+#[derive(JsonSchema)]
+#[schemars(rename = "ServerSentEvent")]
+#[expect(dead_code, reason = "a description; events are written as text")]
+struct Sent {
+    /// `snapshot`, `change` or `gap`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    /// What to go on after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// A document as JSON.
+    data: String,
+}
+
 /// A schema, made by a generator that collects those with a name.
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
@@ -218,7 +233,7 @@ fn shown() -> Vec<Operation> {
             "A snapshot, then changes, as server-sent events",
         )
         .headers(&[("Last-Event-ID", "the event after which to go on")])
-        .text("text/event-stream")
+        .events()
         .problems(&[(503, "all streams are taken, or this listener drains")]),
         get(
             "/control/lifecycle/timeline",
@@ -315,6 +330,13 @@ impl Operation {
 
     fn begun<T: JsonSchema>(mut self) -> Self {
         self.begun = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// The schema is that of each event, as it is when it was read.
+    fn events(mut self) -> Self {
+        self.answers
+            .push(("text/event-stream", SchemaGenerator::subschema_for::<Sent>));
         self
     }
 
@@ -519,6 +541,11 @@ mod tests {
         );
         let required = schemas["Order"]["required"].as_array().unwrap();
         assert_eq!(required, &["operation", "component"]);
+        let reason = &schemas["NodeOrder"]["properties"]["reason"];
+        assert_eq!(reason["maxLength"], 512, "{reason}");
+        assert!(reason["pattern"].is_string(), "{reason}");
+        let event = &schemas["ServerSentEvent"];
+        assert_eq!(event["required"], json!(["data"]), "{event}");
         check(&document, schemas);
     }
 }

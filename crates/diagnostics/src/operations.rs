@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use crate::operations::ledger::{Ledger, Miss, Plea, Record, Work};
 
 use crate::audit::Entry;
-use crate::mutation::Mutation;
+use crate::mutation::{Mutation, REASON, REASON_LIMIT};
 use crate::problem::Problem;
 use crate::router::{Shared, Surface};
 use crate::snapshot::{SCHEMA, plan_id, timestamp};
@@ -48,6 +48,7 @@ pub(crate) fn table() -> [(&'static str, MethodRouter<Shared>); 5] {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "ComponentOrder")]
 pub(crate) struct Wish {
+    #[schemars(length(max = REASON_LIMIT), regex(pattern = REASON))]
     reason: Option<String>,
     /// Whether a stop shall take down what is essential.
     force: bool,

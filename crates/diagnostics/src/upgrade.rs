@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::audit::Entry;
-use crate::mutation::Mutation;
+use crate::mutation::{Mutation, REASON, REASON_LIMIT};
 use crate::operations::{self, Miss, Plea, Work};
 use crate::problem::Problem;
 use crate::router::{Shared, Surface};
@@ -42,6 +42,7 @@ pub(crate) fn table() -> [(&'static str, MethodRouter<Shared>); 7] {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "NodeOrder")]
 pub(crate) struct Wish {
+    #[schemars(length(max = REASON_LIMIT), regex(pattern = REASON))]
     reason: Option<String>,
 }
 
@@ -49,8 +50,11 @@ pub(crate) struct Wish {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "DrainOrder")]
 pub(crate) struct DrainWish {
+    #[schemars(length(max = REASON_LIMIT), regex(pattern = REASON))]
     reason: Option<String>,
+    #[schemars(range(min = 1, max = 604_800_000))]
     deadline_ms: Option<u64>,
+    #[schemars(range(min = 1, max = 604_800_000))]
     force_after_ms: Option<u64>,
 }
 

@@ -39,6 +39,7 @@ use std::time::{Duration, SystemTime};
 
 use lifecycle_core::{BoxError, Criticality, Lifecycle, Registration, StartContext, StopContext};
 use lifecycle_runtime::StatusWatch;
+use metrics::Unit;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
@@ -168,6 +169,7 @@ impl Gossip {
     }
 
     async fn launch(&self) -> Result<Arc<Node>, StartError> {
+        describe();
         let socket = self.bind().await?;
         let about = self.members.said().borrow().clone();
         let node = Node::launch(
@@ -352,6 +354,23 @@ impl fmt::Debug for Gossip {
             .field("open", &self.is_open())
             .finish_non_exhaustive()
     }
+}
+
+/// What the metrics mean.
+fn describe() {
+    metrics::describe_gauge!(
+        "mesh_gossip_members",
+        "Members of the cluster as this node sees them, by status."
+    );
+    metrics::describe_counter!(
+        "mesh_gossip_messages_total",
+        "Datagrams of gossip, by direction and by what became of them."
+    );
+    metrics::describe_histogram!(
+        "mesh_gossip_rtt_ms",
+        Unit::Milliseconds,
+        "How long peers take to answer."
+    );
 }
 
 /// Looks at the members while the node runs, and publishes what it sees.

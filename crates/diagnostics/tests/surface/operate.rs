@@ -232,7 +232,7 @@ fn a_wish_that_makes_no_sense_is_refused_and_nothing_is_done() {
         (r#"{"deadlineMs":1}"#, "unknown field `deadlineMs`"),
         (r#"{"reason":"a\nb"}"#, "one line of text"),
         (r#"{"reason":"\u001b[2J"}"#, "one line of text"),
-        (&long, "512 bytes"),
+        (&long, "512 characters"),
     ] {
         let refused = post(address, path, body);
         assert_eq!(refused.status, 400, "{body}");
