@@ -2,50 +2,18 @@
 
 use std::net::SocketAddr;
 
-use lifecycle_core::{BoxError, DrainContext, Lifecycle, Registration, StartContext, StopContext};
+use lifecycle_core::Registration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::{Answer, Rig, get, get_until, post};
+use crate::support::{Answer, Inbound, Rig, get, get_until, post};
 
 const UPGRADE: &str = "/control/upgrade";
-
-/// A participant with as much in flight as it is told, which gives that up when it is told to.
-struct Inbound(watch::Receiver<u64>);
-
-impl Lifecycle for Inbound {
-    const DRAINS: bool = true;
-    const DISPOSES: bool = false;
-
-    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn drain(&self, cx: &DrainContext) -> Result<(), BoxError> {
-        let mut in_flight = self.0.clone();
-        loop {
-            let open = *in_flight.borrow_and_update();
-            cx.in_flight(open);
-            cx.progress(format!("{open} calls"));
-            if open == 0 {
-                return Ok(());
-            }
-            tokio::select! {
-                changed = in_flight.changed() => changed?,
-                () = cx.cancelled() => return Ok(()),
-            }
-        }
-    }
-}
 
 /// A host whose one participant has `open` in flight.
 fn with_work(open: u64) -> (Rig, SocketAddr, watch::Sender<u64>) {
     let (work, in_flight) = watch::channel(open);
-    let inbound = Registration::new("http-inbound:0", Inbound(in_flight));
+    let inbound = Registration::new("http-inbound:0", Inbound::yielding(in_flight));
     let rig = Rig::of(vec![inbound]);
     let address = rig.start();
     (rig, address, work)

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lifecycle_core::engine::DrainState;
 use lifecycle_core::{
-    Backoff, BoxError, CheckContext, Component, Criticality, DrainContext, Gate, HealthCheck,
-    Jitter, Lifecycle, Nanos, Registration, Restart, Retry, StartContext, StopContext, component,
+    Backoff, BoxError, CheckContext, Component, Criticality, Gate, HealthCheck, Jitter, Lifecycle,
+    Nanos, Registration, Restart, Retry, StartContext, StopContext, component,
 };
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
-use crate::support::{Answer, Rig, get, get_until, idle};
+use crate::support::{Answer, Inbound, Rig, get, get_until, idle};
 
 /// A component that runs until `breaker` is notified.
 fn frail(breaker: &Arc<Notify>) -> Component {
@@ -32,38 +32,6 @@ fn after(delay: Duration) -> Restart {
     Restart::on_failure()
         .with_backoff(Backoff::Fixed(delay.into()))
         .with_jitter(Jitter::None)
-}
-
-/// A participant with as much in flight as it is told.
-struct Inbound(watch::Receiver<u64>);
-
-impl Lifecycle for Inbound {
-    const DRAINS: bool = true;
-    const DISPOSES: bool = false;
-
-    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
-        Ok(())
-    }
-
-    async fn drain(&self, cx: &DrainContext) -> Result<(), BoxError> {
-        let mut in_flight = self.0.clone();
-        loop {
-            let open = *in_flight.borrow_and_update();
-            cx.in_flight(open);
-            cx.progress(format!("{open} calls"));
-            if open == 0 {
-                return Ok(());
-            }
-            tokio::select! {
-                changed = in_flight.changed() => changed?,
-                () = cx.cancelled() => return Err("given up".into()),
-            }
-        }
-    }
 }
 
 fn row(answer: &Answer, name: &str) -> Value {
@@ -127,7 +95,7 @@ fn contract_54_and_59_a_drain_makes_unready_says_what_blocks_it_and_can_be_taken
     let (work, in_flight) = watch::channel(2);
     let rig = Rig::of(vec![Registration::new(
         "http-inbound:0",
-        Inbound(in_flight),
+        Inbound::failing_when_cancelled(in_flight),
     )]);
     let address = rig.start();
     let handle = rig.handle.clone();
@@ -187,8 +155,8 @@ fn contract_54_and_59_a_drain_makes_unready_says_what_blocks_it_and_can_be_taken
 #[test]
 fn contract_57_a_participant_that_fails_is_named_with_its_message() {
     let (_work, in_flight) = watch::channel(1);
-    let inbound =
-        Registration::new("inbound", Inbound(in_flight)).drain_timeout(Nanos::from_millis(50));
+    let inbound = Registration::new("inbound", Inbound::failing_when_cancelled(in_flight))
+        .drain_timeout(Nanos::from_millis(50));
     let rig = Rig::of(vec![inbound]);
     let address = rig.start();
     rig.run(rig.handle.drain())

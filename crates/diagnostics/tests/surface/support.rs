@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use diagnostics::{Diagnostics, DiagnosticsBuilder};
 use lifecycle_core::{
-    BoxError, Component, Defaults, HealthCheck, Nanos, Registration, Retry, component,
+    BoxError, Component, Defaults, DrainContext, HealthCheck, Lifecycle, Nanos, Registration,
+    Retry, StartContext, StopContext, component,
 };
 use lifecycle_runtime::{Handle, Orchestrator};
 use serde_json::Value;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How long a test waits for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -169,6 +170,61 @@ impl Gate {
             move |_| through(Arc::clone(&start)),
             move |_| through(Arc::clone(&stop)),
         )
+    }
+}
+
+/// A participant with as much in flight as it is told.
+pub(crate) struct Inbound {
+    in_flight: watch::Receiver<u64>,
+    /// Whether a drain that is cancelled is a success: what is in flight is given up then.
+    yields: bool,
+}
+
+impl Inbound {
+    pub(crate) fn yielding(in_flight: watch::Receiver<u64>) -> Self {
+        Self {
+            in_flight,
+            yields: true,
+        }
+    }
+
+    pub(crate) fn failing_when_cancelled(in_flight: watch::Receiver<u64>) -> Self {
+        Self {
+            in_flight,
+            yields: false,
+        }
+    }
+}
+
+impl Lifecycle for Inbound {
+    const DRAINS: bool = true;
+    const DISPOSES: bool = false;
+
+    async fn start(&self, _: &StartContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: &StopContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn drain(&self, cx: &DrainContext) -> Result<(), BoxError> {
+        let mut in_flight = self.in_flight.clone();
+        loop {
+            let open = *in_flight.borrow_and_update();
+            cx.in_flight(open);
+            cx.progress(format!("{open} calls"));
+            if open == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = in_flight.changed() => changed?,
+                () = cx.cancelled() => return match self.yields {
+                    true => Ok(()),
+                    false => Err("given up".into()),
+                },
+            }
+        }
     }
 }
 

@@ -87,6 +87,39 @@ fn a_host_that_is_up_is_ready_and_shows_its_tree() {
 }
 
 #[test]
+fn contract_69_a_real_host_is_drained_and_resumed_by_the_words_of_the_original() {
+    let host = Host::starting(shop(good()));
+    host.run("wait --for ready --timeout 20s").ended(0);
+    let active = host.run("mesh upgrade status").ended(0).stdout;
+    assert!(active.starts_with("state    active\n"), "{active}");
+    host.run("mesh upgrade drain --reason disk").ended(0);
+    host.run("wait --for drained --timeout 20s").ended(0);
+    let drained = host.run("mesh upgrade status").ended(0).stdout;
+    assert!(
+        drained.starts_with("state    drained, cordoned\n"),
+        "{drained}"
+    );
+    assert!(drained.contains("reason   disk\n"), "{drained}");
+    host.run("mesh upgrade resume").ended(0);
+    host.run("wait --for ready --timeout 20s").ended(0);
+}
+
+#[test]
+fn a_real_host_explains_itself_and_restarts_what_it_is_told_to() {
+    let host = Host::starting(shop(good()));
+    host.run("wait --for ready --timeout 20s").ended(0);
+    let why = host.run("why orders").ended(0).stdout;
+    assert!(why.starts_with("root cause  none\n"), "{why}");
+    let plan = host.run("plan restart db").ended(0).stdout;
+    assert!(plan.contains("stops 3 components and starts 3"), "{plan}");
+    let chain = host.run("chain").ended(0).stdout;
+    assert!(chain.contains("http-inbound:0"), "{chain}");
+    let restarted = host.run("restart db --wait --timeout 20s").ended(0).stdout;
+    assert!(restarted.contains("restart of db succeeded"), "{restarted}");
+    host.run("restart dv").ended(3);
+}
+
+#[test]
 fn a_host_on_its_way_up_is_waited_for() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
