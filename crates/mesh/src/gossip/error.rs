@@ -40,6 +40,44 @@ impl fmt::Display for OptionFault {
     }
 }
 
+/// A ring of keys that cannot be used. Nothing was changed, and no part of the text is quoted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidKeys {
+    /// The faults, in the order of the text; never empty.
+    pub faults: Vec<KeyFault>,
+}
+
+impl fmt::Display for InvalidKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the gossip keys cannot be used")?;
+        for (index, fault) in self.faults.iter().enumerate() {
+            write!(f, "{} {fault}", if index == 0 { ":" } else { "," })?;
+        }
+        f.write_str(" (write `id:key` a line: an id from 0 to 255 and 64 hexadecimal digits, as `openssl rand -hex 32` prints)")
+    }
+}
+
+/// One entry of a ring of keys that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFault {
+    /// The number of its line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub rule: &'static str,
+}
+
+impl KeyFault {
+    pub(crate) const fn new(line: usize, rule: &'static str) -> Self {
+        Self { line, rule }
+    }
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} {}", self.line, self.rule)
+    }
+}
+
 /// What a node would say about itself breaks a bound of what may travel. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
