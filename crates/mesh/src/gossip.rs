@@ -58,7 +58,8 @@ pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
 pub use crate::gossip::metadata::{Metadata, Service};
 use crate::gossip::node::{Node, Observer, named_seeds, resolve};
 pub use crate::gossip::options::Options;
-use crate::gossip::roster::{Change, ChangeKind, Limits, Roster};
+pub use crate::gossip::roster::{Change, ChangeKind};
+use crate::gossip::roster::{Limits, Roster};
 pub use crate::gossip::traffic::Traffic;
 use crate::gossip::traffic::Wire;
 
@@ -459,7 +460,10 @@ impl Watcher {
             return;
         }
         self.wire.keep_only(&addresses);
-        changes.iter().for_each(log);
+        for change in changes {
+            log(&change);
+            self.members.tell(change);
+        }
     }
 }
 
