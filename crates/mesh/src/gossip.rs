@@ -24,6 +24,7 @@
 
 mod account;
 mod error;
+mod key_file;
 mod keys;
 mod membership;
 mod metadata;
@@ -51,7 +52,7 @@ use tokio::sync::watch;
 
 use crate::gossip::account::Account;
 pub use crate::gossip::error::{
-    InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, OptionFault, StartError,
+    InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, KeyFileError, OptionFault, StartError,
 };
 pub use crate::gossip::keys::{KeyRing, Keys};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
@@ -251,6 +252,12 @@ impl Gossip {
             let (members, stopped) = (self.members(), run.clone());
             cx.spawn("account", async move {
                 stopped.run_until_cancelled(account.keep(members)).await;
+            });
+        }
+        if let Some(keys) = self.options.keys.clone().filter(Keys::can_change) {
+            let stopped = run.clone();
+            cx.spawn("keys", async move {
+                stopped.run_until_cancelled(keys.follow()).await;
             });
         }
         let (ended, stopped, watch) = (node.ended(), run.clone(), self.watch.subscribe());

@@ -2,16 +2,22 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::hkdf;
 use tokio::sync::watch;
 
-use crate::gossip::error::{InvalidKeys, KeyFault};
+use crate::gossip::error::{InvalidKeys, KeyFault, KeyFileError};
+use crate::gossip::key_file::KeyFile;
 
 /// How many bytes a key has.
 const KEY_BYTES: usize = 32;
+
+/// How often a file of keys is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What keys are extracted with; another use of the same secret would have another salt.
 const PURPOSE: &[u8] = b"mesh gossip";
@@ -157,6 +163,8 @@ fn from_hex(digits: &str) -> Option<[u8; KEY_BYTES]> {
 #[derive(Clone)]
 pub struct Keys {
     ring: Arc<watch::Sender<Arc<KeyRing>>>,
+    /// Where they are from, if that can change.
+    file: Option<Arc<KeyFile>>,
 }
 
 impl Keys {
@@ -165,7 +173,25 @@ impl Keys {
     pub fn new(ring: KeyRing) -> Self {
         Self {
             ring: Arc::new(watch::channel(Arc::new(ring)).0),
+            file: None,
         }
+    }
+
+    /// Begins with the ring in the file at `path`. While gossip runs with these keys, the file is looked at once a second and read
+    /// again when it has changed; one that is not in order changes nothing, and is logged.
+    ///
+    /// Blocks for as long as the reading takes.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] when it cannot be read, is open to others or is wrong.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        let file = KeyFile::new(path.into());
+        let keys = Self::new(file.read()?);
+        Ok(Self {
+            file: Some(Arc::new(file)),
+            ..keys
+        })
     }
 
     /// From the next datagram on seals and opens with `ring`; nothing that runs is interrupted.
@@ -173,6 +199,33 @@ impl Keys {
         let (seals, opens) = (ring.sealing().id, ring.ids().collect::<Vec<_>>());
         self.ring.send_replace(Arc::new(ring));
         tracing::info!(seals, ?opens, "gossip has a new ring of keys");
+    }
+
+    /// Whether there is anything to [`follow`](Self::follow).
+    pub(crate) fn can_change(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Takes over what the file says whenever that has changed; never ends while there is a file.
+    pub(crate) async fn follow(self) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if !file.has_changed() {
+                continue;
+            }
+            // Said once: the next line comes when the file has changed again.
+            match file.read() {
+                Ok(ring) => self.replace(ring),
+                Err(error) => {
+                    let path = file.path().display();
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(%path, error, "the gossip keys from before go on to hold");
+                }
+            }
+        }
     }
 
     /// The present ring.

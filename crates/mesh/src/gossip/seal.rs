@@ -256,7 +256,7 @@ mod tests {
             open(&seal_of(A, "d", "b", 1), &datagram),
             Err(Refusal::Forged { key_id: 1 })
         );
-        let mut next = datagram.clone();
+        let mut next = datagram;
         next[2] = 2;
         let refusal = open(&seal_of(A, "c", "b", 1), &next).unwrap_err();
         assert!(refusal.to_string().contains("version 2"), "{refusal}");

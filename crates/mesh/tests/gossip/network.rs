@@ -1,12 +1,13 @@
 //! A bad network: every node is reached through a relay that loses, cuts and records datagrams.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mesh::gossip::{Keys, Options};
 use tokio::net::UdpSocket;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::nodes::Node;
 
@@ -97,7 +98,7 @@ impl Weather {
 
 /// Passes on what reaches `front`, from one port for each sender, so that answers find back as they do through a NAT.
 async fn relay(front: Arc<UdpSocket>, node: SocketAddr, weather: Arc<Mutex<Weather>>) {
-    let mut ways: HashMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)> = HashMap::new();
+    let mut ways: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut answers = JoinSet::new();
     let mut datagram = vec![0; 65_535];
     loop {
@@ -106,21 +107,18 @@ async fn relay(front: Arc<UdpSocket>, node: SocketAddr, weather: Arc<Mutex<Weath
         if !weather.lock().unwrap().passes(from, node, datagram) {
             continue;
         }
-        if !ways.contains_key(&from) {
-            let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-            way.connect(node).await.unwrap();
-            let back = answer(
-                Arc::clone(&way),
-                Arc::clone(&front),
-                node,
-                from,
-                Arc::clone(&weather),
-            );
-            let handle = answers.spawn(back);
-            ways.insert(from, (way, handle));
-        }
+        let way = match ways.entry(from) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let way = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                way.connect(node).await.unwrap();
+                let (back, front) = (Arc::clone(&way), Arc::clone(&front));
+                answers.spawn(answer(back, front, node, from, Arc::clone(&weather)));
+                unknown.insert(way)
+            }
+        };
         // A node that is down refuses; that is its affair.
-        let _ = ways[&from].0.send(datagram).await;
+        let _ = way.send(datagram).await;
     }
 }
 

@@ -192,7 +192,7 @@ async fn hostile_datagrams_change_nothing_and_stop_nobody() {
             0 => {
                 datagram = (0..pick(1_400))
                     .map(|_| u8::try_from(pick(256)).unwrap())
-                    .collect()
+                    .collect();
             }
             1 => datagram.truncate(pick(datagram.len())),
             _ => {

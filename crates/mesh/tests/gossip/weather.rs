@@ -129,6 +129,10 @@ async fn spread(nodes: &[Arc<Node>], share: usize, count: usize) -> Duration {
     began.elapsed()
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "the times are what one wants to know of it"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn contract_b25_64_sealed_nodes_know_each_other_and_a_newcomer() {
     const CLUSTER: usize = 64;
