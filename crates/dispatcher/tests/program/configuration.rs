@@ -123,11 +123,10 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "insecure = true\n[grpc-inbounds.a]\naddress = '0.0.0.0:0'\n[grpc-inbounds.b]\naddress = '127.0.0.1:0'\nadvertise = '0.0.0.0:1'\n[gossip]\nbind = '0.0.0.0:17422'\nseeds = ['a']\ngossip-interval = '1ms'\nrole = ' '",
+        "insecure = true\n[grpc-inbounds.a]\naddress = '0.0.0.0:0'\n[grpc-inbounds.b]\naddress = '127.0.0.1:0'\nadvertise = '0.0.0.0:1'\n[gossip]\nbind = '0.0.0.0:17422'\nseeds = ['a']\ngossip-interval = '1ms'\nrole = ' '\nnode-id = 'a'",
         &[
             "FILE:2: grpc-inbounds.a.advertise: grpc-inbounds.a does not say it, and other nodes cannot call 0.0.0.0; say the `host:port` under which they reach it",
             "FILE:6: grpc-inbounds.b.advertise: this is no place that other nodes can call; write a name or an IP address and a port, IPv6 in brackets; port 0 stands for the one that was taken",
-            "FILE:8: gossip.node-id: is unset, and its default could be that of a node on another machine; set a name that is unique in the cluster",
             "FILE:8: gossip.advertise: is unset, and peers cannot send to 0.0.0.0; set the address at which peers reach this node",
             "FILE:9: gossip.seeds: holds \"a\", which is not `host:port`; write a name or an IP address and a port from 1 to 65535, IPv6 in brackets",
             "FILE:10: gossip.gossip-interval: is 1ms; choose from 10ms to 60s; 1s suits most networks",
