@@ -187,10 +187,7 @@ pub(crate) const TABLE: &[Row] = &[
             "serde",
             "tokio",
             "tokio-util",
-            "toml",
             "tracing",
-            // Checks log filters before anything starts.
-            "tracing-subscriber",
         ]),
         silent_about: &[],
         leaves: &[],

@@ -323,17 +323,22 @@ fn every_value_is_shown_with_its_origin() {
 }
 
 #[test]
-fn the_reference_page_is_that_of_the_program_and_the_schema_has_its_keys() {
-    let page = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/dispatcher-configuration.md"
-    );
-    let page = std::fs::read_to_string(page).expect("the page is there");
-    let printed = text_of(&ask(&["config", "schema", "--markdown"]).stdout);
-    assert!(
-        page == printed,
-        "write it anew: dispatcher config schema --markdown > docs/dispatcher-configuration.md"
-    );
+fn the_reference_page_and_the_schema_are_those_of_the_program() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    for (arguments, file) in [
+        (
+            &["config", "schema", "--markdown"][..],
+            "dispatcher-configuration.md",
+        ),
+        (&["config", "schema"], "schemas/dispatcher.schema.json"),
+    ] {
+        let written = std::fs::read_to_string(format!("{docs}/{file}")).expect("it is there");
+        assert!(
+            text_of(&ask(arguments).stdout) == written,
+            "write it anew: dispatcher {} > docs/{file}",
+            arguments.join(" ")
+        );
+    }
     let schema = text_of(&ask(&["config", "schema"]).stdout);
     let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
     let outbound = &schema["properties"]["outbounds"]["additionalProperties"];

@@ -44,7 +44,7 @@ pub const fn address(default: &'static str) -> Entry {
 
 /// The listener of probes, metrics, snapshot and operations, and who may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Diagnostics {
     /// The address; port 0 takes any free one.
     pub address: SocketAddr,

@@ -32,6 +32,7 @@ const GROUP: Group = Group {
 
 /// Log output.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     /// Lines for people or for programs.
     pub format: Format,

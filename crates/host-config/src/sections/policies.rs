@@ -161,7 +161,7 @@ const HEALTH_CHECK: Group = Group {
 
 /// The policies of one component; what is unset comes from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Policies {
     /// Attempts and limits of start.
     pub start: Retry,

@@ -39,7 +39,7 @@ pub const RELOAD_INTERVAL: Entry = key(
 
 /// What a listener presents: files in the form PEM.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Presented {
     /// The certificate, and those between it and its CA.
     pub certificate: PathBuf,
