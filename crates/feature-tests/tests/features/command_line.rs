@@ -142,15 +142,16 @@ fn contract_b22_a_drain_that_a_stream_holds_up_is_cancelled_fails_at_its_deadlin
         "curl --silent --write-out %{http_code} -H 'Rpc-Procedure: echo' -d hello localhost:8080/";
     shell.ctl("drain").ended(0).says("drain has begun");
     shell.until(call_it, "503");
-    check("dispatcher-cancel", &shell, "cancel --wait", 0);
+    shell.ctl("cancel --wait").ended(0);
     shell.until(call_it, "hello200");
     let late = "drain --deadline 200ms --wait";
     check("dispatcher-drain-late", &shell, late, 1);
     check("dispatcher-drain-failed", &shell, "status", 1);
     shell.ctl("resume --wait").ended(0);
     let forced = "drain --deadline 20s --force-after 200ms --wait";
-    // A call that is open is not cut off by a drain, whoever forces it.
-    check("dispatcher-drain-forced", &shell, forced, 1);
+    check("dispatcher-drain-forced", &shell, forced, 0);
+    check("dispatcher-forced", &shell, "mesh upgrade status", 0);
+    shell.ctl("status").ended(1).says("node:drained");
     shell.until(call_it, "503");
     drop(call);
 }
@@ -172,6 +173,15 @@ fn contract_b27_a_rolling_restart_of_two_control_plane_hosts_replaces_one_proces
     let in_place = "rolling-restart plane-1:9180 plane-2:9180";
     check("rolling-in-place", &shell, in_place, 0);
     assert_eq!(fleet.ids(), after);
+}
+
+#[test]
+fn a_rolling_restart_that_forces_goes_past_a_call_that_does_not_end() {
+    let (_host, shell, call) = busy_dispatcher(&[]);
+    let words = "rolling-restart localhost:9180 --force-after 200ms --drain-deadline 20s";
+    let restarted = shell.ctl(words).ended(0).says("blocked by http-inbound:0");
+    restarted.says("1 host restarted");
+    drop(call);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use fs::File;
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -100,9 +100,8 @@ impl Shell {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let out = self.folder.path().join(format!("out-{run}"));
         let file = || File::options().append(true).create(true).open(&out);
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &meant])
+        let status = Command::new("timeout")
+            .args([&DEADLINE.as_secs().to_string(), "sh", "-c", &meant])
             .current_dir(self.folder.path())
             .env_clear()
             .env(
@@ -112,20 +111,11 @@ impl Shell {
             .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(file().expect("a file"))
-            .stderr(file().expect("a file"));
-        let mut child = command.spawn().expect("sh is there");
-        let end = Instant::now() + DEADLINE;
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("it is ours") {
-                break status;
-            }
-            if Instant::now() > end {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("`{line}` does not end");
-            }
-            thread::sleep(Duration::from_millis(2));
-        };
+            .stderr(file().expect("a file"))
+            .status()
+            .expect("timeout is there");
+        // What `timeout` ends with when it has killed.
+        assert_ne!(status.code(), Some(124), "`{line}` does not end");
         let printed = fs::read(&out).expect("it was written");
         let printed = String::from_utf8_lossy(&printed).into_owned();
         // Of two names for the same, the later one is meant.

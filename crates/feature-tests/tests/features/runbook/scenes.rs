@@ -67,10 +67,10 @@ pub(super) fn a_drain_that_does_not_end_is_given_up_or_forced(play: &mut Play) {
     let shell = Shell::beside(&mut host);
     shell.ctl("drain --reason 'upgrade to 2.1'").ended(0);
     shell.until("lifecyclectl mesh upgrade status", "drained   0");
-    // What it looks like; it is given up; the next one is let go on to its deadline; and one is forced.
+    // What it looks like; it is taken back; another one is forced, and taken back too.
     play.several(4, &shell);
-    shell.until("lifecyclectl mesh upgrade status", "blocked by");
-    play.several(2, &shell);
+    shell.until("lifecyclectl mesh upgrade status", "drained   0");
+    play.several(3, &shell);
     drop(call);
 }
 
