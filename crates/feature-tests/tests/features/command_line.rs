@@ -64,8 +64,7 @@ fn a_control_plane_host_says_what_a_restart_would_do_and_does_it() {
         .ctl("restart mesh-gossip --plan-id 0123456789abcdef")
         .ended(4)
         .says("components have come or gone since");
-    let line = host.logged(&["lifecycle::audit", "what=\"restart\"", "begun"]);
-    assert!(line.contains("reason=ticket 4711"), "{line}");
+    host.logged(&["lifecycle::audit", "what=\"restart\"", "reason=ticket 4711"]);
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use regex::Regex;
 
 /// What differs from run to run, and what is put in its place.
-const MASKS: [(&str, &str); 8] = [
+const MASKS: [(&str, &str); 9] = [
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| UTC)", "TIME"),
     (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "TIME"),
     (r"127\.0\.0\.\d:\d+", "ADDRESS"),
     (r"\b[0-9a-f]{16}(-\d+)?\b", "ID"),
     (r"\b(\d+(\.\d+)?\s?(ms|s|min|h)\b\s*)+", "DURATION "),
+    // The host's clock, as the client knows it, has whole seconds.
+    (r"TIME, (in DURATION|DURATION\s+ago)", "TIME, DURATION"),
     (r"duration_ms=\d+", "duration_ms=DURATION"),
     (r#"Ms":\d+(\.\d+)?"#, r#"Ms":DURATION"#),
     // The bars of a time line.
@@ -52,6 +54,10 @@ fn times_durations_addresses_and_line_breaks_make_no_difference_and_all_else_doe
     assert!(says_the_same(
         "2026-11-28 06:50:00 UTC, 1.2 s ago",
         "2026-11-29 06:51:00 UTC, 12 ms ago"
+    ));
+    assert!(says_the_same(
+        "2026-11-28 06:50:00 UTC, 1.2 s ago",
+        "2026-11-29 06:51:00 UTC, in 900 ms"
     ));
     assert!(says_the_same("x  ··####  12 ms *", "x #### 1 s *"));
 }
