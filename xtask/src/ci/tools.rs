@@ -70,8 +70,7 @@ const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__ver
 const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
     target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
 
-const PRINT_SCHEMATHESIS: &str =
-    "import schemathesis.cli, importlib.metadata as it; print(it.version('schemathesis'))";
+const PRINT_SCHEMATHESIS: &str = "import schemathesis.cli, prometheus_client, importlib.metadata as it; print(it.version('schemathesis'))";
 
 /// Beside grpcio, in a folder that is there by now, if only it could be made.
 const INSTALL_SCHEMATHESIS: &str = "target/python/bin/python -m pip install --quiet \

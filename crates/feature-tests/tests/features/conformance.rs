@@ -11,7 +11,7 @@ use crate::process::{Process, fixed_port};
 use crate::shell::Shell;
 
 /// Where `cargo xtask ci` puts an interpreter with what `requirements.txt` lists.
-const PYTHON: &str = concat!(
+pub(crate) const PYTHON: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../target/python/bin/python"
 );

@@ -1,33 +1,62 @@
-//! `/metrics`, read by `promtool`.
+//! `/metrics`, read by `promtool`, and as OpenMetrics by Prometheus' own client library.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::conformance::PYTHON;
 use crate::process::Process;
 use crate::shell::Shell;
 
-/// Has `promtool` read what the host exposes; it complains of what does not follow the conventions, too.
+/// Reads a whole exposition, and prints how many counters it has.
+const PARSE: &str = "import sys\n\
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as families\n\
+    print(sum(it.type == 'counter' for it in families(sys.stdin.read())))";
+
+/// Has `promtool` read what the host exposes; it complains of what does not follow the conventions, too. It reads the older
+/// format alone, so the other one is read by the library.
 #[track_caller]
 fn is_well_formed(shell: &Shell, expected: &[&str]) {
     let metrics = shell.run("curl --silent --fail localhost:9180/metrics");
     let metrics = expected
         .iter()
         .fold(metrics.ended(0), |it, name| it.says(name));
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
+    let verdict = read_by(
+        Command::new("promtool").args(["check", "metrics"]),
+        &metrics.printed,
+    );
+    assert_eq!(verdict, (Some(0), String::new()));
+
+    let open =
+        "curl --silent --fail -H 'Accept: application/openmetrics-text' localhost:9180/metrics";
+    let open = shell.run(open).ended(0).printed;
+    let counters = metrics
+        .printed
+        .lines()
+        .filter(|it| it.starts_with("# TYPE ") && it.ends_with(" counter"));
+    let counters = counters.count();
+    assert!(counters > 0);
+    let verdict = read_by(Command::new(PYTHON).args(["-c", PARSE]), &open);
+    assert_eq!(verdict, (Some(0), format!("{counters}\n")), "{open}");
+}
+
+/// How `program` ends that is given `text`, and what it says.
+#[track_caller]
+fn read_by(program: &mut Command, text: &str) -> (Option<i32>, String) {
+    let mut program = program
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("promtool is installed: `cargo xtask ci --stage tools` does so");
-    let mut input = promtool.stdin.take().expect("it is piped");
-    let written = input.write_all(metrics.printed.as_bytes());
-    written.expect("promtool reads");
+        .expect("it is installed: `cargo xtask ci --stage tools` does so");
+    let mut input = program.stdin.take().expect("it is piped");
+    input.write_all(text.as_bytes()).expect("it reads");
     drop(input);
-    let output = promtool.wait_with_output().expect("it ends");
+    let output = program.wait_with_output().expect("it ends");
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert_eq!((output.status.code(), &*said), (Some(0), ""));
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 #[test]
