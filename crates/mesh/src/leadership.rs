@@ -26,7 +26,10 @@
 mod campaign;
 mod clock;
 mod condition;
+mod config;
 mod election;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod event;
 mod fence;
 mod gatekeeper;
@@ -37,6 +40,8 @@ mod observer;
 mod options;
 mod outlook;
 mod scope;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod troubles;
 
@@ -57,7 +62,10 @@ use crate::leadership::campaign::{Campaign, Outlook};
 use crate::leadership::clock::Clock;
 pub use crate::leadership::condition::Condition;
 use crate::leadership::condition::{AliveInOwnView, TakesWork};
+pub use crate::leadership::config::{EtcdOptions, StoreFault, StoreOptions};
 use crate::leadership::election::Rules;
+#[cfg(feature = "etcd")]
+pub use crate::leadership::etcd::EtcdStore;
 pub use crate::leadership::event::{EventKind, LeadershipEvent, Notice, Subscription};
 pub use crate::leadership::fence::{Fence, FenceGuard, StaleToken};
 use crate::leadership::gatekeeper::{Gatekeeper, Rest, gate_name};
@@ -67,6 +75,8 @@ pub use crate::leadership::observer::{LeaderRow, Observer, Snapshot, Tenure};
 pub use crate::leadership::options::{InvalidOptions, Options, Shards};
 use crate::leadership::outlook::Lookout;
 pub use crate::leadership::scope::{GLOBAL_CONTROL, Scope, ScopeError, ScopeKind};
+#[cfg(feature = "sqlite")]
+pub use crate::leadership::sqlite::SqliteStore;
 pub use crate::leadership::store::{LeaseError, LeaseStore, Reach};
 use crate::leadership::troubles::Troubles;
 
