@@ -17,7 +17,7 @@ use lifecycle_core::component::service;
 use lifecycle_core::{BoxError, Nanos, Registration, Retry, ServiceContext};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder};
 use mesh::leadership::{
-    EtcdOptions, Leadership, Notice, Observer, Options, Scope, StoreOptions, Tenure,
+    EtcdOptions, EventKind, Leadership, Notice, Observer, Options, Scope, StoreOptions, Tenure,
 };
 use rusqlite::{Connection, params};
 
@@ -70,7 +70,7 @@ fn writer(observer: Observer, resource: PathBuf) -> Registration {
             let tenure = tenure.ok_or("the tenure has ended already")?;
             cx.ready();
             let written = cx
-                .run_token()
+                .token()
                 .run_until_cancelled(write_on(tenure, &resource))
                 .await;
             written.unwrap_or(Ok(()))
@@ -108,6 +108,7 @@ impl Resource {
         connection.busy_timeout(Duration::from_secs(1))?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = OFF;
              CREATE TABLE IF NOT EXISTS write (token INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;",
         )?;
         Ok(Self(connection))
@@ -128,15 +129,18 @@ impl Resource {
 async fn tell(cx: ServiceContext, observer: Observer) {
     let mut events = observer.subscribe();
     cx.ready();
-    let stopped = cx.run_token();
+    let stopped = cx.token();
     while let Some(Some(notice)) = stopped.run_until_cancelled(events.next()).await {
-        let Notice::Event(event) = notice else {
-            continue;
-        };
-        let token = event.fence_token.map_or(0, |it| it.get());
-        let kind = event.kind.as_str();
-        if kind != "renewed" {
-            say(format_args!("{kind} {token}"));
+        match notice {
+            Notice::Snapshot(snapshot) => {
+                let known = snapshot.leaders.iter().filter_map(|it| it.fence_token);
+                known.for_each(|it| say(format_args!("observed {it}")));
+            }
+            Notice::Event(event) if event.kind != EventKind::Renewed => {
+                let token = event.fence_token.map_or(0, |it| it.get());
+                say(format_args!("{} {token}", event.kind.as_str()));
+            }
+            Notice::Event(_) | Notice::Missed(_) => {}
         }
     }
 }

@@ -113,18 +113,20 @@ impl SqliteStore {
 fn given(
     answer: Result<Result<Reply, LeaseError>, oneshot::error::RecvError>,
 ) -> Result<Reply, LeaseError> {
-    answer.unwrap_or_else(|_| Err(LeaseError::unavailable("the call was given up")))
+    answer.unwrap_or_else(|_| Err(given_up()))
+}
+
+fn given_up() -> LeaseError {
+    LeaseError::unavailable("the call was given up")
 }
 
 impl Shared {
     fn carry_out_pending(&self) {
-        let mut jobs: Vec<Job> = self.pending().drain(..).collect();
-        // Who does not wait any more has given up, and must not get a lease.
-        jobs.retain(|it| !it.reply.is_closed());
+        let jobs: Vec<Job> = self.pending().drain(..).collect();
         if jobs.is_empty() {
             return;
         }
-        match self.carry_out(jobs.iter().map(|it| &it.request)) {
+        match self.carry_out(&jobs) {
             Ok(replies) => {
                 for (job, reply) in jobs.into_iter().zip(replies) {
                     // Whoever has left meanwhile finds out by the claimant, or the lease runs out.
@@ -132,11 +134,8 @@ impl Shared {
                 }
             }
             Err(failure) => {
-                let message = FileError {
-                    path: self.path.clone(),
-                    failure,
-                }
-                .to_string();
+                let path = self.path.clone();
+                let message = FileError { path, failure }.to_string();
                 for job in jobs {
                     let _ = job
                         .reply
@@ -147,10 +146,7 @@ impl Shared {
     }
 
     /// Carries out all or nothing.
-    fn carry_out<'a>(
-        &self,
-        requests: impl Iterator<Item = &'a Request>,
-    ) -> Result<Vec<Result<Reply, LeaseError>>, Failure> {
+    fn carry_out(&self, jobs: &[Job]) -> Result<Vec<Result<Reply, LeaseError>>, Failure> {
         let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever goes wrong, the next batch opens the file anew.
         let mut file = match slot.take() {
@@ -161,10 +157,16 @@ impl Shared {
         let transaction = file.connection.transaction_with_behavior(behavior)?;
         // Read while the file is locked: what another process has written is not from the future.
         let now = Moment::now()?;
-        let replies: Result<Vec<_>, Failure> = requests
-            .map(|it| Ok(table::carry_out(&transaction, &now, it)?))
-            .collect();
-        let replies = replies?;
+        let mut replies = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            // Who does not wait any more has given up, perhaps while the file was locked, and must not get a lease.
+            let reply = if job.reply.is_closed() {
+                Err(given_up())
+            } else {
+                table::carry_out(&transaction, &now, &job.request)?
+            };
+            replies.push(reply);
+        }
         transaction.commit()?;
         *slot = Some(file);
         Ok(replies)

@@ -42,7 +42,8 @@ const ACQUIRE: &str = "
 
 const PROLONG: &str = "UPDATE lease SET boot = ?2, until_nanos = ?3 WHERE scope = ?1";
 
-const RELEASE: &str = "UPDATE lease SET holder = NULL WHERE scope = ?1 AND term = ?2";
+const RELEASE: &str = "
+    UPDATE lease SET holder = NULL WHERE scope = ?1 AND term = ?2 AND claimant = ?3";
 
 /// What a caller wants.
 #[derive(Debug)]
@@ -167,8 +168,11 @@ impl Place<'_> {
 
     fn renew(&self, lease: &Lease) -> rusqlite::Result<Result<Reply, LeaseError>> {
         let found = self.read(&lease.claim.scope)?;
-        let held = found.as_ref().filter(|it| it.term == lease.term);
-        let Some(tenancy) = held.filter(|it| it.holder.is_some()) else {
+        // The claimant too: in another file somebody else may have the same term.
+        let is_held = |it: &&Tenancy| {
+            it.term == lease.term && it.claimant == lease.claim.claimant && it.holder.is_some()
+        };
+        let Some(tenancy) = found.as_ref().filter(is_held) else {
             let incumbent = found.and_then(|it| it.incumbent());
             return Ok(Err(LeaseError::NotCurrentLeader(incumbent)));
         };
@@ -182,7 +186,11 @@ impl Place<'_> {
     fn release(&self, lease: &Lease) -> rusqlite::Result<Result<Reply, LeaseError>> {
         let scope = lease.claim.scope.as_str();
         let mut release = self.transaction.prepare(RELEASE)?;
-        release.execute(params![scope, lease.term.cast_signed()])?;
+        release.execute(params![
+            scope,
+            lease.term.cast_signed(),
+            lease.claim.claimant.cast_signed()
+        ])?;
         Ok(Ok(Reply::Done))
     }
 
@@ -288,7 +296,7 @@ mod tests {
 
         fn lease(holder: &str, term: u64) -> Lease {
             Lease {
-                claim: claim(holder, 0),
+                claim: claim(holder, u64::from(holder.as_bytes()[0])),
                 term,
                 token: FencingToken::new(term),
                 session: 0,
