@@ -19,7 +19,7 @@
 //! its lease to end before the store does; what is gated by a scope is down by then, or its process is. No clock can promise
 //! that nothing a leader has sent arrives late, so resources check the [`FencingToken`] ([`Fence`]).
 //!
-//! Metrics: `mesh_leadership_transitions_total{scope,kind}`, `mesh_leadership_election_duration_ms{scope}`,
+//! Metrics: `mesh_leadership_transitions_total{scope,kind}`, `mesh_leadership_election_duration_seconds{scope}`,
 //! `mesh_leadership_split_brain_total{scope}`, `mesh_leadership_held{scope}` and
 //! `mesh_leadership_store_calls_total{operation,outcome}`.
 

@@ -150,8 +150,14 @@ pub(crate) const TABLE: &[Row] = &[
             // In the signatures of chitchat's transport traits, which the sealed transport meets.
             "anyhow",
             "chitchat",
+            // Leases in etcd, behind a feature.
+            "etcd-client",
             "jiff",
             "metrics",
+            // Leases in a file, behind a feature.
+            "rusqlite",
+            // The clock that goes on while the machine sleeps.
+            "rustix",
             "serde",
             "serde_json",
             "thiserror",

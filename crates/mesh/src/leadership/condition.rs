@@ -76,7 +76,7 @@ impl Condition for TakesWork {
         let _seen = status.get();
         Box::pin(async move {
             if status.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }
@@ -117,7 +117,7 @@ fn next_change<T>(mut value: watch::Receiver<T>) -> impl Future<Output = ()> {
     value.mark_unchanged();
     async move {
         if value.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

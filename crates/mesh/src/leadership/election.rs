@@ -13,7 +13,6 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::error::Error as _;
-use std::time::Duration;
 
 use lifecycle_core::{Nanos, Time};
 
@@ -691,14 +690,15 @@ struct Jitter(u64);
 
 impl Jitter {
     fn next(&mut self) -> Nanos {
+        LEAST_JITTER.saturating_add(Nanos::from_millis(self.mix() % (JITTER_SPAN + 1)))
+    }
+
+    fn mix(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        LEAST_JITTER.saturating_add(Nanos::from(Duration::from_millis(
-            mixed % (JITTER_SPAN + 1),
-        )))
+        mixed ^ (mixed >> 31)
     }
 }
 

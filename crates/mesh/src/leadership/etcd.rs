@@ -345,7 +345,7 @@ impl LeaseStore for EtcdStore {
         let mut changes = self.shared.changes.subscribe();
         Box::pin(async move {
             if changes.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

@@ -55,27 +55,28 @@ impl Gatekeeper {
     pub(crate) async fn keep(mut self) {
         loop {
             let tenure = *self.tenure.borrow_and_update();
-            self.follow(tenure).await;
+            let open_for = *self.rest.borrow();
+            if open_for.is_some() && open_for != tenure.map(|it| it.token) {
+                self.close().await;
+                // That takes time, in which a tenure may have begun or ended.
+                continue;
+            }
+            if let Some(tenure) = tenure {
+                self.open(tenure).await;
+            }
             if self.tenure.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    async fn follow(&self, tenure: Option<Tenure>) {
-        let open_for = *self.rest.borrow();
-        if open_for.is_some() && open_for != tenure.map(|it| it.token) {
-            self.close().await;
+    async fn open(&self, tenure: Tenure) {
+        let until = tenure.until();
+        if until <= Instant::now() {
+            return;
         }
-        if let Some(tenure) = tenure
-            && tenure.until() > Instant::now()
-        {
-            self.rest.send_replace(Some(tenure.token));
-            self.open(tenure.until()).await;
-        }
-    }
-
-    async fn open(&self, until: Instant) {
+        // Before anything is let in, and without a pause since the tenure was looked at.
+        self.rest.send_replace(Some(tenure.token));
         // No gate of this name, or nobody who drives: then nothing is behind it.
         if let Err(error) = self.handle.open_gate(&self.gate, Some(until)).await {
             tracing::trace!(gate = self.gate, %error, "the gate is not opened");
@@ -154,7 +155,7 @@ impl Rest {
         };
         // An error says that nobody keeps the gate; then it is only certain that the lease runs out.
         if open_for.wait_for(|it| *it != Some(token)).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -153,7 +153,7 @@ impl LeaseStore for MemoryStore {
         let mut changes = self.changes.subscribe();
         Box::pin(async move {
             if changes.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

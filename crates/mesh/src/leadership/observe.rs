@@ -14,8 +14,8 @@ pub(crate) fn describe() {
         "Changes of leadership as this node saw them, by scope and kind; renewals are none."
     );
     metrics::describe_histogram!(
-        "mesh_leadership_election_duration_ms",
-        Unit::Milliseconds,
+        "mesh_leadership_election_duration_seconds",
+        Unit::Seconds,
         "How long a scope had no leader, as far as the node saw that then led it."
     );
     metrics::describe_counter!(
@@ -44,10 +44,13 @@ pub(crate) fn record(scope: &Scope, node: &str, occurrence: &Occurrence) {
             return;
         }
         OccurrenceKind::Elected { after } => {
-            let waited = after.as_secs_f64() * 1e3;
-            metrics::histogram!("mesh_leadership_election_duration_ms", "scope" => scope.to_string())
-                .record(waited);
-            tracing::info!(%scope, term, token, vacant_ms = waited, "leadership.elected");
+            let vacant = after.as_secs_f64();
+            metrics::histogram!(
+                "mesh_leadership_election_duration_seconds",
+                "scope" => scope.to_string()
+            )
+            .record(vacant);
+            tracing::info!(%scope, term, token, vacant, "leadership.elected");
             EventKind::Elected
         }
         OccurrenceKind::Observed => {

@@ -265,3 +265,58 @@ impl fmt::Debug for SqliteStore {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(scope: &str) -> Claim {
+        Claim {
+            scope: scope.parse().unwrap(),
+            holder: "a".to_owned(),
+            claimant: 1,
+            ttl: lifecycle_core::Nanos::from_secs(60),
+        }
+    }
+
+    /// Lets the file grow no more, as a full disk does.
+    fn fill(store: &SqliteStore) {
+        let slot = store.shared.file.lock().unwrap();
+        let connection = &slot.as_ref().unwrap().connection;
+        let pages: i64 = connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        let limit: i64 = connection.query_row(&limit, [], |row| row.get(0)).unwrap();
+        assert_eq!(limit, pages);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_gives_no_lease_takes_none_away_and_is_over_once_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(folder.path().join("leases.db"));
+        let lease = store.acquire(&claim("first")).await.unwrap();
+        fill(&store);
+        // Each makes a row; sooner or later that needs a page.
+        let mut given = 0;
+        let refused = loop {
+            match store.acquire(&claim(&format!("more-{given:0>200}"))).await {
+                Ok(_) => given += 1,
+                Err(error) => break error,
+            }
+        };
+        let LeaseError::Unavailable(reason) = refused else {
+            panic!("{refused:?}");
+        };
+        let reason = reason.to_string();
+        assert!(reason.contains("full"), "{reason}");
+        store.renew(&lease).await.unwrap();
+        // The next connection has no limit.
+        let retried = store.acquire(&claim(&format!("more-{given:0>200}"))).await;
+        assert_eq!(
+            retried.unwrap().term,
+            1,
+            "what was refused has left nothing"
+        );
+    }
+}

@@ -285,7 +285,7 @@ async fn a_stopping_leader_hands_over_by_etcd_at_once() {
     first.handle.stop().await.expect("stops");
     second.leads().await;
     let took = began.elapsed();
-    println!("hand-over by etcd: {took:?}, of which the writer takes 200 ms");
+    eprintln!("hand-over by etcd: {took:?}, of which the writer takes 200 ms");
     assert!(took < Duration::from_secs(2), "{took:?}");
     second.handle.stop().await.expect("stops");
     ledger.assert_one_at_a_time();
@@ -301,7 +301,7 @@ fn another_leads_within_the_limit_after_a_leader_was_killed() {
     let killed = since_boot();
     first.signal("KILL");
     let took = second.tells("elected").at - killed;
-    println!("fail-over by etcd after a kill: {took} ms");
+    eprintln!("fail-over by etcd after a kill: {took} ms");
     second.tells("writes");
     assert!(took < 6_500, "{took} ms");
     assert_one_at_a_time(&etcd.resource());
@@ -324,7 +324,7 @@ fn a_holder_that_is_paused_beyond_its_lease_ends_and_writes_nothing_more() {
         Some(71),
         "what is stale is not stopped, but ended"
     );
-    println!(
+    eprintln!(
         "a stale leader ended {} ms after it woke up",
         since_boot() - woke
     );
@@ -369,7 +369,7 @@ fn a_leader_keeps_its_lease_while_three_etcds_elect_another_leader_of_theirs() {
     let began = since_boot();
     etcd.kill(lost);
     let next = etcd.leader();
-    println!("etcd has another leader after {} ms", since_boot() - began);
+    eprintln!("etcd has another leader after {} ms", since_boot() - began);
     assert_ne!(next, lost);
     // Whoever leads by then, one at a time has written, and both go on.
     etcd.launch(lost);
@@ -384,5 +384,5 @@ fn a_leader_keeps_its_lease_while_three_etcds_elect_another_leader_of_theirs() {
     other.signal("TERM");
     assert_eq!(other.ends(), Some(0));
     let tenures = assert_one_at_a_time(&etcd.resource());
-    println!("tenures while etcd lost its leader twice: {tenures}");
+    eprintln!("tenures while etcd lost its leader twice: {tenures}");
 }

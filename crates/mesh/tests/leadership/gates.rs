@@ -59,7 +59,7 @@ async fn when_the_store_is_dead_for_a_leader_its_components_are_down_before_anot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_outage_of_the_store_stops_nothing() {
+async fn contract_b26_a_short_outage_of_the_store_stops_nothing() {
     let store = Moody::new(MemoryStore::new());
     let ledger = Ledger::default();
     let node = Node::start("a", store.clone(), &ledger).await;
@@ -102,7 +102,7 @@ async fn contract_b23_a_cordon_stops_what_is_gated_and_only_then_lets_another_le
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_gives_leadership_up_and_a_stop_too() {
+async fn contract_b22_a_drain_gives_leadership_up_and_a_stop_too() {
     let store = MemoryStore::new();
     let ledger = Ledger::default();
     let first = Node::start("a", store.clone(), &ledger).await;

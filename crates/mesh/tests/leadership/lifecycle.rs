@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use lifecycle_core::engine::Health;
-use lifecycle_core::{Criticality, EdgeKind, Registration};
+use lifecycle_core::{
+    BoxError, CheckContext, Criticality, EdgeKind, HealthCheck, Lifecycle, Registration,
+    StartContext, StopContext,
+};
 use lifecycle_runtime::{Handle, Orchestrator};
 use lifecycle_testkit::conformance;
 use mesh::gossip::{Membership, Metadata, Peer, Status, View};
 use mesh::leadership::{
-    EventKind, Leadership, LeaseStore, MemoryStore, Observer, Options, Scope, UnknownScope,
+    EventKind, Leadership, MemoryStore, Observer, Options, Scope, UnknownScope,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -243,7 +247,7 @@ async fn sixty_four_scopes_are_led_and_given_up_by_one_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unhealthy_view_of_gossip_costs_a_leader_its_lease_and_leases_of_the_dead_are_doubted() {
+async fn a_lease_whose_holder_gossip_takes_for_gone_is_counted_and_stays_what_it_is() {
     let store = MemoryStore::new();
     let (_a, observer) = alone(leadership("a", &store)).await;
     leads(&observer).await;
@@ -264,6 +268,48 @@ async fn an_unhealthy_view_of_gossip_costs_a_leader_its_lease_and_leases_of_the_
     let doubts = "mesh_leadership_split_brain_total{scope=global-control}";
     assert_eq!(series.count(doubts), Some(1), "once a tenancy");
     assert_eq!(leads(&observer).await, 1, "gossip takes no lease away");
+}
+
+/// Essential, and as well as it is told.
+struct Patient(Arc<AtomicBool>);
+
+impl Lifecycle for Patient {
+    async fn start(&self, _cx: &StartContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn check(&self, _cx: &CheckContext) -> Result<(), BoxError> {
+        if self.0.load(Ordering::SeqCst) {
+            return Err("a cough".into());
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_b26_a_leader_with_an_unhealthy_essential_component_lets_go_until_it_is_well() {
+    let sick = Arc::new(AtomicBool::new(false));
+    let mut builder = Orchestrator::builder();
+    let leadership = leadership("a", &MemoryStore::new()).on(builder.handle());
+    let observer = leadership.observer();
+    let patient = Registration::new("patient", Patient(Arc::clone(&sick)));
+    builder.register(patient.health_check(HealthCheck::every(Duration::from_secs(1))));
+    builder.register(leadership.registration());
+    let handle = builder.build().expect("a valid plan").spawn();
+    handle.start().await.expect("starts");
+    leads(&observer).await;
+    let mut events = observer.subscribe();
+    sick.store(true, Ordering::SeqCst);
+    let left = event(&mut events, EventKind::SteppedDown).await;
+    assert_eq!(left.reason.as_deref(), Some("patient is unhealthy"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(observer.tenure(&global()), None);
+    sick.store(false, Ordering::SeqCst);
+    assert_eq!(leads(&observer).await, 2);
 }
 
 /// Members that a test makes up.
@@ -308,9 +354,4 @@ impl Membership for Cluster {
     fn subscribe(&self) -> watch::Receiver<Arc<View>> {
         self.0.clone()
     }
-}
-
-#[test]
-fn a_store_tells_how_far_it_reaches() {
-    assert_eq!(MemoryStore::new().kind(), "memory");
 }

@@ -162,31 +162,6 @@ async fn a_file_that_must_not_be_written_gives_no_lease() {
 }
 
 #[tokio::test]
-async fn a_full_disk_gives_no_lease_and_takes_none_away() {
-    let file = File::new();
-    let store = file.store();
-    let lease = acquire(&store, "a").await.expect("it is free");
-    // Whoever fills the file to its limit, which all who open it share.
-    let filler = Connection::open(file.path()).unwrap();
-    let pages: i64 = filler
-        .query_row("PRAGMA page_count", [], |row| row.get(0))
-        .unwrap();
-    store.renew(&lease).await.expect("there is room");
-    let limited: i64 = filler
-        .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| {
-            row.get(0)
-        })
-        .unwrap();
-    assert_eq!(limited, pages);
-    let full = filler.execute("CREATE TABLE filler AS SELECT randomblob(100000) AS x", []);
-    assert!(full.unwrap_err().to_string().contains("full"));
-    store
-        .renew(&lease)
-        .await
-        .expect("a failed write of somebody else changes nothing");
-}
-
-#[tokio::test]
 async fn a_file_that_was_replaced_counts_and_not_the_one_that_is_gone() {
     let file = File::new();
     let store = file.store();

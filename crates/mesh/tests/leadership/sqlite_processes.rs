@@ -50,7 +50,7 @@ fn next_writer(candidates: &[Candidate]) -> usize {
 #[test]
 fn five_processes_that_are_killed_at_random_write_one_after_the_other() {
     let seed = std::process::id();
-    println!("seed: {seed}");
+    eprintln!("seed: {seed}");
     let place = Place::new();
     let mut candidates: Vec<Candidate> = (0..5)
         .map(|it| place.start(&format!("node-{it}")))
@@ -79,7 +79,7 @@ fn five_processes_that_are_killed_at_random_write_one_after_the_other() {
         let stopped = candidates.remove(next);
         assert_eq!(stopped.ends(), Some(0));
     }
-    println!("slowest fail-over after a kill: {slowest} ms");
+    eprintln!("slowest fail-over after a kill: {slowest} ms");
     assert!(slowest < 6_000, "{slowest} ms");
     let tenures = assert_one_at_a_time(&place.resource());
     assert!(tenures >= 6, "{tenures}");
@@ -95,7 +95,7 @@ fn a_leader_that_stops_hands_over_at_once() {
     let began = since_boot();
     first.signal("TERM");
     let took = second.tells("elected").at - began;
-    println!("hand-over: {took} ms");
+    eprintln!("hand-over: {took} ms");
     assert_eq!(first.ends(), Some(0));
     second.tells("writes");
     assert!(took < 3_000, "{took} ms");
@@ -112,7 +112,7 @@ fn a_leader_that_is_paused_beyond_its_lease_ends_when_it_wakes_up_and_writes_not
     let paused = since_boot();
     pause(&first, &[&place.leases(), &place.resource()]);
     let elected = second.tells("elected").at - paused;
-    println!("fail-over after a pause: {elected} ms");
+    eprintln!("fail-over after a pause: {elected} ms");
     let new = second.tells("writes").token;
     assert!(new > old);
     let woke = since_boot();
@@ -122,7 +122,7 @@ fn a_leader_that_is_paused_beyond_its_lease_ends_when_it_wakes_up_and_writes_not
         Some(71),
         "what is stale is not stopped, but ended"
     );
-    println!(
+    eprintln!(
         "a stale leader ended {} ms after it woke up",
         since_boot() - woke
     );

@@ -1,3 +1,5 @@
+mod cluster;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
