@@ -37,6 +37,18 @@ const TOOLS: &[Tool] = &[
         install: &["cargo", "install", "--locked", "cargo-nextest@0.9.143"],
     },
     Tool {
+        name: "etcd",
+        version: "3.4",
+        detect: &["etcd", "--version"],
+        install: &["sh", "-c", INSTALL_ETCD],
+    },
+    Tool {
+        name: "etcdctl",
+        version: "3.4",
+        detect: &["etcdctl", "version"],
+        install: &["sh", "-c", INSTALL_ETCD],
+    },
+    Tool {
         name: "grpcio",
         version: "1.85.3",
         detect: &["target/python/bin/python", "-c", PRINT_GRPCIO],
@@ -47,6 +59,13 @@ const TOOLS: &[Tool] = &[
         version: "1.52",
         detect: &["h2load", "--version"],
         install: &["sh", "-c", INSTALL_H2LOAD],
+    },
+    // Wanted by the build script of etcd's client.
+    Tool {
+        name: "protoc",
+        version: "3.21",
+        detect: &["protoc", "--version"],
+        install: &["sh", "-c", INSTALL_PROTOC],
     },
 ];
 
@@ -60,6 +79,12 @@ const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
+
+const INSTALL_ETCD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet etcd-server etcd-client";
+
+const INSTALL_PROTOC: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet protobuf-compiler";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {
