@@ -1,8 +1,10 @@
-//! Gossip membership as a component: who is in the cluster, who is alive, and what each member says about itself.
+//! Gossip membership and leadership as components: who is in the cluster, who is alive, what each member says about itself,
+//! and who leads what.
 //!
 //! [`gossip::registration`] turns [`gossip::Options`] into a registration for an orchestrator and a handle for everyone
-//! who wants to know the members. This crate knows neither host, and no configuration file, environment or signal: it
-//! takes values. Only keys it reads from a file itself, since that may change while it runs.
+//! who wants to know the members; [`leadership::Leadership`] does the same for leases. This crate knows neither host, and no
+//! configuration file, environment or signal: it takes values. Only keys it reads from a file itself, since that may change
+//! while it runs.
 //!
 //! ```
 //! use mesh::gossip::{self, Membership, Options};
@@ -17,3 +19,4 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 pub mod gossip;
+pub mod leadership;

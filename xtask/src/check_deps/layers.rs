@@ -152,8 +152,14 @@ pub(crate) const TABLE: &[Row] = &[
             // Seals what travels between nodes; rustls builds it anyway.
             "aws-lc-rs",
             "chitchat",
+            // Leases in etcd, behind a feature.
+            "etcd-client",
             "jiff",
             "metrics",
+            // Leases in a file, behind a feature.
+            "rusqlite",
+            // The clock that goes on while the machine sleeps.
+            "rustix",
             "serde",
             "serde_json",
             "thiserror",

@@ -37,6 +37,18 @@ const TOOLS: &[Tool] = &[
         install: &["cargo", "install", "--locked", "cargo-nextest@0.9.143"],
     },
     Tool {
+        name: "etcd",
+        version: "3.4",
+        detect: &["etcd", "--version"],
+        install: &["sh", "-c", INSTALL_ETCD],
+    },
+    Tool {
+        name: "etcdctl",
+        version: "3.4",
+        detect: &["etcdctl", "version"],
+        install: &["sh", "-c", INSTALL_ETCD],
+    },
+    Tool {
         name: "grpcio",
         version: "1.85.3",
         detect: &["target/python/bin/python", "-c", PRINT_GRPCIO],
@@ -61,6 +73,13 @@ const TOOLS: &[Tool] = &[
         detect: &["target/python/bin/python", "-c", PRINT_SCHEMATHESIS],
         install: &["sh", "-c", INSTALL_SCHEMATHESIS],
     },
+    // Wanted by the build script of etcd's client.
+    Tool {
+        name: "protoc",
+        version: "3.21",
+        detect: &["protoc", "--version"],
+        install: &["sh", "-c", INSTALL_PROTOC],
+    },
 ];
 
 /// Fails where a test would: when anything of it is missing.
@@ -83,6 +102,12 @@ const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
 /// It has no package of its own: the server comes with it, without the exporters that are recommended beside that.
 const INSTALL_PROMTOOL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; $as apt-get update --quiet && \
     $as apt-get install --yes --quiet --no-install-recommends prometheus";
+
+const INSTALL_ETCD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet etcd-server etcd-client";
+
+const INSTALL_PROTOC: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet protobuf-compiler";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {

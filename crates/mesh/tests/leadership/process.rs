@@ -1,0 +1,188 @@
+//! Candidates as processes of their own, and what they wrote.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One candidate; killed when the test is over.
+pub(crate) struct Candidate {
+    pub(crate) node: String,
+    child: Child,
+    lines: Receiver<Line>,
+}
+
+/// What a candidate told, and when by the clock of all candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) at: i64,
+    pub(crate) what: String,
+    pub(crate) token: u64,
+}
+
+impl Candidate {
+    pub(crate) fn start(node: &str, resource: &Path, kind: &str, place: &str) -> Self {
+        let mut child = Command::new(path_of("candidate"))
+            .args([node, &resource.display().to_string(), kind, place])
+            .env("RUST_LOG", "off")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the example is there");
+        let output = child.stdout.take().expect("piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines
+                .filter_map(|it| parse(&it))
+                .try_for_each(|it| sender.send(it))
+        });
+        Self {
+            node: node.to_owned(),
+            child,
+            lines,
+        }
+    }
+
+    /// The next line of this kind.
+    #[track_caller]
+    pub(crate) fn tells(&self, what: &str) -> Line {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.what == what => return line,
+                Ok(_) => {}
+                Err(error) => panic!("{} does not tell {what:?}: {error}", self.node),
+            }
+        }
+    }
+
+    /// What it has told until now and was not asked for yet.
+    pub(crate) fn told(&self) -> Vec<Line> {
+        self.lines.try_iter().collect()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// The exit code, once it has ended.
+    #[track_caller]
+    pub(crate) fn ends(mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            std::thread::yield_now();
+        }
+        panic!("{} does not end", self.node);
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn parse(line: &str) -> Option<Line> {
+    let mut words = line.split(' ');
+    Some(Line {
+        at: words.next()?.parse().ok()?,
+        what: words.next()?.to_owned(),
+        token: words.next()?.parse().ok()?,
+    })
+}
+
+pub(crate) fn signal(process: u32, name: &str) {
+    let id = process.to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status();
+    assert!(sent.expect("kill is there").success());
+}
+
+/// Pauses it while it holds no lock on one of `files`, for then everybody would be paused.
+pub(crate) fn pause(candidate: &Candidate, files: &[&Path]) {
+    candidate.signal("STOP");
+    while files.iter().any(|it| is_locked(it)) {
+        candidate.signal("CONT");
+        candidate.signal("STOP");
+    }
+}
+
+fn is_locked(path: &Path) -> bool {
+    let connection = Connection::open(path).expect("the file is there");
+    connection.busy_timeout(Duration::ZERO).expect("set");
+    let locked = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+    locked.is_err()
+}
+
+/// Now, by the clock of all candidates.
+pub(crate) fn since_boot() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
+}
+
+/// What was written to the resource: for each token, in order, its first and its last write.
+pub(crate) fn written(resource: &Path) -> Vec<(u64, i64, i64)> {
+    let resource = Connection::open(resource).expect("the resource is there");
+    let written = "SELECT token, min(at), max(at) FROM write GROUP BY token ORDER BY token";
+    let mut written = resource.prepare(written).expect("it has its table");
+    let rows = written.query_map([], |row| {
+        Ok((
+            row.get::<_, i64>(0)?.cast_unsigned(),
+            row.get(1)?,
+            row.get(2)?,
+        ))
+    });
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Nobody has written while another did, and tokens grew with time.
+#[track_caller]
+pub(crate) fn assert_one_at_a_time(resource: &Path) -> usize {
+    let written = written(resource);
+    for pair in written.windows(2) {
+        let ((_, _, ended), (_, began, _)) = (pair[0], pair[1]);
+        assert!(ended <= began, "{pair:?} of {written:?}");
+    }
+    written.len()
+}
+
+/// Examples stand beside the folder that tests stand in. A run of this file alone does not build them, so that is made
+/// up for.
+fn path_of(example: &str) -> PathBuf {
+    static BUILD: Once = Once::new();
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(|it| it.parent()).unwrap();
+    let path = folder.join("examples").join(example);
+    if !path.exists() {
+        BUILD.call_once(|| build_examples(folder));
+    }
+    path
+}
+
+fn build_examples(folder: &Path) {
+    let profile = match folder.file_name().and_then(|it| it.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME")])
+        .args(["--examples", "--profile", profile]);
+    if cfg!(feature = "etcd") {
+        build.args(["--features", "etcd"]);
+    }
+    assert!(build.status().unwrap().success());
+}
