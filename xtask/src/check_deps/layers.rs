@@ -169,11 +169,24 @@ pub(crate) const TABLE: &[Row] = &[
         external: External::Only(&[
             "axum",
             "clap",
+            "futures-core",
+            // Streams of answers.
+            "futures-util",
             "jiff",
+            // Messages of the control protocol, and their descriptors.
+            "prost",
+            "prost-types",
+            // Compiles that protocol in the build, without `protoc`.
+            "protox",
             "serde",
             "tokio",
             "tokio-util",
             "toml",
+            "tonic",
+            "tonic-health",
+            "tonic-prost",
+            "tonic-prost-build",
+            "tonic-reflection",
             "tracing",
             // Checks log filters before anything starts.
             "tracing-subscriber",

@@ -51,11 +51,12 @@ const TOOLS: &[Tool] = &[
 ];
 
 /// Fails where a test would: when anything of it is missing.
-const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__version__)";
+const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection; print(grpc.__version__)";
 
 /// Into a folder of its own, which is made anew: one from another interpreter is of no use.
 const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
-    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
+    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt \
+    --requirement crates/control-plane-host/tests/foreign/requirements.txt";
 
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
@@ -140,10 +141,16 @@ mod tests {
             let package = format!("{}@{}", tool.name, tool.version);
             assert!(tool.install.contains(&package.as_str()), "{package}");
         }
-        let path = "crates/dispatcher/tests/foreign/requirements.txt";
-        let requirements = std::fs::read_to_string(process::root().join(path)).unwrap();
         let tool = TOOLS.iter().find(|it| it.name == "grpcio").unwrap();
         let package = format!("grpcio=={}", tool.version);
-        assert!(requirements.lines().any(|it| it == package), "{package}");
+        for owner in ["dispatcher", "control-plane-host"] {
+            let path = format!("crates/{owner}/tests/foreign/requirements.txt");
+            assert!(INSTALL_GRPCIO.contains(&path), "{path}");
+            let requirements = std::fs::read_to_string(process::root().join(path)).unwrap();
+            assert!(
+                requirements.lines().any(|it| it == package),
+                "{owner}: {package}"
+            );
+        }
     }
 }

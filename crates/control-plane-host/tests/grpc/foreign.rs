@@ -61,7 +61,6 @@ async fn grpcio_learns_the_protocol_by_reflection_and_follows_a_host_to_its_stop
     let expected = [
         "service controlplane.v1.LifecycleService",
         "service grpc.health.v1.Health",
-        "service grpc.reflection.v1.ServerReflection",
         "service grpc.reflection.v1alpha.ServerReflection",
         "health SERVING",
         "snapshot running control-plane:grpc pool",
