@@ -26,6 +26,7 @@ pub(crate) async fn announce(handle: Handle, ports: Ports) {
         print(diagnostics::NAME, "http", ports.diagnostics());
         print(mesh::gossip::NAME, "udp", ports.gossip());
         print(CONTROL_HTTP, "http", ports.http());
+        print(crate::grpc::NAME, "http", ports.grpc());
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub http: Listener,
     /// Gossip membership.
     pub gossip: Gossip,
+    /// The control listener of gRPC.
+    pub grpc: Grpc,
     /// What holds for every component that does not say otherwise, and for the host as a whole.
     pub defaults: Defaults,
     /// Policies of single components, by name.
@@ -53,6 +55,16 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may address it. Default: none.
     pub hosts: Vec<String>,
+}
+
+/// The control listener of gRPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Grpc {
+    /// The address; port 0 takes any free one. Default: `127.0.0.1:9182`.
+    pub address: SocketAddr,
+    /// Whether there is such a listener. Default: no.
+    pub enabled: bool,
 }
 
 /// Gossip membership.

@@ -5,6 +5,7 @@
 //! | `diagnostics` | none; everything else comes after it | essential |
 //! | `mesh-gossip`, when enabled | none | degradable |
 //! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled | essential; takes part in a drain |
+//! | `control-plane:grpc`, when enabled | none | essential |
 //!
 //! The edge to gossip asks for it at the start: a node that cannot gossip is told so before it serves, and the host ends. A
 //! loss later is another matter: the listener goes on with the members that were seen last.
@@ -18,19 +19,20 @@ use diagnostics::server;
 use diagnostics::{Credentials, Diagnostics, DiagnosticsBuilder};
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
-use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
+use lifecycle_runtime::{Handle, Host, HostConfig, OrchestratorBuilder, StatusWatch};
 use mesh::gossip::{self, Gossip, Members, Membership};
 use tokio::sync::watch;
 
 use crate::announce::announce;
 use crate::config::Config;
+use crate::grpc::{self, ControlGrpc};
 use crate::peers;
 
 /// The name of the control listener.
 pub const CONTROL_HTTP: &str = "control-plane:http";
 
 /// Every name under which this host registers a component, whether it is enabled or not.
-pub const COMPONENTS: [&str; 3] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP];
+pub const COMPONENTS: [&str; 4] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP, grpc::NAME];
 
 /// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
 /// code.
@@ -70,6 +72,7 @@ pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports,
 pub struct Ports {
     diagnostics: watch::Receiver<Option<SocketAddr>>,
     http: Arc<HttpServer>,
+    grpc: Option<Arc<ControlGrpc>>,
     members: Option<Members>,
 }
 
@@ -84,6 +87,12 @@ impl Ports {
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
         self.http.local_addr()
+    }
+
+    /// That of the control listener of gRPC, TCP.
+    #[must_use]
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().and_then(|it| it.local_addr())
     }
 
     /// That of gossip, UDP.
@@ -109,6 +118,7 @@ fn connect(
     };
     let gossip = gossip_of(config, builder.handle().status())?;
     let (registration, members) = gossip.unzip();
+    let grpc = control_grpc(config, builder.handle(), credentials.clone())?;
     let http = Arc::new(control_http(
         config,
         &diagnostics,
@@ -118,12 +128,19 @@ fn connect(
     let ports = Ports {
         diagnostics: diagnostics.address(),
         http: Arc::clone(&http),
+        grpc: grpc.clone(),
         members,
     };
 
     let needed = registration.as_ref().map(|it| it.name.clone());
     let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
-    let all = [Some(diagnostics.registration()), registration, Some(http)];
+    let grpc = grpc.map(ControlGrpc::registration);
+    let all = [
+        Some(diagnostics.registration()),
+        registration,
+        Some(http),
+        grpc,
+    ];
     let all = all.into_iter().flatten();
     builder
         .defaults(config.defaults.clone())
@@ -143,6 +160,23 @@ fn gossip_of(
     let members = gossip.members();
     let gossip = gossip.following(status, |_| {});
     Ok(Some((gossip.registration(), members)))
+}
+
+/// The control listener of gRPC, behind the same tokens.
+fn control_grpc(
+    config: &Config,
+    handle: Handle,
+    credentials: Credentials,
+) -> Result<Option<Arc<ControlGrpc>>, BoxError> {
+    if !config.grpc.enabled {
+        return Ok(None);
+    }
+    let options = grpc::Options {
+        address: config.grpc.address,
+        credentials,
+        ..grpc::Options::default()
+    };
+    Ok(Some(Arc::new(ControlGrpc::new(handle, &options)?)))
 }
 
 /// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
@@ -233,6 +267,20 @@ mod tests {
             gossip.expect("it is enabled").0.component
         };
         conforms(gossip::NAME, address, bind_udp, make).await;
+    }
+
+    #[tokio::test]
+    async fn the_control_listener_of_grpc_passes_the_conformance_suite() {
+        let address = free_port();
+        let mut config = Config::default();
+        (config.grpc.address, config.grpc.enabled) = (address, true);
+        let make = || {
+            let handle = Orchestrator::builder().handle();
+            let grpc = control_grpc(&config, handle, Credentials::default());
+            let grpc = grpc.expect("good descriptors").expect("it is enabled");
+            grpc.registration().component
+        };
+        conforms(grpc::NAME, address, bind_tcp, make).await;
     }
 
     #[tokio::test]

@@ -21,5 +21,6 @@
 mod announce;
 pub mod cli;
 pub mod config;
+pub mod grpc;
 pub mod host;
 mod peers;

@@ -195,6 +195,21 @@ impl Credentials {
         }
     }
 
+    /// Whether who shows the header `authorization` may do what `wanted` says, on a listener that is on loopback or not: for
+    /// listeners that are none of HTTP's. Who shows a wrong token should wait for the answer, or they may guess many.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with the reason.
+    pub fn permit(
+        &self,
+        authorization: Option<&HeaderValue>,
+        wanted: Scope,
+        on_loopback: bool,
+    ) -> Result<(), Refusal> {
+        self.judge(authorization, wanted, on_loopback).map(drop)
+    }
+
     /// Who asks with the header `authorization`, if they may do what `wanted` says on a listener that is on loopback or not.
     pub(crate) fn judge(
         &self,
@@ -236,13 +251,18 @@ impl Caller {
 
 /// Why somebody was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// There is nothing that could be shown.
     NobodyMay,
+    /// No token was shown.
     NoToken,
+    /// What was shown is none of the tokens.
     WrongToken,
+    /// The token is good, and does not allow it.
     NotAllowed {
+        /// What the token is called.
         who: Arc<str>,
+        /// What it would have to allow.
         wanted: Scope,
     },
 }

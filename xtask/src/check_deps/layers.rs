@@ -191,10 +191,23 @@ pub(crate) const TABLE: &[Row] = &[
         external: External::Only(&[
             "axum",
             "clap",
+            "futures-core",
+            // Streams of answers.
+            "futures-util",
             "jiff",
+            // Messages of the control protocol, and their descriptors.
+            "prost",
+            "prost-types",
+            // Compiles that protocol in the build, without `protoc`.
+            "protox",
             "serde",
             "tokio",
             "tokio-util",
+            "tonic",
+            "tonic-health",
+            "tonic-prost",
+            "tonic-prost-build",
+            "tonic-reflection",
             "tracing",
         ]),
         silent_about: &[],

@@ -83,11 +83,12 @@ const TOOLS: &[Tool] = &[
 ];
 
 /// Fails where a test would: when anything of it is missing.
-const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__version__)";
+const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection; print(grpc.__version__)";
 
 /// Into a folder of its own, which is made anew: one from another interpreter is of no use.
 const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
-    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
+    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt \
+    --requirement crates/control-plane-host/tests/foreign/requirements.txt";
 
 const PRINT_SCHEMATHESIS: &str = "import schemathesis.cli, prometheus_client, importlib.metadata as it; print(it.version('schemathesis'))";
 
@@ -193,17 +194,20 @@ mod tests {
             let package = format!("{}@{}", tool.name, tool.version);
             assert!(tool.install.contains(&package.as_str()), "{package}");
         }
-        for (name, path) in [
-            ("grpcio", "crates/dispatcher/tests/foreign/requirements.txt"),
-            (
-                "schemathesis",
-                "crates/feature-tests/tests/conformance/requirements.txt",
-            ),
+        for (name, owner) in [
+            ("grpcio", "dispatcher/tests/foreign"),
+            ("grpcio", "control-plane-host/tests/foreign"),
+            ("schemathesis", "feature-tests/tests/conformance"),
         ] {
-            let requirements = std::fs::read_to_string(process::root().join(path)).unwrap();
+            let path = format!("crates/{owner}/requirements.txt");
             let tool = TOOLS.iter().find(|it| it.name == name).unwrap();
+            assert!(tool.install.iter().any(|it| it.contains(&path)), "{path}");
+            let requirements = std::fs::read_to_string(process::root().join(&path)).unwrap();
             let package = format!("{name}=={}", tool.version);
-            assert!(requirements.lines().any(|it| it == package), "{package}");
+            assert!(
+                requirements.lines().any(|it| it == package),
+                "{path}: {package}"
+            );
         }
     }
 }

@@ -52,18 +52,21 @@ impl<'a, 'b> Checker<'a, 'b> {
         }
     }
 
-    fn listeners(&self) -> [(Key, SocketAddr); 2] {
-        [
+    fn listeners(&self) -> Vec<(Key, SocketAddr)> {
+        let grpc = &self.config.grpc;
+        let grpc = grpc.enabled.then(|| (Key::of(&["grpc"]), grpc.address));
+        let always = [
             (Key::of(&["diagnostics"]), self.config.diagnostics.address),
             (Key::of(&["http"]), self.config.http.address),
-        ]
+        ];
+        always.into_iter().chain(grpc).collect()
     }
 
     fn check_gossip(&mut self) {
         if !self.config.gossip.enabled {
             return;
         }
-        if let Err(invalid) = self.config.gossip_options().check() {
+        if let Err(invalid) = self.config.gossip_options().check_with_keys() {
             let flaws = invalid.faults.into_iter();
             let flaws = flaws.map(|it| (it.option, Flaw::new(it.rule, it.remedy)));
             gossip::blame(self.report, flaws);
