@@ -7,12 +7,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use crate::server::activity::{Activity, Order};
-use crate::tls::{Live, PeerCertificate, ServerTls};
+use crate::tls::{PeerCertificate, ServerAcceptor};
 
 /// The stream in clear text; `None` when the client does not come to an end with it in time, does not speak TLS, or is not let in,
 /// and when the server shall come to an end itself: who has not shaken hands has nothing in flight.
 pub(super) async fn handshake<S>(
-    tls: &Live<ServerTls>,
+    tls: &ServerAcceptor,
     stream: S,
     peer: SocketAddr,
     activity: &Activity,
