@@ -47,7 +47,10 @@ mod upgrade;
 mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
-pub use credentials::{Credentials, Scope, Token, TokenError, TokenFault, TokenFileError};
+pub use credentials::{
+    CertificateScopes, Credentials, Scope, ScopeError, Token, TokenError, TokenFault,
+    TokenFileError, TokenVariableError,
+};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};

@@ -1,7 +1,9 @@
 //! [`ServerAcceptor`]: shakes hands with clients.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -48,6 +50,31 @@ impl ServerAcceptor {
         let chain = stream.get_ref().1.peer_certificates();
         let certificate = chain.map(PeerCertificate::of);
         Ok((stream, certificate))
+    }
+
+    /// As [`accept`](Self::accept), in no more time than `limit`. `None` when that comes to nothing: then a line at level debug says
+    /// why, with the address `peer` of the client.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the stream is closed.
+    pub async fn accept_within<S>(
+        &self,
+        limit: Duration,
+        stream: S,
+        peer: SocketAddr,
+    ) -> Option<(ServerStream<S>, Option<PeerCertificate>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match tokio::time::timeout(limit, self.accept(stream)).await {
+            Ok(Ok(shaken)) => return Some(shaken),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "a client did not come through its handshake");
+            }
+            Err(_) => tracing::debug!(%peer, ?limit, "a client did not end its handshake in time"),
+        }
+        None
     }
 
     /// Shakes hands with this very server at the other end of `stream`, to see whether it answers: whatever certificate it presents
