@@ -23,10 +23,11 @@ use lifecycle_runtime::{Notice, Subscription};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::pieces::Pieces;
 use crate::problem::Problem;
 use crate::router::Shared;
 use crate::server::Line;
-use crate::snapshot::{self, LISTED};
+use crate::snapshot::{self, Components, LISTED};
 
 use change::Names;
 
@@ -64,6 +65,8 @@ pub(crate) async fn open(
         Err(problem) => return problem.into_response(),
     };
     let frames = futures_util::stream::unfold(stream, async |mut stream| {
+        // A long snapshot keeps nobody waiting who is answered by the same thread.
+        tokio::task::yield_now().await;
         let frame = stream.next().await?;
         Some((Ok::<_, Infallible>(frame), stream))
     });
@@ -139,7 +142,7 @@ struct Stream {
     line: Option<Line>,
     events: Subscription,
     /// What is ready to be sent.
-    frames: VecDeque<String>,
+    frames: VecDeque<Frame>,
     /// The sequence number of the last event that the reader knows of.
     last: u64,
     names: Names,
@@ -168,7 +171,7 @@ impl Stream {
             ended: false,
             _permit: permit,
         };
-        stream.frames.push_back("retry: 1000\n\n".to_owned());
+        stream.frames.push_back(Frame::Short("retry: 1000\n\n".to_owned()));
         match known {
             None => stream.show_all(None).await?,
             Some(Ok(id)) if id.instance == stream.surface.instance => {
@@ -205,29 +208,33 @@ impl Stream {
     /// Says what is missing, if anything is, and how everything stands.
     async fn show_all(&mut self, gap: Option<Gap>) -> Result<(), Problem> {
         let surface = Arc::clone(&self.surface);
-        let snapshot = surface.snapshot().await?;
+        let snapshot = Arc::new(surface.snapshot().await?);
         if let Some(mut gap) = gap {
             // What the snapshot contains is not told again.
             gap.to = gap.from.map(|_| snapshot.sequence);
             self.push("gap", None, &gap);
         }
         let (readiness, _) = surface.readiness(LISTED);
-        let document = snapshot::document(&snapshot, surface.handle.clock(), &readiness);
+        let clock = surface.handle.clock();
         let numbered = Numbered {
             sequence: snapshot.sequence,
-            document,
+            document: snapshot::document(&snapshot, clock, &readiness),
         };
         self.last = snapshot.sequence;
         self.names.renew();
-        self.push("snapshot", Some(snapshot.sequence), &numbered);
+        let frame = self.head("snapshot", Some(snapshot.sequence));
+        match Pieces::of_json(&numbered, &["]}"], Components::new(&snapshot, clock)) {
+            Ok(pieces) => self.frames.push_back(Frame::Long(pieces.framed(&frame))),
+            Err(error) => complain(&error),
+        }
         Ok(())
     }
 
-    /// The next thing to be sent; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
+    /// The next thing to be sent, or the next piece of it; `None` at the end.
+    async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Some(frame);
+            if let Some(piece) = self.take_piece() {
+                return Some(piece);
             }
             if self.ended {
                 return None;
@@ -247,9 +254,31 @@ impl Stream {
                     // Nobody drives the orchestrator any more.
                     None => return None,
                 },
-                () = tokio::time::sleep(SILENCE) => return Some(": still here\n\n".to_owned()),
+                () = tokio::time::sleep(SILENCE) => return Some(b": still here\n\n".to_vec()),
             }
         }
+    }
+
+    fn take_piece(&mut self) -> Option<Vec<u8>> {
+        while let Some(frame) = self.frames.front_mut() {
+            if let Frame::Long(pieces) = frame {
+                match pieces.next() {
+                    Ok(None) => {}
+                    Ok(piece) => return piece,
+                    // Half a frame is sent: the reader must not take what follows for the rest of it.
+                    Err(error) => {
+                        complain(&error);
+                        self.ended = true;
+                        self.frames.clear();
+                        return None;
+                    }
+                }
+            }
+            if let Some(Frame::Short(text)) = self.frames.pop_front() {
+                return Some(text.into_bytes());
+            }
+        }
+        None
     }
 
     async fn take(&mut self, notice: Notice) {
@@ -276,25 +305,42 @@ impl Stream {
     }
 
     fn push(&mut self, kind: &str, sequence: Option<u64>, data: &impl Serialize) {
-        let mut frame = format!("event: {kind}\n");
-        if let Some(sequence) = sequence {
-            // Writing to a string cannot fail.
-            let _ = writeln!(frame, "id: {:x}-{sequence}", self.surface.instance);
-        }
+        let mut frame = self.head(kind, sequence);
         match serde_json::to_string(data) {
             // It has no line break: JSON escapes them.
             Ok(json) => {
+                // Writing to a string cannot fail.
                 let _ = write!(frame, "data: {json}\n\n");
-                self.frames.push_back(frame);
+                self.frames.push_back(Frame::Short(frame));
             }
-            Err(error) => tracing::error!(%error, "an event cannot be written"),
+            Err(error) => complain(&error),
         }
     }
+
+    /// The lines of an event before its data.
+    fn head(&self, kind: &str, sequence: Option<u64>) -> String {
+        let instance = self.surface.instance;
+        match sequence {
+            Some(sequence) => format!("event: {kind}\nid: {instance:x}-{sequence}\n"),
+            None => format!("event: {kind}\n"),
+        }
+    }
+}
+
+/// What is to be sent.
+enum Frame {
+    Short(String),
+    Long(Pieces),
+}
+
+fn complain(error: &serde_json::Error) {
+    tracing::error!(%error, "an event cannot be written");
 }
 
 #[derive(Serialize)]
 struct Numbered<'a> {
     sequence: u64,
+    // Behind all else, since the components are its end.
     #[serde(flatten)]
     document: snapshot::Document<'a>,
 }
@@ -369,7 +415,7 @@ mod tests {
     /// The next event, as `kind id` and its data.
     async fn read(stream: &mut Stream) -> Option<(String, Value)> {
         loop {
-            let frame = stream.next().await?;
+            let frame = String::from_utf8(stream.next().await?).expect("text");
             let line = |start: &str| frame.lines().find_map(|it| it.strip_prefix(start));
             let Some(kind) = line("event: ") else {
                 continue;
@@ -479,8 +525,8 @@ mod tests {
         let stage = Stage::with(|_| {}).await;
         let mut stream = stage.open(None).await;
         read(&mut stream).await.unwrap();
-        assert_eq!(stream.next().await.as_deref(), Some(": still here\n\n"));
-        assert_eq!(stream.next().await.as_deref(), Some(": still here\n\n"));
+        assert_eq!(stream.next().await.as_deref(), Some(&b": still here\n\n"[..]));
+        assert_eq!(stream.next().await.as_deref(), Some(&b": still here\n\n"[..]));
     }
 
     #[test]

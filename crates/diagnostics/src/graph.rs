@@ -6,16 +6,16 @@ use std::fmt::{self, Write as _};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lifecycle_core::engine::{ComponentState, Health, Snapshot};
-use lifecycle_core::{ComponentId, EdgeKind};
+use lifecycle_core::{ComponentId, EdgeKind, Plan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pieces::{List, Pieces, Rows, json};
 use crate::problem::Problem;
 use crate::router::Shared;
-use crate::snapshot::{SCHEMA, json, plan_id};
+use crate::snapshot::{SCHEMA, plan_id};
 
 /// The media type of Graphviz' language.
 const DOT: &str = "text/vnd.graphviz; charset=utf-8";
@@ -31,8 +31,15 @@ pub(crate) async fn show(
     };
     let snapshot = surface.snapshot().await?;
     Ok(match wanted.format {
-        Format::Json => json(&document(&snapshot)),
-        Format::Dot => ([(CONTENT_TYPE, DOT)], dot(&snapshot)).into_response(),
+        Format::Json => json(Pieces::of_json(
+            &document(&snapshot.plan),
+            &["],\"edges\":[", "]}"],
+            Json(snapshot),
+        )),
+        Format::Dot => {
+            let head = dot_head(&snapshot.plan).into_bytes();
+            Pieces::new(head, &["", "}\n"], Dot(snapshot)).into_response(DOT)
+        }
     })
 }
 
@@ -58,7 +65,7 @@ enum Format {
 pub(crate) struct Document<'a> {
     schema_version: &'static str,
     plan_id: String,
-    /// In plan order.
+    /// In plan order. The nodes and the edges are the last members: they are written one by one ([`Json`]).
     nodes: Vec<Node<'a>>,
     edges: Vec<Arrow<'a>>,
 }
@@ -87,14 +94,30 @@ struct Arrow<'a> {
     on_loss: Option<&'static str>,
 }
 
-fn document(snapshot: &Snapshot) -> Document<'_> {
-    let plan = &snapshot.plan;
-    let order = plan.order().iter().copied();
+/// All but the nodes and the edges, which are the end of it.
+fn document(plan: &Plan) -> Document<'static> {
     Document {
         schema_version: SCHEMA,
         plan_id: plan_id(plan),
-        nodes: order.clone().map(|id| node(snapshot, id)).collect(),
-        edges: order.flat_map(|id| arrows(snapshot, id)).collect(),
+        nodes: Vec::new(),
+        edges: Vec::new(),
+    }
+}
+
+/// The nodes and the edges as JSON.
+struct Json(Snapshot);
+
+impl Rows for Json {
+    fn write(&self, list: usize, place: usize, text: &mut List<'_>) -> serde_json::Result<bool> {
+        let Some(id) = self.0.plan.order().get(place).filter(|_| list < 2) else {
+            return Ok(false);
+        };
+        if list == 0 {
+            text.push(&node(&self.0, *id))?;
+        } else {
+            arrows(&self.0.plan, *id).try_for_each(|it| text.push(&it))?;
+        }
+        Ok(true)
     }
 }
 
@@ -112,8 +135,7 @@ fn node(snapshot: &Snapshot, id: ComponentId) -> Node<'_> {
     }
 }
 
-fn arrows(snapshot: &Snapshot, id: ComponentId) -> impl Iterator<Item = Arrow<'_>> {
-    let plan = &snapshot.plan;
+fn arrows(plan: &Plan, id: ComponentId) -> impl Iterator<Item = Arrow<'_>> {
     plan.dependencies(id).iter().map(move |edge| Arrow {
         from: plan.name(id).as_str(),
         to: plan.name(edge.component).as_str(),
@@ -123,38 +145,46 @@ fn arrows(snapshot: &Snapshot, id: ComponentId) -> impl Iterator<Item = Arrow<'_
 }
 
 /// The same for Graphviz: what starts first is at the bottom.
-fn dot(snapshot: &Snapshot) -> String {
-    let Document {
-        plan_id,
-        nodes,
-        edges,
-        ..
-    } = document(snapshot);
-    let mut text = String::from("digraph lifecycle {\n");
-    let title = Quoted(&[&format!("plan {plan_id}")]);
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "  label={title};");
-    text.push_str("  node [shape=box, style=filled];\n");
-    for node in &nodes {
-        let (name, label) = (Quoted(&[node.name]), Quoted(&[node.name, node.state]));
-        let colour = colour(node.state, node.healthy);
-        let _ = writeln!(text, "  {name} [label={label}, fillcolor={colour}];");
-    }
-    for edge in &edges {
-        let (from, to) = (Quoted(&[edge.from]), Quoted(&[edge.to]));
-        let style = match edge.kind {
-            "hard" => "solid",
-            "soft" => "dashed",
-            _ => "dotted",
+fn dot_head(plan: &Plan) -> String {
+    let title = format!("plan {}", plan_id(plan));
+    let label = Quoted(&[&title]);
+    format!("digraph lifecycle {{\n  label={label};\n  node [shape=box, style=filled];\n")
+}
+
+/// The nodes and the edges as statements of Graphviz.
+struct Dot(Snapshot);
+
+impl Rows for Dot {
+    fn write(&self, list: usize, place: usize, text: &mut List<'_>) -> serde_json::Result<bool> {
+        let Some(id) = self.0.plan.order().get(place).filter(|_| list < 2) else {
+            return Ok(false);
         };
-        let _ = write!(text, "  {from} -> {to} [style={style}");
-        if let Some(on_loss) = edge.on_loss.filter(|it| *it != "follows") {
-            let _ = write!(text, ", label={}", Quoted(&[on_loss]));
+        if list == 0 {
+            text.push_str(&dot_node(&node(&self.0, *id)));
+        } else {
+            arrows(&self.0.plan, *id).for_each(|it| text.push_str(&dot_edge(&it)));
         }
-        text.push_str("];\n");
+        Ok(true)
     }
-    text.push_str("}\n");
-    text
+}
+
+fn dot_node(node: &Node<'_>) -> String {
+    let (name, label) = (Quoted(&[node.name]), Quoted(&[node.name, node.state]));
+    let colour = colour(node.state, node.healthy);
+    format!("  {name} [label={label}, fillcolor={colour}];\n")
+}
+
+fn dot_edge(edge: &Arrow<'_>) -> String {
+    let (from, to) = (Quoted(&[edge.from]), Quoted(&[edge.to]));
+    let style = match edge.kind {
+        "hard" => "solid",
+        "soft" => "dashed",
+        _ => "dotted",
+    };
+    let lost = edge.on_loss.filter(|it| *it != "follows");
+    let label = lost.map(|it| format!(", label={}", Quoted(&[it])));
+    let label = label.unwrap_or_default();
+    format!("  {from} -> {to} [style={style}{label}];\n")
 }
 
 fn colour(state: &str, healthy: bool) -> &'static str {

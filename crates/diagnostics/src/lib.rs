@@ -35,6 +35,7 @@ mod metrics;
 mod mutation;
 mod openapi;
 mod operations;
+mod pieces;
 mod problem;
 mod readiness;
 mod router;

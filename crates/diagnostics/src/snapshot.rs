@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::engine::{
@@ -19,9 +20,9 @@ use lifecycle_core::engine::{
 use lifecycle_core::{ComponentId, EdgeKind, Failure, Nanos, Plan, Time};
 use lifecycle_runtime::{Clock, Status};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::problem::Problem;
+use crate::pieces::{List, Pieces, Rows, json};
 use crate::readiness::{Issue, Readiness};
 use crate::router::{Shared, Surface};
 
@@ -45,19 +46,41 @@ pub(crate) async fn show(State(surface): State<Shared>, headers: HeaderMap) -> R
     };
     // Asked again: the snapshot may be newer than what was compared.
     let tag = entity_tag(&surface, snapshot.sequence, &readiness);
-    let document = json(&document(&snapshot, surface.handle.clock(), &readiness));
-    (tagged(StatusCode::OK, &tag).into_parts().0, document).into_response()
+    let document = pieces(&Arc::new(snapshot), surface.handle.clock(), &readiness);
+    (tagged(StatusCode::OK, &tag).into_parts().0, json(document)).into_response()
 }
 
-/// A document that may be long: axum's own way would write each member into a buffer that is slow to grow.
-pub(crate) fn json(document: &impl Serialize) -> Response {
-    match serde_json::to_vec(document) {
-        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a document cannot be written");
-            let detail = "the document cannot be written";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
-        }
+fn pieces(
+    snapshot: &Arc<Snapshot>,
+    clock: Clock,
+    readiness: &Readiness,
+) -> serde_json::Result<Pieces> {
+    let document = document(snapshot, clock, readiness);
+    Pieces::of_json(&document, &["]}"], Components::new(snapshot, clock))
+}
+
+/// The components of a snapshot, by name.
+pub(crate) struct Components {
+    snapshot: Arc<Snapshot>,
+    clock: Clock,
+}
+
+impl Components {
+    pub(crate) fn new(snapshot: &Arc<Snapshot>, clock: Clock) -> Self {
+        let snapshot = Arc::clone(snapshot);
+        Self { snapshot, clock }
+    }
+}
+
+impl Rows for Components {
+    fn write(&self, list: usize, place: usize, text: &mut List<'_>) -> serde_json::Result<bool> {
+        let ids = self.snapshot.plan.by_name();
+        let Some(id) = ids.get(place).filter(|_| list == 0) else {
+            return Ok(false);
+        };
+        let writer = Writer::new(&self.snapshot, self.clock);
+        text.push(&writer.component(*id))?;
+        Ok(true)
     }
 }
 
@@ -108,6 +131,7 @@ pub(crate) struct Document<'a> {
     node: Node<'a>,
     readiness: Ready<'a>,
     counts: BTreeMap<&'static str, usize>,
+    /// The last member: they are written one by one ([`Components`]).
     components: Vec<Component<'a>>,
 }
 
@@ -232,13 +256,21 @@ struct Dependency<'a> {
 }
 
 /// How often it was started again over all runs, and how much of its budget is used.
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Debug, JsonSchema)]
 struct Restarts {
-    #[serde(flatten)]
-    by_reason: BTreeMap<&'static str, u32>,
+    #[schemars(flatten, with = "BTreeMap<String, u32>")]
+    by_reason: [(&'static str, u32); 5],
     /// Own failures within the window, and how many of them are followed by a restart.
     charged: u32,
     budget: u32,
+}
+
+/// By hand: a derived one would put each component's reasons into a map first.
+impl Serialize for Restarts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = self.by_reason.into_iter();
+        serializer.collect_map(counts.chain([("charged", self.charged), ("budget", self.budget)]))
+    }
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -260,13 +292,13 @@ struct Durations {
     backing_off_ms: f64,
 }
 
+/// All but the components, which are the end of it.
 pub(crate) fn document<'a>(
     snapshot: &'a Snapshot,
     clock: Clock,
     readiness: &'a Readiness,
 ) -> Document<'a> {
     let writer = Writer::new(snapshot, clock);
-    let ids = snapshot.plan.by_name().iter();
     Document {
         schema_version: SCHEMA,
         captured_at: timestamp(clock, snapshot.at),
@@ -279,7 +311,7 @@ pub(crate) fn document<'a>(
             issues: readiness.issues.iter().map(issue_row).collect(),
         },
         counts: counts(snapshot),
-        components: ids.map(|id| writer.component(*id)).collect(),
+        components: Vec::new(),
     }
 }
 
@@ -416,7 +448,7 @@ impl<'a> Writer<'a> {
 
     fn restarts(&self, id: ComponentId, row: &ComponentRow) -> Restarts {
         Restarts {
-            by_reason: row.restarts.by_reason().into(),
+            by_reason: row.restarts.by_reason(),
             charged: row.charges,
             budget: self.snapshot.plan.policies(id).restart.budget,
         }

@@ -5,7 +5,7 @@
 //! that is too short from a snapshot.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -17,9 +17,10 @@ use lifecycle_runtime::{Clock, Handle, Notice, Subscription};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::pieces::{List, Pieces, Rows, json};
 use crate::problem::Problem;
 use crate::router::Shared;
-use crate::snapshot::{SCHEMA, json, millis, timestamp};
+use crate::snapshot::{SCHEMA, millis, timestamp};
 
 /// How long the follower rests before it makes good what it has missed.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
@@ -102,18 +103,18 @@ pub(crate) struct Lasted {
 /// The timeline so far.
 pub(crate) async fn show(State(surface): State<Shared>) -> Result<Response, Problem> {
     let clock = surface.handle.clock();
-    let kept = surface.timelines.kept();
-    let Some(timeline) = &*kept else {
+    // A copy, since it goes on while a reader takes its time.
+    let Some(timeline) = surface.timelines.kept().clone() else {
         let detail = "diagnostics do not follow the orchestrator yet; ask again in a moment";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
-    let now = clock.now();
     let writer = Writer {
-        timeline,
+        timeline: Arc::new(timeline),
         clock,
-        now,
+        now: clock.now(),
     };
-    Ok(json(&writer.document()))
+    let document = writer.document();
+    Ok(json(Pieces::of_json(&document, &["]}"], writer.clone())))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -127,7 +128,7 @@ pub(crate) struct Document<'a> {
     truncated: bool,
     start: Option<Phase<'a>>,
     stop: Option<Phase<'a>>,
-    /// In plan order.
+    /// In plan order. The last member: they are written one by one ([`Writer`]).
     components: Vec<Row<'a>>,
 }
 
@@ -172,15 +173,27 @@ struct BarRow {
     attempts: u32,
 }
 
-struct Writer<'a> {
-    timeline: &'a Timeline,
+#[derive(Clone)]
+struct Writer {
+    timeline: Arc<Timeline>,
     clock: Clock,
     now: Time,
 }
 
-impl<'a> Writer<'a> {
-    fn document(&self) -> Document<'a> {
-        let order = self.timeline.plan().order().iter();
+impl Rows for Writer {
+    fn write(&self, list: usize, place: usize, text: &mut List<'_>) -> serde_json::Result<bool> {
+        let order = self.timeline.plan().order();
+        let Some(id) = order.get(place).filter(|_| list == 0) else {
+            return Ok(false);
+        };
+        text.push(&self.row(*id))?;
+        Ok(true)
+    }
+}
+
+impl Writer {
+    /// All but the components, which are the end of it.
+    fn document(&self) -> Document<'_> {
         Document {
             schema_version: SCHEMA,
             captured_at: timestamp(self.clock, self.now),
@@ -188,11 +201,11 @@ impl<'a> Writer<'a> {
             truncated: self.timeline.is_truncated(),
             start: self.phase(Way::Up),
             stop: self.phase(Way::Down),
-            components: order.map(|id| self.row(*id)).collect(),
+            components: Vec::new(),
         }
     }
 
-    fn phase(&self, way: Way) -> Option<Phase<'a>> {
+    fn phase(&self, way: Way) -> Option<Phase<'_>> {
         let span = self.timeline.span(way)?;
         let path = self.timeline.critical_path(way, self.now);
         let until = span.ended.unwrap_or(self.now);
@@ -204,7 +217,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn step(&self, step: &Step) -> PathStep<'a> {
+    fn step(&self, step: &Step) -> PathStep<'_> {
         PathStep {
             component: self.timeline.plan().name(step.component).as_str(),
             waiting_ms: millis(step.waiting),
@@ -213,7 +226,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn row(&self, id: ComponentId) -> Row<'a> {
+    fn row(&self, id: ComponentId) -> Row<'_> {
         let bar = |way| self.timeline.bar(id, way, self.now).as_ref().map(bar_row);
         Row {
             name: self.timeline.plan().name(id).as_str(),
