@@ -21,7 +21,7 @@ mod server;
 
 pub use acceptor::ServerAcceptor;
 pub use client::{Alpn, ClientConnector, ClientTls};
-pub use error::{TlsError, TlsFault, TlsFlaw, TlsPart};
+pub use error::{TlsError, TlsFault, TlsFlaw, TlsPart, is_refusal};
 pub use pem::Pem;
 pub use server::{PeerCertificate, ServerTls};
 /// The stream that a [`ClientConnector`] makes of another.
