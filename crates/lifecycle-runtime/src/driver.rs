@@ -22,7 +22,7 @@ use lifecycle_core::{
     Scope as _, Time,
 };
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,8 @@ pub(crate) struct Driver {
     /// Who waits for a snapshot. Answered after all else that was asked before it, so that who has both knows that.
     snapshots: Vec<oneshot::Sender<Snapshot>>,
     observer: Observer,
+    /// Where events leave for subscribers, once there has been one.
+    outlet: Option<broadcast::Sender<Event>>,
     watch: watch::Sender<Status>,
     status: Status,
     changed: bool,
@@ -148,6 +150,7 @@ impl Driver {
             responses: Vec::new(),
             snapshots: Vec::new(),
             observer: parts.observer,
+            outlet: None,
             watch: parts.status,
             status,
             changed: false,
@@ -763,7 +766,7 @@ impl Driver {
             | EventKind::Disposed { .. } => {}
         }
         self.observe(event);
-        self.link.events.send(event);
+        self.link.events.send(event, &mut self.outlet);
     }
 
     fn orchestrator_entered(&mut self, event: &Event, to: OrchestratorState) {
@@ -879,6 +882,7 @@ impl Drop for Driver {
     /// Leaves nothing behind (semantics 20): aborts all tasks, and drops all values. What blocks its thread stays.
     fn drop(&mut self) {
         self.link.events.close();
+        self.outlet = None;
         for slot in &self.slots {
             if let Some(flight) = &slot.call {
                 flight.abort.abort();

@@ -126,13 +126,14 @@ impl Events {
 
     /// Keeps `event`, and hands it to all subscribers there are. In this order, so that who subscribes and then looks at the
     /// history finds it in one of the two.
-    pub(crate) fn send(&self, event: &Event) {
+    ///
+    /// `outlet` is the sender's own: once there is one, events leave without the lock.
+    pub(crate) fn send(&self, event: &Event, outlet: &mut Option<broadcast::Sender<Event>>) {
         self.kept().push(event);
-        if !self.wanted.load(Ordering::Acquire) {
-            return;
+        if outlet.is_none() && self.wanted.load(Ordering::Acquire) {
+            *outlet = self.sender();
         }
-        // Sent without the lock: whom this wakes may subscribe at once.
-        if let Some(sender) = self.sender()
+        if let Some(sender) = outlet
             && sender.receiver_count() > 0
         {
             let _ = sender.send(event.clone());

@@ -11,22 +11,29 @@
 //! # Ok::<(), gossip::InvalidOptions>(())
 //! ```
 //!
-//! What travels is neither authenticated nor encrypted yet, which is why [`Options::check`] keeps it on loopback. Nothing
-//! that is learned here may grant authority: that is for leases.
+//! With [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
+//! [`Options::check`] keeps gossip on loopback. Whoever holds a key is believed, so nothing that is learned here may grant
+//! authority: that is for leases.
 //!
 //! A member is *alive* while its heartbeat rises, *suspect* once it has been silent for the suspicion interval, and has
 //! *left* when it said goodbye or was silent for the leave interval. Later it is forgotten. Time is always this node's
 //! own: a foreign clock is never believed.
 //!
-//! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}` and `mesh_gossip_rtt_ms`.
+//! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}`, `mesh_gossip_opened_total{key}`
+//! and `mesh_gossip_rtt_ms`.
 
 mod account;
 mod error;
+mod key_file;
+mod keys;
 mod membership;
 mod metadata;
 mod node;
 mod options;
+mod refusal;
+mod replay;
 mod roster;
+mod seal;
 mod traffic;
 mod transport;
 
@@ -44,12 +51,16 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use crate::gossip::account::Account;
-pub use crate::gossip::error::{InvalidMetadata, InvalidOptions, OptionFault, StartError};
+pub use crate::gossip::error::{
+    InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, KeyFileError, OptionFault, StartError,
+};
+pub use crate::gossip::keys::{KeyRing, Keys};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
 pub use crate::gossip::metadata::{Metadata, Service};
 use crate::gossip::node::{Node, Observer, named_seeds, resolve};
 pub use crate::gossip::options::Options;
-use crate::gossip::roster::{Change, ChangeKind, Limits, Roster};
+pub use crate::gossip::roster::{Change, ChangeKind};
+use crate::gossip::roster::{Limits, Roster};
 pub use crate::gossip::traffic::Traffic;
 use crate::gossip::traffic::Wire;
 
@@ -243,6 +254,12 @@ impl Gossip {
                 stopped.run_until_cancelled(account.keep(members)).await;
             });
         }
+        if let Some(keys) = self.options.keys.clone().filter(Keys::can_change) {
+            let stopped = run.clone();
+            cx.spawn("keys", async move {
+                stopped.run_until_cancelled(keys.follow()).await;
+            });
+        }
         let (ended, stopped, watch) = (node.ended(), run.clone(), self.watch.subscribe());
         cx.spawn("loop", async move {
             let _watch = watch;
@@ -324,6 +341,7 @@ impl Lifecycle for Gossip {
             advertised = %node.advertised,
             node_id = node.node_id,
             cluster_id = self.options.cluster_id,
+            sealed = self.options.keys.is_some(),
             "gossip is listening"
         );
         self.watch_over(&node, watcher, cx);
@@ -365,6 +383,10 @@ fn describe() {
     metrics::describe_counter!(
         "mesh_gossip_messages_total",
         "Datagrams of gossip, by direction and by what became of them."
+    );
+    metrics::describe_counter!(
+        "mesh_gossip_opened_total",
+        "Sealed datagrams that were opened, by the id of the key."
     );
     metrics::describe_histogram!(
         "mesh_gossip_rtt_ms",
@@ -445,7 +467,10 @@ impl Watcher {
             return;
         }
         self.wire.keep_only(&addresses);
-        changes.iter().for_each(log);
+        for change in changes {
+            log(&change);
+            self.members.tell(change);
+        }
     }
 }
 

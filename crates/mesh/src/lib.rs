@@ -2,7 +2,7 @@
 //!
 //! [`gossip::registration`] turns [`gossip::Options`] into a registration for an orchestrator and a handle for everyone
 //! who wants to know the members. This crate knows neither host, and no configuration file, environment or signal: it
-//! takes values.
+//! takes values. Only keys it reads from a file itself, since that may change while it runs.
 //!
 //! ```
 //! use mesh::gossip::{self, Membership, Options};

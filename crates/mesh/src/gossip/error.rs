@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use lifecycle_core::BoxError;
 
@@ -37,6 +38,74 @@ pub struct OptionFault {
 impl fmt::Display for OptionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {} ({})", self.option, self.rule, self.remedy)
+    }
+}
+
+/// A ring of keys that cannot be used. Nothing was changed, and no part of the text is quoted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidKeys {
+    /// The faults, in the order of the text; never empty.
+    pub faults: Vec<KeyFault>,
+}
+
+impl fmt::Display for InvalidKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the gossip keys cannot be used")?;
+        for (index, fault) in self.faults.iter().enumerate() {
+            write!(f, "{} {fault}", if index == 0 { ":" } else { "," })?;
+        }
+        f.write_str(" (write `id:key` a line: an id from 0 to 255 and 64 hexadecimal digits, as `openssl rand -hex 32` prints)")
+    }
+}
+
+/// A file of keys that cannot be used. No part of a key is in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It is not there, not for us, too large or no text.
+    #[error("cannot read the gossip keys in {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Other users of this machine can read it, or others than its owner write it.
+    #[error("the gossip keys in {} are open to others (mode {mode:03o}); chmod 600 it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It can be read, and is wrong.
+    #[error("the gossip keys in {} are wrong", path.display())]
+    Faulty {
+        /// The file.
+        path: PathBuf,
+        /// All that is wrong.
+        source: InvalidKeys,
+    },
+}
+
+/// One entry of a ring of keys that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFault {
+    /// The number of its line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub rule: &'static str,
+}
+
+impl KeyFault {
+    pub(crate) const fn new(line: usize, rule: &'static str) -> Self {
+        Self { line, rule }
+    }
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} {}", self.line, self.rule)
     }
 }
 

@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::gossip::error::InvalidMetadata;
 use crate::gossip::metadata::Metadata;
+use crate::gossip::roster::Change;
 use crate::gossip::traffic::{Traffic, Wire};
+
+/// How many steps of members a subscriber may be behind before it loses the oldest.
+const MOST_CHANGES: usize = 256;
 
 /// The members of a cluster as one node sees them.
 ///
@@ -160,6 +164,7 @@ pub struct Members {
 
 struct Shared {
     view: watch::Sender<Arc<View>>,
+    changes: broadcast::Sender<Change>,
     /// What this node says about itself, whichever generation it is.
     said: watch::Sender<Metadata>,
     /// The generation whose view is taken; `None` while nothing runs. Held while a view is published, so that none is
@@ -175,6 +180,7 @@ impl Members {
         Self {
             shared: Arc::new(Shared {
                 view,
+                changes: broadcast::channel(MOST_CHANGES).0,
                 said,
                 open: Mutex::new(None),
                 wire,
@@ -186,6 +192,15 @@ impl Members {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.shared.wire.traffic()
+    }
+
+    /// Every single step of the members from here on: who joined, was suspected, recovered, left, or is forgotten.
+    ///
+    /// By the time a step comes, the view shows it. Who reads too slowly is told how many of the oldest were lost, and finds where the
+    /// members are now in the [`view`](Membership::view). A stop is no step; after the next start everybody joins again.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.shared.changes.subscribe()
     }
 
     /// Changes what this node says about itself, its name and its cluster excepted.
@@ -224,6 +239,12 @@ impl Members {
     /// From here on takes what `generation` sees, and nothing of any other.
     pub(crate) fn open(&self, generation: u64) {
         *self.gate() = Some(generation);
+    }
+
+    /// Tells of a step that the view shows already.
+    pub(crate) fn tell(&self, change: Change) {
+        // Refused when nobody listens.
+        let _ = self.shared.changes.send(change);
     }
 
     /// Replaces the view by what `generation` sees; `Err`, and nothing changes, unless that one is open.

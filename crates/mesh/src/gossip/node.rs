@@ -19,6 +19,7 @@ use crate::gossip::error::{LoopEnded, StartError};
 use crate::gossip::metadata::Metadata;
 use crate::gossip::options::Options;
 use crate::gossip::roster::{Change, Key, Moment, Roster, Sighting};
+use crate::gossip::seal::Seal;
 use crate::gossip::traffic::Wire;
 use crate::gossip::transport::Bound;
 
@@ -73,7 +74,13 @@ impl Node {
         let id = ChitchatId::new(node_id.clone(), generation, advertised);
 
         wire.reset();
-        let transport = Bound::new(socket, options.cluster_id.clone(), Arc::clone(&wire), open);
+        let seal = options.keys.clone().map(|keys| {
+            let memory = options.dead_node_grace.into();
+            let cluster_id = options.cluster_id.clone();
+            Seal::new(keys, cluster_id, memory, node_id.clone(), generation)
+        });
+        let cluster_id = options.cluster_id.clone();
+        let transport = Bound::new(socket, cluster_id, seal, Arc::clone(&wire), open);
         let config = protocol(options, id, bound);
         let handle = spawn_chitchat(config, vec![(ABOUT.to_owned(), about)], &transport)
             .await

@@ -8,6 +8,7 @@ use lifecycle_core::Nanos;
 use serde::{Deserialize, Serialize};
 
 use crate::gossip::error::{InvalidOptions, OptionFault};
+use crate::gossip::keys::Keys;
 use crate::gossip::metadata::{LARGEST_DOCUMENT, Metadata};
 
 /// The most bytes that a name (of a node, cluster, role, region, version or label) may have.
@@ -71,8 +72,12 @@ pub struct Options {
     pub dead_node_grace: Nanos,
     /// Free labels, told to the peers. Default: none.
     pub labels: BTreeMap<String, String>,
-    /// Allows `bind` to be reachable from other machines, although nothing that travels between nodes is authenticated
-    /// or encrypted yet: whoever reaches the port can invent members and dismiss real ones. Default: no.
+    /// The keys that seal what travels between nodes; every node of a cluster needs the same. Not a key of the configuration:
+    /// the host program reads them from where they are kept. Default: none, so that nothing is sealed.
+    #[serde(skip)]
+    pub keys: Option<Keys>,
+    /// Allows `bind` to be reachable from other machines without [`keys`](Self::keys): whoever reaches the port can then read
+    /// everything, invent members and dismiss real ones. Default: no.
     pub insecure: bool,
 }
 
@@ -94,6 +99,7 @@ impl Default for Options {
             leave_interval: Nanos::from_secs(11),
             dead_node_grace: Nanos::from_secs(15 * 60),
             labels: BTreeMap::new(),
+            keys: None,
             insecure: false,
         }
     }
@@ -184,15 +190,16 @@ impl Options {
     }
 
     fn check_addresses(&self, faults: &mut Faults) {
-        if self.is_exposed() && !self.insecure {
+        if self.is_exposed() && self.keys.is_none() && !self.insecure {
             faults.add(
                 "bind",
                 format!(
-                    "{} can be reached from other machines, while gossip is neither authenticated nor encrypted: \
-                     whoever reaches the port can invent members and dismiss real ones",
+                    "{} can be reached from other machines, while there are no keys to seal gossip with: whoever reaches the \
+                     port can invent members and dismiss real ones",
                     self.bind
                 ),
-                "bind to a loopback address, or set `insecure = true` on a network that you trust",
+                "give every node the same keys, bind to a loopback address, or set `insecure = true` on a network that you \
+                 trust",
             );
         }
         match self.advertise {
@@ -402,13 +409,13 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("(bind to a loopback address, or set `insecure"),
+            text.contains("(give every node the same keys, bind to a loopback"),
             "{text}"
         );
     }
 
     #[test]
-    fn an_address_beyond_loopback_needs_the_word_insecure() {
+    fn an_address_beyond_loopback_needs_keys_or_the_word_insecure() {
         let exposed = |insecure| Options {
             node_id: Some("a".into()),
             bind: "192.0.2.1:17421".parse().unwrap(),
@@ -417,6 +424,12 @@ mod tests {
         };
         assert_eq!(faulty(&exposed(false)), ["bind"]);
         assert_eq!(exposed(true).check(), Ok(()));
+        let ring = format!("1:{}", "00112233".repeat(8)).parse().unwrap();
+        let sealed = Options {
+            keys: Some(Keys::new(ring)),
+            ..exposed(false)
+        };
+        assert_eq!(sealed.check(), Ok(()));
     }
 
     #[test]

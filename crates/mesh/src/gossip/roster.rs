@@ -60,15 +60,19 @@ pub(crate) struct Sighting<'a> {
     pub(crate) document: Option<(u64, &'a str)>,
 }
 
-/// A step of one member, for the log.
+/// A step of one member other than the local node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) node_id: Arc<str>,
-    pub(crate) kind: ChangeKind,
+pub struct Change {
+    /// The member's name.
+    pub node_id: Arc<str>,
+    /// What became of it.
+    pub kind: ChangeKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
+/// What became of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChangeKind {
     /// It is alive for the first time, or again after a restart.
     Joined,
     /// It has fallen silent.

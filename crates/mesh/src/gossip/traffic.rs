@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::gossip::replay::Replays;
+
 /// How many datagrams went each way, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,10 +26,20 @@ pub struct Traffic {
     pub received: u64,
     /// Errors of the socket while it waited for datagrams.
     pub receive_failed: u64,
-    /// Received, but not in the protocol that this version speaks; not answered.
+    /// Received, but not in the protocol that this version speaks, or not sealed where it has to be; not answered.
     pub malformed: u64,
-    /// Received from a node of another cluster; not answered.
+    /// Received from a node of another cluster; not answered. Where gossip is sealed, those are [`forged`](Self::forged).
     pub foreign: u64,
+    /// Received, and sealed with a key that this node does not have; not answered.
+    pub unknown_key: u64,
+    /// Received, and not sealed with the key that it names and for this cluster, or changed since; not answered.
+    pub forged: u64,
+    /// Received a second time, or from an earlier start of a node that has been started again since; not answered.
+    pub replayed: u64,
+    /// Received, and larger than any datagram that a node sends; not answered.
+    pub oversize_received: u64,
+    /// Not sent: larger than a datagram can be.
+    pub oversize_sent: u64,
 }
 
 /// One count of [`Traffic`].
@@ -39,10 +51,15 @@ pub(crate) enum Outcome {
     ReceiveFailed,
     Malformed,
     Foreign,
+    UnknownKey,
+    Forged,
+    Replayed,
+    OversizeReceived,
+    OversizeSent,
 }
 
 impl Outcome {
-    const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 11;
 
     /// Direction and outcome, as metrics name them.
     const fn labels(self) -> (&'static str, &'static str) {
@@ -53,6 +70,11 @@ impl Outcome {
             Self::ReceiveFailed => ("inbound", "failed"),
             Self::Malformed => ("inbound", "malformed"),
             Self::Foreign => ("inbound", "foreign"),
+            Self::UnknownKey => ("inbound", "unknown-key"),
+            Self::Forged => ("inbound", "forged"),
+            Self::Replayed => ("inbound", "replayed"),
+            Self::OversizeReceived => ("inbound", "oversize"),
+            Self::OversizeSent => ("outbound", "oversize"),
         }
     }
 }
@@ -62,6 +84,7 @@ impl Outcome {
 pub(crate) struct Wire {
     counts: [AtomicU64; Outcome::COUNT],
     exchanges: Mutex<Exchanges>,
+    replays: Mutex<Replays>,
     /// Wakes whoever says goodbye, once everybody knows.
     told: Notify,
 }
@@ -104,7 +127,22 @@ impl Wire {
             receive_failed: read(Outcome::ReceiveFailed),
             malformed: read(Outcome::Malformed),
             foreign: read(Outcome::Foreign),
+            unknown_key: read(Outcome::UnknownKey),
+            forged: read(Outcome::Forged),
+            replayed: read(Outcome::Replayed),
+            oversize_received: read(Outcome::OversizeReceived),
+            oversize_sent: read(Outcome::OversizeSent),
         }
+    }
+
+    /// Counts one datagram that was opened with key `id`, so that it shows when a key is used no more.
+    pub(crate) fn count_opened(&self, id: u8) {
+        metrics::counter!("mesh_gossip_opened_total", "key" => id.to_string()).increment(1);
+    }
+
+    /// What has been heard from each sender. It outlives the socket: a restart forgets no replay.
+    pub(crate) fn replays(&self) -> MutexGuard<'_, Replays> {
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the exchanges of an earlier socket.
@@ -203,6 +241,11 @@ mod tests {
             Outcome::ReceiveFailed,
             Outcome::Malformed,
             Outcome::Foreign,
+            Outcome::UnknownKey,
+            Outcome::Forged,
+            Outcome::Replayed,
+            Outcome::OversizeReceived,
+            Outcome::OversizeSent,
         ];
         let labels: HashSet<_> = outcomes.iter().map(|it| it.labels()).collect();
         assert_eq!(labels.len(), Outcome::COUNT);
@@ -216,6 +259,11 @@ mod tests {
             receive_failed: 4,
             malformed: 5,
             foreign: 6,
+            unknown_key: 7,
+            forged: 8,
+            replayed: 9,
+            oversize_received: 10,
+            oversize_sent: 11,
         };
         assert_eq!(wire.traffic(), expected);
     }

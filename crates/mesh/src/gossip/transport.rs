@@ -2,11 +2,10 @@
 //!
 //! The protocol ends its loop for good when `recv` returns an error, and answers nodes of other clusters. So the
 //! socket is ours: it is bound before the protocol exists, swallows what passes, counts everything, and drops what is not
-//! of this cluster before the protocol sees it.
+//! of this cluster before the protocol sees it. With keys it seals and opens every datagram.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,10 +15,12 @@ use lifecycle_core::BoxFuture;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
+use crate::gossip::refusal::{LogLimit, Refusal};
+use crate::gossip::seal::Seal;
 use crate::gossip::traffic::{Outcome, Wire};
 
-/// No UDP datagram is longer.
-const LARGEST_DATAGRAM: usize = 65_535;
+/// The most bytes of a datagram over IPv4; over IPv6 it could be a little more.
+const LARGEST_DATAGRAM: usize = 65_507;
 
 /// How many errors in a row the socket may give before it is taken for broken; with the pause, about a second.
 const MOST_FAILURES: u32 = 50;
@@ -31,22 +32,28 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// `open` is held until the socket is closed.
+    /// `open` is held until the socket is closed. Without a `seal` everything is sent and received as it is.
     pub(crate) fn new(
         socket: UdpSocket,
         cluster_id: String,
+        seal: Option<Seal>,
         wire: Arc<Wire>,
         open: watch::Receiver<()>,
     ) -> Self {
+        let gate = Gate {
+            cluster_id,
+            seal,
+            wire,
+            log_limit: LogLimit::default(),
+        };
         let link = Link {
             socket,
             _open: open,
-            wire,
-            cluster_id,
-            incoming: vec![0; LARGEST_DATAGRAM].into_boxed_slice(),
+            gate,
+            // One more than the most, so that a larger one shows.
+            incoming: vec![0; LARGEST_DATAGRAM + 1].into_boxed_slice(),
             outgoing: Vec::new(),
             failures: Failures::default(),
-            warned: Warned::default(),
         };
         Self {
             link: Mutex::new(Some(Box::new(link))),
@@ -75,12 +82,10 @@ struct Link {
     // Dropped before `_open`: whoever sees that gone finds the port free.
     socket: UdpSocket,
     _open: watch::Receiver<()>,
-    wire: Arc<Wire>,
-    cluster_id: String,
+    gate: Gate,
     incoming: Box<[u8]>,
     outgoing: Vec<u8>,
     failures: Failures,
-    warned: Warned,
 }
 
 impl Socket for Link {
@@ -110,12 +115,13 @@ impl Socket for Link {
                 match self.socket.recv_from(&mut self.incoming).await {
                     Ok((length, from)) => {
                         self.failures.end();
-                        if let Some(message) = self.admit(from, length) {
+                        let admitted = self.gate.admit(from, &mut self.incoming[..length]);
+                        if let Some(message) = admitted {
                             return Ok((from, message));
                         }
                     }
                     Err(error) => {
-                        self.wire.count(Outcome::ReceiveFailed);
+                        self.gate.wire.count(Outcome::ReceiveFailed);
                         self.failures.add(error)?;
                         tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
                     }
@@ -128,54 +134,107 @@ impl Socket for Link {
 impl Link {
     /// Sends `message`, or counts that it could not be sent: the next round makes up for it.
     async fn send_message(&mut self, to: SocketAddr, message: &ChitchatMessage) {
-        self.outgoing.clear();
-        message.serialize(&mut self.outgoing);
+        if let Err((outcome, error)) = self.gate.write(message, &mut self.outgoing) {
+            self.gate.complain(outcome, to, self.outgoing.len(), &error);
+            return;
+        }
         // Before the send: the answer may be here before the send has returned.
         if matches!(message, ChitchatMessage::Syn { .. }) {
-            self.wire.asked(Instant::now(), to);
+            self.gate.wire.asked(Instant::now(), to);
         }
         match self.socket.send_to(&self.outgoing, to).await {
             Ok(_) => {
-                self.wire.count(Outcome::Sent);
+                self.gate.wire.count(Outcome::Sent);
                 if matches!(message, ChitchatMessage::Ack { .. }) {
-                    self.wire.told(to);
+                    self.gate.wire.told(to);
                 }
             }
             Err(error) => {
-                self.wire.count(Outcome::SendFailed);
                 let bytes = self.outgoing.len();
-                if first(&self.warned.send) {
-                    tracing::warn!(%to, bytes, %error, "gossip could not be sent; further failures are only counted");
-                }
+                self.gate
+                    .complain(Outcome::SendFailed, to, bytes, &error.to_string());
             }
+        }
+    }
+}
+
+/// Between bytes and messages: decides what may pass, either way.
+struct Gate {
+    cluster_id: String,
+    seal: Option<Seal>,
+    wire: Arc<Wire>,
+    log_limit: LogLimit,
+}
+
+impl Gate {
+    /// Writes `message` as the whole content of `datagram`, or says why it cannot be sent.
+    ///
+    /// The protocol fills its messages up to the limit and knows nothing of a seal. It reckons with their last block as if that
+    /// were not compressed, which leaves room enough as long as they are text.
+    fn write(
+        &mut self,
+        message: &ChitchatMessage,
+        datagram: &mut Vec<u8>,
+    ) -> Result<(), (Outcome, String)> {
+        if let Some(seal) = &mut self.seal {
+            let sealed = seal.seal(datagram, |it| message.serialize(it));
+            sealed.map_err(|_| (Outcome::SendFailed, "it cannot be sealed".to_owned()))?;
+        } else {
+            datagram.clear();
+            message.serialize(datagram);
+        }
+        if datagram.len() > LARGEST_DATAGRAM {
+            let rule = format!("a datagram has at most {LARGEST_DATAGRAM} bytes");
+            return Err((Outcome::OversizeSent, rule));
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, outcome: Outcome, to: SocketAddr, bytes: usize, error: &str) {
+        self.wire.count(outcome);
+        if let Some(unlogged) = self.log_limit.due(Instant::now(), outcome) {
+            tracing::warn!(%to, bytes, error, unlogged, "gossip could not be sent");
         }
     }
 
     /// Reads the datagram, unless it is none of ours.
-    fn admit(&self, from: SocketAddr, length: usize) -> Option<ChitchatMessage> {
-        let mut bytes = &self.incoming[..length];
-        let message = match ChitchatMessage::deserialize(&mut bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                self.wire.count(Outcome::Malformed);
-                if first(&self.warned.malformed) {
-                    tracing::warn!(%from, %error, "a datagram is not gossip that this version reads; further ones are only counted");
+    fn admit(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Option<ChitchatMessage> {
+        let now = Instant::now();
+        match self.read(now, datagram) {
+            Ok(message) => {
+                self.wire.count(Outcome::Received);
+                if matches!(message, ChitchatMessage::SynAck { .. }) {
+                    self.wire.answered(now, from);
                 }
-                return None;
+                Some(message)
             }
-        };
+            Err(refusal) => {
+                let outcome = refusal.outcome();
+                self.wire.count(outcome);
+                if let Some(unlogged) = self.log_limit.due(now, outcome) {
+                    tracing::warn!(%from, unlogged, "{refusal}");
+                }
+                None
+            }
+        }
+    }
+
+    fn read(&self, now: Instant, datagram: &mut [u8]) -> Result<ChitchatMessage, Refusal> {
+        if datagram.len() > LARGEST_DATAGRAM {
+            return Err(Refusal::Oversize);
+        }
+        let mut bytes: &[u8] = datagram;
+        if let Some(seal) = &self.seal {
+            let opened = seal.open(now, &mut self.wire.replays(), datagram)?;
+            self.wire.count_opened(opened.key_id);
+            bytes = opened.message;
+        }
+        let message = ChitchatMessage::deserialize(&mut bytes);
+        let message = message.map_err(|it| Refusal::Malformed(it.to_string()))?;
         if self.is_foreign(&message) {
-            self.wire.count(Outcome::Foreign);
-            if first(&self.warned.foreign) {
-                tracing::warn!(%from, "a node of another cluster gossips with this one; further messages are only counted");
-            }
-            return None;
+            return Err(Refusal::Foreign);
         }
-        self.wire.count(Outcome::Received);
-        if matches!(message, ChitchatMessage::SynAck { .. }) {
-            self.wire.answered(Instant::now(), from);
-        }
-        Some(message)
+        Ok(message)
     }
 
     /// Whether it shows that its sender belongs to another cluster. Only the first message of an exchange says so, and
@@ -187,18 +246,6 @@ impl Link {
             ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. } => false,
         }
     }
-}
-
-/// What has been warned of since the socket was bound: once is enough for each.
-#[derive(Default)]
-struct Warned {
-    send: AtomicBool,
-    malformed: AtomicBool,
-    foreign: AtomicBool,
-}
-
-fn first(warned: &AtomicBool) -> bool {
-    !warned.swap(true, Ordering::Relaxed)
 }
 
 /// Errors in a row. Which kinds pass is nobody's promise, so the count decides and not the kind.
@@ -222,7 +269,10 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::gossip::keys::Keys;
 
     #[test]
     fn passing_errors_are_swallowed_and_a_broken_socket_is_given_up() {
@@ -238,11 +288,89 @@ mod tests {
         assert!(failures.add(error()).is_err());
     }
 
+    fn gate(sealed: bool) -> Gate {
+        let ring = format!("1:{}", "00112233".repeat(8)).parse().unwrap();
+        let memory = Duration::from_secs(900);
+        let seal = Seal::new(Keys::new(ring), "c".into(), memory, "a".into(), 1);
+        Gate {
+            cluster_id: "c".into(),
+            seal: sealed.then_some(seal),
+            wire: Arc::default(),
+            log_limit: LogLimit::default(),
+        }
+    }
+
+    fn nobody() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
+
     #[test]
-    fn a_warning_is_given_once() {
-        let warned = Warned::default();
-        assert!(first(&warned.foreign));
-        assert!(!first(&warned.foreign));
-        assert!(first(&warned.malformed));
+    fn a_sealed_node_takes_nothing_plain_and_a_plain_one_nothing_sealed() {
+        for sealed in [false, true] {
+            let (mut sender, mut receiver) = (gate(sealed), gate(!sealed));
+            let mut datagram = Vec::new();
+            sender
+                .write(&ChitchatMessage::BadCluster, &mut datagram)
+                .unwrap();
+            assert_eq!(receiver.admit(nobody(), &mut datagram), None);
+            assert_eq!(receiver.wire.traffic().malformed, 1);
+        }
+    }
+
+    #[test]
+    fn what_is_larger_than_a_datagram_is_refused_and_counted_either_way() {
+        let mut gate = gate(true);
+        let mut large = vec![0; LARGEST_DATAGRAM + 1];
+        assert_eq!(gate.admit(nobody(), &mut large), None);
+        assert_eq!(gate.wire.traffic().oversize_received, 1);
+
+        // A digest of so many members that only the seal makes it too large: made from bytes, since only the library makes one.
+        let digest = |members: u16| {
+            let mut bytes = vec![0x53, 0xb0, 0, 0];
+            bytes.extend(members.to_le_bytes());
+            for member in 0..members {
+                bytes.extend([4, 0]);
+                bytes.extend(format!("{member:04}").bytes());
+                bytes.extend([0; 8]);
+                bytes.extend([4, 127, 0, 0, 1, 1, 0]);
+                bytes.extend([0; 24]);
+            }
+            bytes.extend([1, 0, b'c']);
+            bytes
+        };
+        let bytes = digest(1_455);
+        assert!(
+            bytes.len() <= LARGEST_DATAGRAM && bytes.len() + 60 > LARGEST_DATAGRAM,
+            "{}",
+            bytes.len()
+        );
+        let syn = ChitchatMessage::deserialize(&mut &bytes[..]).unwrap();
+        let (outcome, _) = gate.write(&syn, &mut Vec::new()).unwrap_err();
+        assert_eq!(outcome, Outcome::OversizeSent);
+        gate.seal = None;
+        assert!(gate.write(&syn, &mut Vec::new()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_arrives_is_counted_once_and_nothing_random_passes_a_seal(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+            begin in 0_usize..3,
+        ) {
+            for sealed in [false, true] {
+                let mut datagram = bytes.clone();
+                let beginnings: [&[u8]; 3] = [b"", &[0x53, 0xb0, 0, 1], b"GS\x01\x01"];
+                let beginning = beginnings[begin];
+                let length = beginning.len().min(datagram.len());
+                datagram[..length].copy_from_slice(&beginning[..length]);
+                let mut gate = gate(sealed);
+                let passed = gate.admit(nobody(), &mut datagram).is_some();
+                let traffic = gate.wire.traffic();
+                prop_assert_eq!(traffic.received, u64::from(passed));
+                let refused = traffic.malformed + traffic.foreign + traffic.unknown_key + traffic.forged;
+                prop_assert_eq!(refused, u64::from(!passed));
+                prop_assert!(!(sealed && passed));
+            }
+        }
     }
 }

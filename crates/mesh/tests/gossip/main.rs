@@ -4,5 +4,8 @@ mod announcements;
 mod lifecycle;
 mod membership;
 mod metrics;
+mod network;
 mod nodes;
+mod seals;
 mod support;
+mod weather;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lifecycle_core::Nanos;
-use mesh::gossip::{Membership, Options, Status, View};
+use mesh::gossip::{ChangeKind, Membership, Options, Status, View};
 use tokio::net::UdpSocket;
 
 use crate::nodes::{Node, impatient, options, pair, seeded};
@@ -158,6 +158,30 @@ async fn contract_71_a_killed_node_becomes_suspect_then_left_and_is_forgotten() 
         Some(Status::Suspect),
         Some(Status::Left),
         None,
+    ];
+    assert_eq!(seen, steps);
+    a.stop().await;
+}
+
+#[tokio::test]
+async fn each_step_of_a_member_is_told_once_and_in_order() {
+    let a = Node::start(impatient("a")).await;
+    let mut changes = a.members.changes();
+    let b = Node::start(seeded(impatient("b"), &a)).await;
+    a.sees("b", Status::Alive).await;
+    b.run.kill().await;
+    let mut seen = Vec::new();
+    while seen.last() != Some(&ChangeKind::Forgotten) {
+        let change = tokio::time::timeout(DEADLINE, changes.recv()).await;
+        let change = change.expect("told in time").expect("none is lost");
+        assert_eq!(&*change.node_id, "b");
+        seen.push(change.kind);
+    }
+    let steps = [
+        ChangeKind::Joined,
+        ChangeKind::Suspected,
+        ChangeKind::Vanished,
+        ChangeKind::Forgotten,
     ];
     assert_eq!(seen, steps);
     a.stop().await;
