@@ -1,48 +1,35 @@
-//! The program's configuration: defaults, file, environment and flags to checked values, once.
-//!
-//! The document is walked against a table of every key there is, so that a report names **all** faults with their place,
-//! and the nearest key where one is unknown; only then it becomes typed values. What is wrong is left out of what
-//! follows, so that one fault hides no other, and causes none.
+//! The program's configuration: its keys, what they come to, and what they must not say together.
 //!
 //! Where the control-plane host has a table of policies by component, parts have theirs in their own sections: here components
 //! come from the configuration, and a name that is made of three keys is easily misspelled.
 
 mod check;
-mod document;
-mod fault;
 mod gossip;
-mod key;
-mod kind;
-mod layers;
 mod middleware;
-mod policies;
-mod reference;
 mod schema;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 
 use diagnostics::{Credentials, TokenFileError};
 use dispatcher::{Breaker, Chooser, DEFAULT_KEY, Gate, Shape};
+use host_config::sections::diagnostics::Diagnostics;
+use host_config::sections::log::Log;
+use host_config::sections::policies::Policies;
+use host_config::sections::tls::Presented;
+use host_config::{Configuration, Key, Layers, Report, Schema, Sources};
 use lifecycle_adapters::Limits;
-use lifecycle_core::{Criticality, Defaults, HealthCheck, Nanos, Registration, Restart, Retry};
-use lifecycle_runtime::{LogConfig, LogFormat};
+use lifecycle_core::{Criticality, Defaults, Nanos, Registration};
 use serde::{Deserialize, Deserializer};
-use toml::Value;
 
-use crate::config::fault::{ConfigError, Fault};
+use crate::config::check::Checker;
 use crate::config::gossip::Gossip;
-pub(crate) use crate::config::key::Key;
-use crate::config::kind::Flaw;
-use crate::config::layers::Layers;
 pub(crate) use crate::config::middleware::Bounds;
 use crate::config::middleware::{Attempts, Middleware};
-pub(crate) use crate::config::reference::{json_schema, page};
-pub(crate) use crate::config::tls::{Presented, Trusted};
+use crate::config::schema::SCHEMA;
+pub(crate) use crate::config::tls::{Trusted, presented};
 
 /// What the program is told, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,33 +53,11 @@ pub(crate) struct Config {
     pub(crate) defaults: Defaults,
 }
 
-/// Log output.
+/// The diagnostics, which are a component.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Log {
-    pub(crate) format: Format,
-    pub(crate) filter: String,
-    /// Whether `RUST_LOG` overrides the filter: not when a flag or a variable of ours has set it.
-    #[serde(skip)]
-    pub(crate) filter_is_final: bool,
-}
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Format {
-    Text,
-    Json,
-}
-
-/// The listener of the diagnostics.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
-    pub(crate) hosts: Vec<String>,
-    /// A file.
-    tokens: Option<PathBuf>,
-    pub(crate) open_metrics: bool,
+    #[serde(flatten)]
+    pub(crate) serving: Diagnostics,
     #[serde(flatten)]
     pub(crate) policies: Policies,
 }
@@ -222,19 +187,6 @@ pub(crate) struct Passing {
     pub(crate) bounds: Bounds,
 }
 
-/// The policies of one component; what is unset comes from the defaults.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-pub(crate) struct Policies {
-    start: Retry,
-    stop: Retry,
-    restart: Restart,
-    health_check: Option<HealthCheck>,
-    drain_timeout: Option<Nanos>,
-    dispose_timeout: Option<Nanos>,
-    abort_grace: Option<Nanos>,
-}
-
 /// [`Gate`] as it is written.
 #[derive(Deserialize)]
 #[serde(remote = "Gate", rename_all = "kebab-case")]
@@ -243,78 +195,27 @@ enum GateName {
     Open,
 }
 
-/// Where a configuration comes from; later sources win over earlier ones.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sources {
-    /// A TOML file; without one it is [`WITHOUT_A_FILE`].
-    pub(crate) file: Option<PathBuf>,
-    /// Variables of the environment; those with [`PREFIX`] count.
-    pub(crate) environment: Vec<(OsString, OsString)>,
-    /// Flags: how the flag is called, which key it sets, and to what.
-    pub(crate) flags: Vec<(String, Key, String)>,
-}
+impl Configuration for Config {
+    const SCHEMA: &'static Schema = &SCHEMA;
 
-/// What variables of the environment begin with. The rest is the key in upper case, with `_` for `-` and `__` between
-/// its parts: `DISPATCHER__OUTBOUNDS__BILLING__CONNECT_TIMEOUT`.
-pub(crate) const PREFIX: &str = "DISPATCHER__";
+    fn complete(layers: &mut Layers) {
+        complete_outbounds(layers);
+        complete_relays(layers);
+    }
 
-/// What holds when no file is named: an echo service on loopback.
-pub(crate) const WITHOUT_A_FILE: &str = r#"
-service = "echo"
-echo = true
-[http-inbounds.0]
-address = "127.0.0.1:8080"
-[grpc-inbounds.0]
-address = "127.0.0.1:9090"
-"#;
+    fn settle(&mut self, layers: &Layers, sources: &Sources) {
+        self.log.settle(layers);
+        if let Some(gossip) = &mut self.gossip {
+            gossip.settle(sources.machine.as_deref());
+        }
+    }
 
-/// A checked configuration, and where each value comes from.
-#[derive(Clone, Debug)]
-pub(crate) struct Loaded {
-    /// The values.
-    pub(crate) config: Config,
-    layers: Layers,
-}
-
-impl Loaded {
-    /// Every value with its origin, one a line: TOML, with the origin as a comment.
-    pub(crate) fn show(&self) -> String {
-        self.layers.show()
+    fn check(&self, report: &mut Report<'_>) {
+        Checker::of(self, report).check();
     }
 }
 
 impl Config {
-    /// Reads and checks all sources. Reads the file, and the certificates and keys that it names; opens nothing else.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] with every fault of every source.
-    pub(crate) fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-        let mut faults = Vec::new();
-        let mut layers = Layers::collect(sources, &mut faults);
-        complete_outbounds(&mut layers);
-        complete_relays(&mut layers);
-        let loaded = match Self::deserialize(layers.document()) {
-            Ok(mut config) => {
-                config.log.filter_is_final = layers.is_set_by_operator(&["log", "filter"]);
-                check::check(&config, &layers, &mut faults);
-                Some(Loaded { config, layers })
-            }
-            Err(error) => {
-                // Every leaf was checked, so this is for what they say together.
-                let flaw = Flaw::new(error.message(), "compare it with `config schema`");
-                let place = layers.place(&Key::default());
-                faults.push(Fault::new(place, &Key::default(), flaw));
-                None
-            }
-        };
-        match (ConfigError::of(faults), loaded) {
-            (None, Some(loaded)) => Ok(loaded),
-            (Some(error), _) => Err(error),
-            (None, None) => unreachable!("what could not be read is a fault"),
-        }
-    }
-
     /// Gossip, unless there is none.
     pub(crate) fn gossip(&self) -> Option<&Gossip> {
         self.gossip.as_ref().filter(|it| it.enabled)
@@ -322,7 +223,7 @@ impl Config {
 
     /// Every inbound's section and address, and that of the diagnostics.
     pub(crate) fn listeners(&self) -> Vec<(Key, SocketAddr)> {
-        let diagnostics = (Key::of(&["diagnostics"]), self.diagnostics.address);
+        let diagnostics = (Key::of(&["diagnostics"]), self.diagnostics.serving.address);
         let http = self.http_inbounds.iter();
         let http = http.map(|(name, it)| (Key::of(&["http-inbounds", name]), it.address));
         let grpc = self.grpc_inbounds.iter();
@@ -336,7 +237,7 @@ impl Config {
     ///
     /// [`TokenFileError`] as for [`Credentials::from_file`].
     pub(crate) fn credentials(&self) -> Result<Credentials, TokenFileError> {
-        match &self.diagnostics.tokens {
+        match &self.diagnostics.serving.tokens {
             Some(path) => Credentials::from_file(path),
             None if self.insecure => Ok(Credentials::everybody()),
             None => Ok(Credentials::default()),
@@ -345,8 +246,8 @@ impl Config {
 
     /// Whether the listener of that section lets in only clients that have a certificate, or a token.
     pub(crate) fn asks_clients(&self, section: &Key) -> bool {
-        let tls = match &section.0[..] {
-            [kind] if kind == "diagnostics" => return self.diagnostics.tokens.is_some(),
+        let tls = match section.parts() {
+            [kind] if kind == "diagnostics" => return self.diagnostics.serving.tokens.is_some(),
             [kind, name] if kind == "http-inbounds" => &self.http_inbounds[name].tls,
             [kind, name] if kind == "grpc-inbounds" => &self.grpc_inbounds[name].tls,
             _ => &None,
@@ -413,15 +314,8 @@ pub(crate) struct Part<'a> {
 
 impl Part<'_> {
     /// The registration with these policies.
-    pub(crate) fn apply(&self, mut registration: Registration) -> Registration {
-        let policies = self.policies.clone();
-        registration.start = policies.start;
-        registration.stop = policies.stop;
-        registration.restart = policies.restart;
-        registration.health_check = policies.health_check;
-        registration.drain_timeout = policies.drain_timeout;
-        registration.dispose_timeout = policies.dispose_timeout;
-        registration.abort_grace = policies.abort_grace;
+    fn apply(&self, registration: Registration) -> Registration {
+        let registration = self.policies.apply(registration);
         match self.criticality {
             Some(criticality) => registration.criticality(criticality),
             None => registration,
@@ -512,51 +406,37 @@ impl BreakerTerms {
     }
 }
 
-impl Log {
-    /// What the runtime's log set-up takes.
-    pub(crate) fn settings(&self) -> LogConfig {
-        let defaults = LogConfig::default();
-        LogConfig {
-            format: match self.format {
-                Format::Text => LogFormat::Text,
-                Format::Json => LogFormat::Json,
-            },
-            filter: self.filter.clone(),
-            filter_variable: defaults.filter_variable.filter(|_| !self.filter_is_final),
-        }
-    }
-}
-
 /// Puts defaults that depend on what an outbound speaks, and on its name.
 fn complete_outbounds(layers: &mut Layers) {
-    for name in names_in(layers, "outbounds") {
-        let section = Key::of(&["outbounds", &name]);
+    let outbounds = Key::of(&["outbounds"]);
+    for name in names_in(layers, &outbounds) {
+        let section = outbounds.join(&name);
         let is_grpc = layers.text(&section.join("protocol")) == Some("grpc");
         let (protocol, idle, bytes) = match is_grpc {
-            true => (Protocol::Grpc, "90s", 4 << 20),
+            true => (Protocol::Grpc, "90s", 4_i64 << 20),
             false => (Protocol::Http, "5s", 1 << 20),
         };
-        layers.suppose(section.join("idle-timeout"), idle.into());
-        layers.suppose(section.join("message-bytes"), Value::Integer(bytes));
-        let shapes = protocol.shapes().iter().map(|it| Value::from(*it));
-        layers.suppose(section.join("shapes"), Value::Array(shapes.collect()));
+        layers.suppose(section.join("idle-timeout"), idle);
+        layers.suppose(section.join("message-bytes"), bytes);
+        layers.suppose(section.join("shapes"), protocol.shapes().to_vec());
         if is_grpc {
-            layers.suppose(section.join("peers"), Value::Array(Vec::new()));
-            layers.suppose(section.join("chooser"), "round-robin".into());
-            layers.suppose(section.join("compression"), "none".into());
+            layers.suppose(section.join("peers"), Vec::<String>::new());
+            layers.suppose(section.join("chooser"), "round-robin");
+            layers.suppose(section.join("compression"), "none");
         }
-        layers.suppose(section.join("service"), Value::String(name));
+        layers.suppose(section.join("service"), name);
     }
 }
 
 fn complete_relays(layers: &mut Layers) {
-    for name in names_in(layers, "relays") {
-        let key = Key::of(&["relays", &name, "service"]);
-        layers.suppose(key, Value::String(name));
+    let relays = Key::of(&["relays"]);
+    for name in names_in(layers, &relays) {
+        let key = relays.join(&name).join("service");
+        layers.suppose(key, name);
     }
 }
 
-fn names_in(layers: &Layers, section: &str) -> Vec<String> {
+fn names_in(layers: &Layers, section: &Key) -> Vec<String> {
     layers.names(section).map(str::to_owned).collect()
 }
 
@@ -578,8 +458,9 @@ fn shapes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Shape>, D::E
 mod tests {
     use std::fs;
 
+    use host_config::{Fault, load};
+
     use super::*;
-    use crate::config::schema::{DOCUMENT, tests::leaves};
 
     fn faults_of(text: &str) -> Vec<Fault> {
         let file = tempfile::NamedTempFile::new().expect("a file");
@@ -588,12 +469,13 @@ mod tests {
             file: Some(file.path().to_owned()),
             ..Sources::default()
         };
-        Config::load(&sources).map_or_else(|it| it.faults, |_| Vec::new())
+        load::<Config>(&sources).map_or_else(|it| it.faults, |_| Vec::new())
     }
 
     #[test]
     fn a_value_of_a_wrong_kind_is_one_fault_whatever_key_it_stands_at() {
-        for (key, _, _) in leaves("", &DOCUMENT) {
+        for key in SCHEMA.keys() {
+            let key = key.replace('*', "a");
             for wrong in ["{ x = 1 }", "[[1]]", "1979-05-27"] {
                 let faults = faults_of(&format!("{key} = {wrong}"));
                 let blamed = faults.iter().filter(|it| it.key == key);

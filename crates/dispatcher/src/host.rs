@@ -10,13 +10,14 @@ use dispatcher::{
     Dispatcher, DispatcherBuilder, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound,
     HttpOutbound, HttpUrlError, Inbound, Outbound, Relay,
 };
+use host_config::sections::tls::Presented;
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
 use mesh::gossip::{self, Gossip, Members, Membership as _};
 
 use crate::announced::Announced;
 use crate::config::{
-    Compression, Config, GrpcPlace, HttpPlace, Presented, Protocol, Way, grpc_inbound, http_inbound,
+    Compression, Config, GrpcPlace, HttpPlace, Protocol, Way, grpc_inbound, http_inbound, presented,
 };
 use crate::discovered::Discovered;
 use crate::echo;
@@ -38,10 +39,10 @@ pub(crate) fn run(config: &Config) -> ExitCode {
 fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxError> {
     let diagnostics = Diagnostics::builder(builder.handle())
         .metrics(diagnostics::install_recorder()?)
-        .bind(config.diagnostics.address)
-        .allow_hosts(&config.diagnostics.hosts)
+        .bind(config.diagnostics.serving.address)
+        .allow_hosts(&config.diagnostics.serving.hosts)
         .credentials(config.credentials()?);
-    let diagnostics = match config.diagnostics.open_metrics {
+    let diagnostics = match config.diagnostics.serving.open_metrics {
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
@@ -183,7 +184,7 @@ fn http(place: &HttpPlace) -> HttpInbound {
         .body_timeout(place.body_timeout.into())
         .keep_alive(place.keep_alive.into());
     match &place.tls {
-        Some(tls) => inbound.tls(tls.settings()),
+        Some(tls) => inbound.tls(presented(tls)),
         None => inbound,
     }
 }
@@ -198,7 +199,7 @@ fn grpc(place: &GrpcPlace) -> GrpcInbound {
         Compression::Gzip => inbound.gzip(),
     };
     match &place.tls {
-        Some(tls) => inbound.tls(tls.settings()),
+        Some(tls) => inbound.tls(presented(tls)),
         None => inbound,
     }
 }
@@ -270,11 +271,9 @@ fn over_grpc(way: &Way, found: Option<Discovered>) -> Result<GrpcOutbound, GrpcA
 
 #[cfg(test)]
 mod tests {
+    use host_config::{Flag, Key, Sources, load};
     use lifecycle_core::{Criticality, component};
-
     use lifecycle_runtime::Orchestrator;
-
-    use crate::config::{Config, Key, Sources};
 
     use super::*;
 
@@ -285,15 +284,16 @@ mod tests {
     }
 
     fn configured(flags: &[(&str, &str)]) -> Config {
-        let flag = |(key, value): &(&str, &str)| {
-            let key = Key::parse(key).expect("a key");
-            ("--set".to_owned(), key, (*value).to_owned())
+        let flag = |(key, value): &(&str, &str)| Flag {
+            name: "--set".to_owned(),
+            key: Key::parse(key).expect("a key"),
+            value: (*value).to_owned(),
         };
         let sources = Sources {
             flags: flags.iter().map(flag).collect(),
             ..Sources::default()
         };
-        Config::load(&sources).expect("no fault").config
+        load::<Config>(&sources).expect("no fault").config
     }
 
     #[test]

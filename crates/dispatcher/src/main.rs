@@ -15,23 +15,8 @@ mod echo;
 mod host;
 mod offered;
 
-use std::env;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::cli::{Action, Refusal};
-
 fn main() -> ExitCode {
-    match cli::read(env::args_os(), env::vars_os()) {
-        Ok(Action::Run(config)) => host::run(&config),
-        Ok(Action::Print(text)) => {
-            // Whoever has closed the pipe does not want the rest.
-            let _ = write!(io::stdout(), "{text}");
-            ExitCode::SUCCESS
-        }
-        Err(Refusal { text, status }) => {
-            let _ = write!(io::stderr(), "{text}");
-            status.into()
-        }
-    }
+    host_config::cli::main::<cli::Arguments>(host::run)
 }

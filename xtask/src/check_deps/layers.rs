@@ -168,6 +168,22 @@ pub(crate) const TABLE: &[Row] = &[
         leaves: &[],
     },
     Row {
+        name: "host-config",
+        layer: Layer::Parts,
+        external: External::Only(&[
+            // The flags that every host has.
+            "clap",
+            "serde",
+            // JSON schemas.
+            "serde_json",
+            "toml",
+            // Checks log filters before anything starts.
+            "tracing-subscriber",
+        ]),
+        silent_about: &[HOSTS],
+        leaves: &[],
+    },
+    Row {
         name: "control-plane-host",
         layer: Layer::Binaries,
         external: External::Only(&[
@@ -177,10 +193,7 @@ pub(crate) const TABLE: &[Row] = &[
             "serde",
             "tokio",
             "tokio-util",
-            "toml",
             "tracing",
-            // Checks log filters before anything starts.
-            "tracing-subscriber",
         ]),
         silent_about: &[],
         leaves: &[],
@@ -221,12 +234,8 @@ pub(crate) const TABLE: &[Row] = &[
             // Framing and statuses of gRPC; neither its server nor its channel.
             "tonic",
             "tonic-health",
-            // The program's configuration.
-            "toml",
             "tower",
             "tracing",
-            // What is a filter of log lines.
-            "tracing-subscriber",
         ]),
         silent_about: &[],
         leaves: SEQUENCING,

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 
-use control_plane_host::config::{Config, ConfigError, Key, Loaded, PREFIX, Sources};
+use control_plane_host::config::Config;
 use control_plane_host::host;
+use host_config::{ConfigError, Flag, Key, Loaded, Sources};
 use lifecycle_core::{Backoff, HealthCheck, Jitter, Nanos, RestartWhen, Retry};
 use lifecycle_runtime::Orchestrator;
 use tempfile::NamedTempFile;
@@ -12,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::support::command;
 
 /// Loads `text` as a file.
-fn load(text: &str) -> Result<Loaded, ConfigError> {
+fn load(text: &str) -> Result<Loaded<Config>, ConfigError> {
     let (file, sources) = file(text);
     let loaded = Config::load(&sources);
     drop(file);
@@ -34,11 +35,15 @@ fn file(text: &str) -> (NamedTempFile, Sources) {
 }
 
 fn variable(name: &str, value: &str) -> (OsString, OsString) {
-    (format!("{PREFIX}{name}").into(), value.into())
+    (format!("CONTROL_PLANE_HOST__{name}").into(), value.into())
 }
 
-fn flag(name: &str, key: &str, value: &str) -> (String, Key, String) {
-    (name.to_owned(), Key::parse(key).unwrap(), value.to_owned())
+fn flag(name: &str, key: &str, value: &str) -> Flag {
+    Flag {
+        name: name.to_owned(),
+        key: Key::parse(key).unwrap(),
+        value: value.to_owned(),
+    }
 }
 
 /// Text, and for each fault in order its line and what its message holds.
@@ -89,7 +94,7 @@ const BAD: &[Case] = &[
             2,
             &[
                 "\"localhost:9181\" is not an IP address with a port",
-                "127.0.0.1:9181",
+                "127.0.0.1:8080",
             ],
         )],
     ),
@@ -577,6 +582,49 @@ fn the_program_says_78_for_configuration_and_64_for_usage_and_starts_nothing() {
         let printed = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(printed.contains(said), "{said} in\n{printed}");
+    }
+}
+
+#[test]
+fn the_reference_page_and_the_schema_are_those_of_the_program() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+    for (arguments, file) in [
+        (
+            &["config", "schema", "--markdown"][..],
+            "control-plane-host-configuration.md",
+        ),
+        (
+            &["config", "schema"],
+            "schemas/control-plane-host.schema.json",
+        ),
+    ] {
+        let output = command(arguments).output().unwrap();
+        let written = std::fs::read_to_string(format!("{docs}/{file}")).unwrap();
+        assert!(
+            output.status.success() && output.stdout == written.as_bytes(),
+            "write it anew: control-plane-host {} > docs/{file}",
+            arguments.join(" ")
+        );
+    }
+}
+
+#[test]
+fn an_empty_health_check_is_one_and_the_defaults_are_shown_beside_what_was_set() {
+    let loaded = load("[components.diagnostics.health-check]\n[http]\nhosts = ['a']").unwrap();
+    let check = loaded.config.components["diagnostics"].health_check.clone();
+    assert_eq!(check, Some(HealthCheck::default()));
+    let shown = loaded.show();
+    for (key, origin) in [
+        ("components.diagnostics.health-check.misses = 3 ", "default"),
+        ("http.hosts = [\"a\"] ", ".toml:3"),
+        ("defaults.shutdown-timeout = \"45s\" ", "default"),
+    ] {
+        let mut lines = shown.lines();
+        let line = lines.find(|it| it.starts_with(key));
+        assert!(
+            line.is_some_and(|it| it.ends_with(origin)),
+            "{key}\n{shown}"
+        );
     }
 }
 

@@ -3,8 +3,9 @@
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-use control_plane_host::config::{Config, Policies};
+use control_plane_host::config::Config;
 use control_plane_host::host;
+use host_config::sections::policies::Policies;
 use lifecycle_core::engine::{ComponentState, EventKind};
 use lifecycle_core::{
     Backoff, Component, Criticality, Jitter, Nanos, Registration, Restart, component,

@@ -109,7 +109,7 @@ fn contract_51_switched_off_gossip_adds_no_component_and_no_dependency() {
 #[test]
 fn policies_reach_the_component_that_they_name() {
     let mut config = config();
-    let policies = control_plane_host::config::Policies {
+    let policies = host_config::sections::policies::Policies {
         start: lifecycle_core::Retry::attempts(7),
         ..Default::default()
     };

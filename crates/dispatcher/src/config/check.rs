@@ -7,53 +7,51 @@ mod tokens;
 use std::collections::HashMap;
 
 use dispatcher::{HttpUrlError, Shape};
-use lifecycle_core::{GraphFault, Plan, Registration, component};
+use host_config::sections::policies;
+use host_config::{Flaw, Key, Place, Report, nearest};
+use lifecycle_core::Plan;
 use lifecycle_runtime::Orchestrator;
 
-use crate::config::fault::{Fault, Place};
-use crate::config::kind::{Flaw, nearest};
-use crate::config::layers::Layers;
 use crate::config::middleware::Attempts;
-use crate::config::{Config, Key, Protocol, Way, outbound};
+use crate::config::{Config, Protocol, Way, outbound};
 use crate::host::Nowhere;
 use crate::{echo, host};
-
-/// Adds every fault of the whole.
-pub(crate) fn check(config: &Config, layers: &Layers, faults: &mut Vec<Fault>) {
-    let mut checker = Checker {
-        config,
-        layers,
-        faults,
-    };
-    checker.check_blanks();
-    checker.check_inbounds();
-    checker.check_exposure();
-    checker.check_ports();
-    checker.check_gossip();
-    for (name, way) in &config.outbounds {
-        checker.check_outbound(&Key::of(&["outbounds", name]), way);
-    }
-    checker.check_tls();
-    checker.check_tokens();
-    checker.check_names();
-    checker.check_relays();
-    checker.check_middleware();
-    checker.check_policies();
-    if checker.faults.is_empty() {
-        checker.check_whole();
-    }
-}
 
 /// The keys that make the names of outbounds.
 const NAMING: [&str; 4] = ["service", "key", "protocol", "shapes"];
 
-struct Checker<'a> {
+/// Finds what is wrong with the whole.
+pub(super) struct Checker<'a, 'b> {
     config: &'a Config,
-    layers: &'a Layers,
-    faults: &'a mut Vec<Fault>,
+    report: &'a mut Report<'b>,
 }
 
-impl Checker<'_> {
+impl<'a, 'b> Checker<'a, 'b> {
+    pub(super) const fn of(config: &'a Config, report: &'a mut Report<'b>) -> Self {
+        Self { config, report }
+    }
+
+    /// Adds every fault to the report.
+    pub(super) fn check(mut self) {
+        self.check_blanks();
+        self.check_inbounds();
+        self.check_exposure();
+        self.report.check_ports(&self.config.listeners());
+        self.check_gossip();
+        for (name, way) in &self.config.outbounds {
+            self.check_outbound(&Key::of(&["outbounds", name]), way);
+        }
+        self.check_tls();
+        self.check_tokens();
+        self.check_names();
+        self.check_relays();
+        self.check_middleware();
+        self.check_policies();
+        if self.report.is_empty() {
+            self.check_whole();
+        }
+    }
+
     fn check_blanks(&mut self) {
         let config = self.config;
         let own = (Key::of(&["service"]), &config.service);
@@ -71,10 +69,8 @@ impl Checker<'_> {
 
     fn check_inbounds(&mut self) {
         let is_empty = self.config.http_inbounds.is_empty() && self.config.grpc_inbounds.is_empty();
-        let is_blamed = self
-            .faults
-            .iter()
-            .any(|it| it.key.contains("inbound") || it.key.is_empty());
+        let mut faults = self.report.faults().iter();
+        let is_blamed = faults.any(|it| it.key.contains("inbound") || it.key.is_empty());
         if is_empty && !is_blamed {
             self.blame(
                 &Key::default(),
@@ -89,48 +85,12 @@ impl Checker<'_> {
             return;
         }
         for (section, address) in self.config.listeners() {
-            let is_within_reach = !address.ip().to_canonical().is_loopback();
-            if is_within_reach && !self.config.asks_clients(&section) {
-                let remedy = match section.0.len() {
-                    1 => {
-                        "use a loopback address, name a file of tokens (diagnostics.tokens), or set `insecure = true` on a network that you trust"
-                    }
-                    _ => {
-                        "use a loopback address, ask clients for certificates by `tls.client-ca`, or set `insecure = true` on a network that you trust"
-                    }
+            if !self.config.asks_clients(&section) {
+                let guard = match section.parts().len() {
+                    1 => "name a file of tokens (diagnostics.tokens)",
+                    _ => "ask clients for certificates by `tls.client-ca`",
                 };
-                self.blame(
-                    &section.join("address"),
-                    format!(
-                        "{address} can be reached from other machines, and nothing there asks for credentials"
-                    ),
-                    remedy,
-                );
-            }
-        }
-    }
-
-    fn check_ports(&mut self) {
-        let listeners = self.config.listeners();
-        for (place, (one, first)) in listeners.iter().enumerate() {
-            for (other, second) in &listeners[place + 1..] {
-                let same_machine = first.ip() == second.ip()
-                    || first.ip().is_unspecified()
-                    || second.ip().is_unspecified();
-                if first.port() == 0 || first.port() != second.port() || !same_machine {
-                    continue;
-                }
-                let (one, other) = (one.join("address"), other.join("address"));
-                // Blamed is the one that somebody has set; of two, the later.
-                let (blamed, taken_by) = match self.layers.place(&other) {
-                    Place::Default => (one, other),
-                    _ => (other, one),
-                };
-                self.blame(
-                    &blamed,
-                    format!("the port is that of {taken_by} too ({first}, {second})"),
-                    "give each listener a port of its own",
-                );
+                self.report.check_exposure(&section, address, guard);
             }
         }
     }
@@ -178,7 +138,7 @@ impl Checker<'_> {
         }
         for name in ["peers", "peers-from", "chooser", "breaker", "compression"] {
             let key = section.join(name);
-            if self.layers.place(&key) != Place::Default {
+            if self.report.layers().place(&key) != Place::Default {
                 self.blame(
                     &key,
                     "an outbound over HTTP has one upstream, no circuit, and no compression",
@@ -214,7 +174,7 @@ impl Checker<'_> {
                 owners.extend(names.map(|it| (it, part.section.clone())));
                 continue;
             };
-            let is_outbound = part.section.0[0] == "outbounds";
+            let is_outbound = part.section.parts()[0] == "outbounds";
             let (key, remedy) = match is_outbound {
                 true => (part.section.join("key"), "give one of them another key"),
                 false => (part.section, "rename one of them; case does not count"),
@@ -302,37 +262,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Asks the core itself, with components that do nothing and have the names of sections.
     fn check_policies(&mut self) {
-        let parts = self.config.parts();
-        let stub = |section: String| {
-            let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
-            Registration::new(section, idle)
-        };
-        let stubs = parts
-            .iter()
-            .map(|it| it.apply(stub(it.section.to_string())));
-        let compiled = Plan::compile(stubs.collect(), self.config.defaults.clone());
-        for fault in compiled.err().into_iter().flat_map(|it| it.faults) {
-            let (section, phase, fault) = match &fault {
-                GraphFault::Defaults { phase, fault } => (Key::of(&["defaults"]), *phase, fault),
-                GraphFault::Policy {
-                    component,
-                    phase,
-                    fault,
-                } => {
-                    let is_named = |it: &Key| it.to_string() == component.as_str();
-                    let mut sections = parts.iter().map(|it| it.section.clone());
-                    let section = sections.find(is_named).unwrap_or_default();
-                    (section, *phase, fault)
-                }
-                // Of names it is asked below, with the true ones.
-                _ => continue,
-            };
-            let phase_key = section.join(phase);
-            let key = field_of(phase, fault).map_or(phase_key.clone(), |it| phase_key.join(it));
-            self.blame_split(&key, fault);
-        }
+        let parts = self.config.parts().into_iter();
+        let sections = parts.map(|it| (it.section, it.policies));
+        policies::check(self.report, &self.config.defaults, sections);
     }
 
     /// Puts it together as it would run: what is found here was not foreseen above, and has no better place.
@@ -350,53 +283,15 @@ impl Checker<'_> {
 
     /// Whether one of these keys of the section was blamed already.
     fn is_blamed(&self, section: &Key, names: &[&str]) -> bool {
-        let keys: Vec<_> = names
-            .iter()
-            .map(|it| section.join(it).to_string())
-            .collect();
-        self.faults.iter().any(|it| keys.contains(&it.key))
+        self.report.is_blamed(section, names)
     }
 
     /// Blames with a sentence that has its remedy behind a semicolon.
     fn blame_split(&mut self, key: &Key, fault: &str) {
-        let (rule, remedy) = fault.split_once("; ").unwrap_or((fault, ""));
-        self.blame(key, rule, remedy);
+        self.report.blame(key, Flaw::split(fault));
     }
 
     fn blame(&mut self, key: &Key, rule: impl Into<String>, remedy: &str) {
-        let place = match self.layers.place(key) {
-            Place::Default if *key != Key::default() => self.layers.place(&key.parent()),
-            place => place,
-        };
-        self.faults
-            .push(Fault::new(place, key, Flaw::new(rule, remedy)));
+        self.report.blame(key, Flaw::new(rule, remedy));
     }
-}
-
-/// The field that a fault of a policy is about; its first words say so.
-fn field_of(phase: &str, fault: &str) -> Option<&'static str> {
-    let fields: &[(&str, &'static str)] = match phase {
-        "start" | "stop" => &[
-            ("max-attempts", "max-attempts"),
-            ("attempt-timeout", "attempt-timeout"),
-            ("total", "total"),
-            ("back-off", "backoff"),
-            ("a back-off", "backoff"),
-        ],
-        "restart" => &[
-            ("window", "window"),
-            ("stable-period", "stable-period"),
-            ("back-off", "backoff"),
-            ("a back-off or a budget", "when"),
-        ],
-        "health-check" => &[
-            ("every", "every"),
-            ("timeout", "timeout"),
-            ("misses", "misses"),
-        ],
-        _ => &[],
-    };
-    let mut fields = fields.iter();
-    let named = fields.find(|(begin, _)| fault.starts_with(begin));
-    named.map(|(_, field)| *field)
 }

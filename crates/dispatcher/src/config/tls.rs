@@ -2,63 +2,39 @@
 
 use std::path::PathBuf;
 
+use host_config::Initial::{Required, Unset};
+use host_config::Kind::Text;
+use host_config::Node::{Leaf, Table};
+use host_config::sections::tls::{PRESENTED, Presented, RELOAD_INTERVAL};
+use host_config::{Entry, Group, key};
 use lifecycle_adapters::tls::{ClientTls, Pem, ServerTls};
 use lifecycle_core::Nanos;
 use serde::Deserialize;
 
-use crate::config::kind::Kind;
-use crate::config::schema::{Entry, Group, Initial, Node, key};
-use Initial::{Is, Required, Unset};
-use Kind::{Text, Time};
-use Node::{Leaf, Table};
-
 pub(crate) const INBOUND_TLS: Entry = key(
     "tls",
-    Table(&PRESENTED),
+    Table(&INBOUND),
     "calls come in over TLS alone; without the section, in clear text",
 );
 
 pub(crate) const OUTBOUND_TLS: Entry = key(
     "tls",
-    Table(&TRUSTED),
+    Table(&OUTBOUND),
     "calls are made over TLS alone: for `https` addresses, which need it, and for `grpc`",
 );
 
-const RELOAD_INTERVAL: Entry = key(
-    "reload-interval",
-    Leaf(Time, Is("\"5m\"")),
-    "how often the files are read again; new connections get what is new",
-);
-
-const PRESENTED: Group = Group {
+const INBOUND: Group = Group {
     title: "`[http-inbounds.NAME.tls]`, `[grpc-inbounds.NAME.tls]`",
     text: "What an inbound presents. Files are in the form PEM; their paths are as the process sees them.",
     always: false,
-    entries: &[
-        key(
-            "certificate",
-            Leaf(Text, Required("\"\"")),
-            "the file with the certificate, and those between it and its CA",
-        ),
-        key(
-            "client-ca",
-            Leaf(Text, Unset),
-            "the file with the CAs whose clients are let in, and nobody else; unset, clients are not asked for a certificate",
-        ),
-        key(
-            "key",
-            Leaf(Text, Required("\"\"")),
-            "the file with its private key, not encrypted",
-        ),
-        RELOAD_INTERVAL,
-    ],
+    keys: &[PRESENTED],
 };
 
-const TRUSTED: Group = Group {
+const OUTBOUND: Group = Group {
     title: "`[outbounds.NAME.tls]`",
     text: "Whom an outbound trusts, and what it presents.",
     always: false,
-    entries: &[
+    keys: &[&[
         key(
             "ca",
             Leaf(Text, Required("\"\"")),
@@ -80,18 +56,8 @@ const TRUSTED: Group = Group {
             Leaf(Text, Unset),
             "the name that the upstream's certificate must have; unset, the host that is called",
         ),
-    ],
+    ]],
 };
-
-/// What an inbound presents.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Presented {
-    certificate: PathBuf,
-    key: PathBuf,
-    client_ca: Option<PathBuf>,
-    reload_interval: Nanos,
-}
 
 /// Whom an outbound trusts.
 #[derive(Clone, Debug, Deserialize)]
@@ -104,20 +70,13 @@ pub(crate) struct Trusted {
     reload_interval: Nanos,
 }
 
-impl Presented {
-    /// Whether clients must have a certificate.
-    pub(crate) fn asks_clients(&self) -> bool {
-        self.client_ca.is_some()
-    }
-
-    /// Opens nothing.
-    pub(crate) fn settings(&self) -> ServerTls {
-        let tls = ServerTls::new(Pem::file(&self.certificate), Pem::file(&self.key))
-            .reload_interval(self.reload_interval.into());
-        match &self.client_ca {
-            Some(ca) => tls.client_ca(Pem::file(ca)),
-            None => tls,
-        }
+/// What an inbound presents; opens nothing.
+pub(crate) fn presented(tls: &Presented) -> ServerTls {
+    let settings = ServerTls::new(Pem::file(&tls.certificate), Pem::file(&tls.key))
+        .reload_interval(tls.reload_interval.into());
+    match &tls.client_ca {
+        Some(ca) => settings.client_ca(Pem::file(ca)),
+        None => settings,
     }
 }
 

@@ -3,24 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use mesh::gossip::{InvalidMetadata, Metadata, OptionFault, Service};
+use host_config::sections::gossip;
+use host_config::{Flaw, Key};
+use mesh::gossip::{InvalidMetadata, Metadata, Service};
 
 use super::Checker;
+use crate::config::Protocol;
 use crate::config::gossip::Gossip;
-use crate::config::{Key, Protocol};
 use crate::offered::Advertised;
-
-/// The options that are compared with each other.
-const INTERVALS: [&str; 4] = [
-    "gossip-interval",
-    "suspicion-interval",
-    "leave-interval",
-    "dead-node-grace",
-];
 
 const WITHOUT: &str = "there is no gossip";
 
-impl Checker<'_> {
+impl Checker<'_, '_> {
     pub(super) fn check_gossip(&mut self) {
         match self.config.gossip() {
             Some(gossip) => {
@@ -34,7 +28,12 @@ impl Checker<'_> {
     /// Blames what makes no sense alone.
     fn check_without_gossip(&mut self) {
         let section = Key::of(&["gossip"]).to_string();
-        if self.faults.iter().any(|it| it.key.starts_with(&section)) {
+        if self
+            .report
+            .faults()
+            .iter()
+            .any(|it| it.key.starts_with(&section))
+        {
             return;
         }
         let inbounds = self.config.grpc_inbounds.iter();
@@ -53,17 +52,9 @@ impl Checker<'_> {
         let Err(invalid) = gossip.options(self.config.insecure).check() else {
             return;
         };
-        let section = Key::of(&["gossip"]);
-        let is_interval = |it: &OptionFault| INTERVALS.contains(&it.option);
-        // What could not be read is its default here: what it is compared with is not to blame.
-        let unread_interval = self.is_blamed(&section, &INTERVALS);
-        let unread_bind = self.is_blamed(&section, &["bind"]);
-        for fault in invalid.faults {
-            let is_advertised = fault.option == "advertise";
-            if !(unread_interval && is_interval(&fault) || unread_bind && is_advertised) {
-                self.blame(&section.join(fault.option), fault.rule, &fault.remedy);
-            }
-        }
+        let flaws = invalid.faults.into_iter();
+        let flaws = flaws.map(|it| (it.option, Flaw::new(it.rule, it.remedy)));
+        gossip::blame(self.report, flaws);
     }
 
     /// Checks what other nodes would be told.

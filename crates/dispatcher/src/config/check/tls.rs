@@ -1,11 +1,13 @@
 //! Certificates and keys, which are read before anything is started.
 
+use host_config::Key;
+use host_config::sections::tls::Presented;
 use lifecycle_adapters::tls::{TlsError, TlsPart};
 
 use super::Checker;
-use crate::config::{Key, Presented, Trusted};
+use crate::config::{Trusted, presented};
 
-impl Checker<'_> {
+impl Checker<'_, '_> {
     pub(super) fn check_tls(&mut self) {
         let config = self.config;
         let http = config.http_inbounds.iter();
@@ -25,7 +27,7 @@ impl Checker<'_> {
     }
 
     fn check_presented(&mut self, section: &Key, tls: &Presented) {
-        if let Err(error) = tls.settings().check() {
+        if let Err(error) = presented(tls).check() {
             self.blame_files(section, "client-ca", &error);
         }
     }

@@ -1,11 +1,9 @@
 //! Keys of what stands around calls.
 
-use crate::config::kind::Kind::{self, Backoff, Flag, Number, OneOf, SomeOf, Time};
-use crate::config::schema::Initial::{Is, Required, Unset};
-use crate::config::schema::Node::{Leaf, Table};
-use crate::config::schema::{Entry, Group, key};
-
-const COUNT: Kind = Number(1, u32::MAX as i64);
+use host_config::Initial::{Is, Required, Unset};
+use host_config::Kind::{self, Backoff, Flag, Number, OneOf, SomeOf, Time};
+use host_config::Node::{Leaf, Table};
+use host_config::{Entry, Group, key};
 
 /// The codes that calls can be repeated after, beside `UNAVAILABLE`.
 const CODES: &[&str] = &[
@@ -31,7 +29,7 @@ pub(crate) const MIDDLEWARE: Group = Group {
     text: "What stands around all calls that come in, those that find no procedure too. From the outside in: `tracing`, `logging`, \
            `metrics`, `deadlines`, `concurrency-limit`, `rate-limit`; then those of the relay.",
     always: true,
-    entries: &[
+    keys: &[&[
         CONCURRENCY_LIMIT,
         DEADLINES,
         key(
@@ -40,14 +38,14 @@ pub(crate) const MIDDLEWARE: Group = Group {
                 title: "`[middleware.logging]`",
                 text: "A line for each call, under the target `rpc`, and a span around what it logs.",
                 always: true,
-                entries: &[
+                keys: &[&[
                     key("enabled", Leaf(Flag, Is("true")), "whether there are any"),
                     key(
                         "quiet",
                         Leaf(Flag, Is("true")),
                         "whether the lines of success, and of what is the caller's own doing, are of level debug, and not info",
                     ),
-                ],
+                ]],
             }),
             "a line for each call",
         ),
@@ -57,11 +55,11 @@ pub(crate) const MIDDLEWARE: Group = Group {
                 title: "`[middleware.metrics]`",
                 text: "How many calls there are, and how long they last: of those that come in, and of those by each outbound.",
                 always: true,
-                entries: &[key(
+                keys: &[&[key(
                     "enabled",
                     Leaf(Flag, Is("true")),
                     "whether they are counted",
-                )],
+                )]],
             }),
             "how many calls there are",
         ),
@@ -73,18 +71,18 @@ pub(crate) const MIDDLEWARE: Group = Group {
                 text: "A span for each hop of a trace, around calls that come in and each attempt by an outbound, and the headers \
                        `traceparent` and `tracestate` to tie them together. Without this section these are passed on as they come.",
                 always: false,
-                entries: &[
+                keys: &[&[
                     key("enabled", Leaf(Flag, Is("true")), "whether there are any"),
                     key(
                         "sampled-percent",
                         Leaf(Number(0, 100), Is("100")),
                         "how many of a hundred traces that begin here are said to be sampled",
                     ),
-                ],
+                ]],
             }),
             "the hops of traces",
         ),
-    ],
+    ]],
 };
 
 /// Around everything, or a relay.
@@ -95,7 +93,7 @@ pub(crate) const DEADLINES: Entry = key(
         text: "In `[middleware.deadlines]` and `[relays.NAME.deadlines]`. Without them a call lasts as long as its caller, or the outbound \
                that it goes by, waits.",
         always: false,
-        entries: &[
+        keys: &[&[
             key(
                 "default",
                 Leaf(Time, Unset),
@@ -111,7 +109,7 @@ pub(crate) const DEADLINES: Entry = key(
                 Leaf(Time, Unset),
                 "how long a stream may last, to its end",
             ),
-        ],
+        ]],
     }),
     "how long calls may last",
 );
@@ -124,11 +122,11 @@ pub(crate) const CONCURRENCY_LIMIT: Entry = key(
         text: "In `[middleware.concurrency-limit]`, `[relays.NAME.concurrency-limit]` and `[outbounds.NAME.concurrency-limit]`: one limit \
                for all that it is around. What is too much is refused with `RESOURCE_EXHAUSTED`, and nothing waits.",
         always: false,
-        entries: &[key(
+        keys: &[&[key(
             "calls",
-            Leaf(COUNT, Required("1")),
+            Leaf(Kind::POSITIVE, Required("1")),
             "how many there may be, streams to their end",
-        )],
+        )]],
     }),
     "how many calls there may be at the same time",
 );
@@ -141,15 +139,15 @@ pub(crate) const RATE_LIMIT: Entry = key(
         text: "In `[middleware.rate-limit]`, `[relays.NAME.rate-limit]` and `[outbounds.NAME.rate-limit]`: one limit for all that it is \
                around. What is too much is refused with `RESOURCE_EXHAUSTED`, and nothing waits.",
         always: false,
-        entries: &[
+        keys: &[&[
             key(
                 "burst",
-                Leaf(COUNT, Unset),
+                Leaf(Kind::POSITIVE, Unset),
                 "how many may come at the same moment, after a time without any; unset, as many as `calls`",
             ),
             key(
                 "calls",
-                Leaf(COUNT, Required("1")),
+                Leaf(Kind::POSITIVE, Required("1")),
                 "how many may begin in that time",
             ),
             key(
@@ -157,7 +155,7 @@ pub(crate) const RATE_LIMIT: Entry = key(
                 Leaf(OneOf(&["second", "minute"]), Is("\"second\"")),
                 "the time",
             ),
-        ],
+        ]],
     }),
     "how many calls may begin in a time",
 );
@@ -170,10 +168,10 @@ pub(crate) const RETRIES: Entry = key(
         text: "Further attempts of unary and one-way calls that were `UNAVAILABLE`, once the section is there. Those that may have been \
                done are repeated only when they are `repeatable`.",
         always: false,
-        entries: &[
+        keys: &[&[
             key(
                 "attempts",
-                Leaf(COUNT, Is("3")),
+                Leaf(Kind::POSITIVE, Is("3")),
                 "how many attempts a call has, the first one included; 1 is no retry",
             ),
             key(
@@ -210,7 +208,7 @@ pub(crate) const RETRIES: Entry = key(
                 "whether all that goes this way may be done twice, so that calls are repeated also when the connection broke before the \
                  answer came",
             ),
-        ],
+        ]],
     }),
     "further attempts of calls",
 );

@@ -6,15 +6,19 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::config::fault::{Fault, Place};
-use crate::config::key::Key;
-use crate::config::kind::Flaw;
-use crate::config::layers::Setting;
-use crate::config::schema::{DOCUMENT, Group, Node};
+use crate::fault::{Fault, Flaw, Place};
+use crate::key::Key;
+use crate::layers::Setting;
+use crate::schema::{Group, Names, Node};
 
-/// What a document says, and which named tables there are in it. What is wrong goes to `faults`; a document that is no TOML says
-/// nothing.
-pub(crate) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents {
+/// What a document of the keys of `known` says, and which named tables there are in it. What is wrong goes to `faults`; a document
+/// that is no TOML says nothing.
+pub(crate) fn read(
+    known: &'static Group,
+    path: &Path,
+    text: &str,
+    faults: &mut Vec<Fault>,
+) -> Contents {
     let mut reader = Reader {
         path,
         text,
@@ -29,7 +33,7 @@ pub(crate) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents
         return Contents::default();
     }
     match toml::from_str::<Table>(text) {
-        Ok(values) => reader.walk(&Key::default(), &DOCUMENT, spans.get_ref(), &values),
+        Ok(values) => reader.walk(&Key::default(), known, spans.get_ref(), &values),
         Err(error) => reader.broken(&error),
     }
     reader.contents
@@ -61,7 +65,7 @@ impl Reader<'_> {
             let Some(value) = values.get(&**name.get_ref()) else {
                 continue;
             };
-            match known.entry(name.get_ref()) {
+            match known.node(name.get_ref()) {
                 Some(node) => self.take(key, place, node, spanned, value),
                 None => self.blame(place, &key, known.unknown_key(name.get_ref())),
             }
@@ -86,7 +90,7 @@ impl Reader<'_> {
             },
             // An empty section is one all the same, where it can be switched off.
             (Node::Table(known), DeValue::Table(_), Value::Table(values))
-                if values.is_empty() && known.entry("enabled").is_some() =>
+                if values.is_empty() && known.node("enabled").is_some() =>
             {
                 let (key, value) = (key.join("enabled"), Value::Boolean(true));
                 self.contents.settings.push((key, Setting { value, place }));
@@ -95,10 +99,10 @@ impl Reader<'_> {
                 self.contents.sections.push((key.clone(), place));
                 self.walk(&key, known, spans, values);
             }
-            (Node::Each(known), DeValue::Table(spans), Value::Table(values)) => {
-                self.walk_named(&key, known, spans, values);
+            (Node::Each(names, known), DeValue::Table(spans), Value::Table(values)) => {
+                self.walk_named(&key, names, known, spans, values);
             }
-            (Node::Each(_), _, _) => {
+            (Node::Each(..), _, _) => {
                 let remedy = format!("write it as sections with a name each, [{key}.NAME]");
                 self.blame(place, &key, Flaw::new("expected named tables", remedy));
             }
@@ -112,6 +116,7 @@ impl Reader<'_> {
     fn walk_named(
         &mut self,
         above: &Key,
+        names: Names,
         known: &'static Group,
         spans: &DeTable<'_>,
         values: &Table,
@@ -119,7 +124,9 @@ impl Reader<'_> {
         for (name, spanned) in spans {
             let key = above.join(name.get_ref());
             let place = self.place(name.span());
-            if let Some(value) = values.get(&**name.get_ref()) {
+            if let Err(flaw) = names.check(name.get_ref()) {
+                self.blame(place, &key, flaw);
+            } else if let Some(value) = values.get(&**name.get_ref()) {
                 if value.is_table() {
                     self.contents.named.push((key.clone(), place.clone()));
                 }

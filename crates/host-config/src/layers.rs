@@ -7,12 +7,12 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::config::document::{self, Contents};
-use crate::config::fault::{Fault, Place};
-use crate::config::key::Key;
-use crate::config::kind::{Flaw, inline};
-use crate::config::schema::{DOCUMENT, Group, Initial, Node};
-use crate::config::{PREFIX, Sources, WITHOUT_A_FILE};
+use crate::document::{self, Contents};
+use crate::fault::{Fault, Flaw, Place};
+use crate::key::Key;
+use crate::kind::inline;
+use crate::load::Sources;
+use crate::schema::{Group, Initial, Names, Node, Schema};
 
 /// One value and who has set it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +24,9 @@ pub(crate) struct Setting {
 }
 
 /// What was set, by key; the last source wins.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Layers {
+#[derive(Clone, Debug)]
+pub struct Layers {
+    schema: &'static Schema,
     settings: BTreeMap<Key, Setting>,
     /// The tables with a name, and who has named each first.
     named: BTreeMap<Key, Place>,
@@ -37,44 +38,49 @@ pub(crate) struct Layers {
 
 impl Layers {
     /// Reads every source, and puts defaults where nothing was said. What is wrong goes to `faults` and is left out.
-    pub(crate) fn collect(sources: &Sources, faults: &mut Vec<Fault>) -> Self {
+    pub(crate) fn collect(
+        schema: &'static Schema,
+        sources: &Sources,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
+        let contents = match &sources.file {
+            Some(path) => read_file(schema, path, faults),
+            None => embedded(schema),
+        };
         let file = sources.file.clone();
         let mut layers = Self {
+            schema,
+            settings: contents.settings.into_iter().collect(),
+            named: contents.named.into_iter().collect(),
+            sections: contents.sections.into_iter().collect(),
             whole: file.map(|path| Place::File { path, line: 1 }),
-            ..Self::default()
         };
-        let contents = match &sources.file {
-            Some(path) => read_file(path, faults),
-            None => embedded(),
-        };
-        layers.settings.extend(contents.settings);
-        layers.named.extend(contents.named);
-        layers.sections.extend(contents.sections);
         for (name, value) in &sources.environment {
             let name = name.to_string_lossy();
-            if let Some(rest) = name.strip_prefix(PREFIX) {
+            if let Some(rest) = name.strip_prefix(schema.prefix) {
                 let place = Place::Environment(name.clone().into_owned());
                 let raw = value.to_string_lossy();
                 layers.put(layers.key_of_variable(rest), place, &raw, faults);
             }
         }
-        for (flag, key, raw) in &sources.flags {
-            layers.put(key.clone(), Place::Flag(flag.clone()), raw, faults);
+        for flag in &sources.flags {
+            let place = Place::Flag(flag.name.clone());
+            layers.put(flag.key.clone(), place, &flag.value, faults);
         }
-        layers.complete(&Key::default(), &DOCUMENT, faults);
+        layers.complete(&Key::default(), &schema.document, faults);
         layers
     }
 
     /// Takes in a value that is given as text.
     fn put(&mut self, key: Key, place: Place, raw: &str, faults: &mut Vec<Fault>) {
-        let read = key.kind().and_then(|kind| {
+        let document = &self.schema.document;
+        let read = key.kind(document).and_then(|kind| {
             let value = kind.read(raw);
             kind.check(&value).map(|()| value)
         });
         match read {
             Ok(value) => {
-                if let Some(Node::Each(_)) = DOCUMENT.entry(&key.0[0]) {
-                    let table = Key(key.0[..2].to_vec());
+                for table in key.named_tables(document) {
                     self.named.entry(table).or_insert_with(|| place.clone());
                 }
                 self.settings.insert(key, Setting { value, place });
@@ -83,29 +89,50 @@ impl Layers {
         }
     }
 
-    /// The key that a variable stands for. In the names of tables `_` stands for whatever a variable cannot hold.
+    /// The key that a variable stands for.
     fn key_of_variable(&self, rest: &str) -> Key {
-        let part = |it: &str| it.to_lowercase().replace('_', "-");
-        let mut key = Key(rest.split("__").map(part).collect());
-        if let [table, name, ..] = &mut key.0[..] {
-            let folded = |it: &str| {
-                let char = |c: char| match c.is_ascii_alphanumeric() {
-                    true => c.to_ascii_lowercase(),
-                    false => '-',
-                };
-                it.chars().map(char).collect::<String>()
-            };
-            let mut tables = self.named.keys();
-            if let Some(it) = tables.find(|it| it.0[0] == *table && folded(&it.0[1]) == *name) {
-                name.clone_from(&it.0[1]);
+        let mut key = Key::default();
+        let mut group = Some(&self.schema.document);
+        // Which names the next part may be one of, if it is a name.
+        let mut names = None;
+        for part in rest.split("__") {
+            let part = part.to_lowercase().replace('_', "-");
+            if let Some(names) = names.take() {
+                key = key.join(&self.spelled(&key, names, &part));
+                continue;
             }
+            group = match group.and_then(|it| it.node(&part)) {
+                Some(Node::Table(inner)) => Some(inner),
+                Some(Node::Each(of, inner)) => {
+                    names = Some(of);
+                    Some(inner)
+                }
+                Some(Node::Leaf(..)) | None => None,
+            };
+            key = key.join(&part);
         }
         key
     }
 
+    /// The name of a table in `section` that is written `name` in a variable. There `_` stands for whatever a variable cannot hold:
+    /// a table that is there is meant before one that may be.
+    fn spelled(&self, section: &Key, names: Names, name: &str) -> String {
+        let folded = |it: &str| {
+            let char = |c: char| match c.is_ascii_alphanumeric() {
+                true => c.to_ascii_lowercase(),
+                false => '-',
+            };
+            it.chars().map(char).collect::<String>()
+        };
+        let known = names.known().iter().copied();
+        let mut candidates = self.names(section).chain(known);
+        let found = candidates.find(|it| folded(it) == name);
+        found.unwrap_or(name).to_owned()
+    }
+
     /// Puts defaults where nothing was said, and blames what must be said.
     fn complete(&mut self, above: &Key, group: &'static Group, faults: &mut Vec<Fault>) {
-        for entry in group.entries {
+        for entry in group.entries() {
             let key = above.join(entry.name);
             match entry.node {
                 Node::Leaf(_, Initial::Unset) => {}
@@ -125,10 +152,10 @@ impl Layers {
                     self.complete(&key, inner, faults);
                 }
                 Node::Table(_) => {}
-                Node::Each(inner) => {
-                    let tables: Vec<_> = self.named.keys().cloned().collect();
-                    for table in tables.iter().filter(|it| it.is_in(&key)) {
-                        self.complete(table, inner, faults);
+                Node::Each(_, inner) => {
+                    let names: Vec<_> = self.names(&key).map(str::to_owned).collect();
+                    for name in names {
+                        self.complete(&key.join(&name), inner, faults);
                     }
                 }
             }
@@ -136,8 +163,8 @@ impl Layers {
     }
 
     /// Sets what nobody has set.
-    pub(crate) fn suppose(&mut self, key: Key, value: Value) {
-        let place = Place::Default;
+    pub fn suppose(&mut self, key: Key, value: impl Into<Value>) {
+        let (value, place) = (value.into(), Place::Default);
         self.settings.entry(key).or_insert(Setting { value, place });
     }
 
@@ -147,24 +174,29 @@ impl Layers {
     }
 
     /// Whether a variable or a flag has set the key.
-    pub(crate) fn is_set_by_operator(&self, parts: &[&str]) -> bool {
+    #[must_use]
+    pub fn is_set_by_operator(&self, parts: &[&str]) -> bool {
         let setting = self.settings.get(&Key::of(parts));
         setting.is_some_and(|it| matches!(it.place, Place::Environment(_) | Place::Flag(_)))
     }
 
     /// The names of the tables in `section`.
-    pub(crate) fn names<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a str> {
-        let tables = self.named.keys().filter(move |it| it.0[0] == section);
-        tables.map(|it| it.0[1].as_str())
+    pub fn names(&self, section: &Key) -> impl Iterator<Item = &str> {
+        let depth = section.parts().len();
+        let tables = self.named.keys();
+        let tables = tables.filter(move |it| it.parts().len() == depth + 1 && it.is_in(section));
+        tables.map(move |it| it.parts()[depth].as_str())
     }
 
     /// The text at `key`.
-    pub(crate) fn text(&self, key: &Key) -> Option<&str> {
+    #[must_use]
+    pub fn text(&self, key: &Key) -> Option<&str> {
         self.settings.get(key)?.value.as_str()
     }
 
     /// Who has set `key`, or else the first thing below it, or else the table that it is. Of no key, it is the file.
-    pub(crate) fn place(&self, key: &Key) -> Place {
+    #[must_use]
+    pub fn place(&self, key: &Key) -> Place {
         if *key == Key::default() {
             return self.whole.clone().unwrap_or(Place::Default);
         }
@@ -182,11 +214,17 @@ impl Layers {
     /// The whole document.
     pub(crate) fn document(&self) -> Table {
         let mut document = Table::new();
-        for section in ["http-inbounds", "grpc-inbounds", "outbounds", "relays"] {
-            document.insert(section.to_owned(), Value::Table(Table::new()));
+        // Without a named table its section is there all the same, and a table that says nothing is one.
+        for entry in self.schema.document.entries() {
+            if let Node::Each(..) = entry.node {
+                document.insert(entry.name.to_owned(), Value::Table(Table::new()));
+            }
+        }
+        for key in self.named.keys() {
+            insert(&mut document, key.parts(), None);
         }
         for (key, setting) in &self.settings {
-            insert(&mut document, &key.0, setting.value.clone());
+            insert(&mut document, key.parts(), Some(&setting.value));
         }
         document
     }
@@ -214,12 +252,13 @@ fn written(text: &str) -> Value {
     inline(text).expect("the schema writes values as TOML does")
 }
 
-fn read_file(path: &Path, faults: &mut Vec<Fault>) -> Contents {
+fn read_file(schema: &'static Schema, path: &Path, faults: &mut Vec<Fault>) -> Contents {
     match fs::read_to_string(path) {
-        Ok(text) => document::read(path, &text, faults),
+        Ok(text) => document::read(&schema.document, path, &text, faults),
         Err(error) => {
             let rule = format!("cannot read {}: {error}", path.display());
-            let remedy = "name a file that exists, or leave the flag out for an echo service";
+            let otherwise = schema.without_a_file.is;
+            let remedy = format!("name a file that exists, or leave the flag out for {otherwise}");
             let place = Place::Flag("--config".to_owned());
             faults.push(Fault::new(place, &Key::default(), Flaw::new(rule, remedy)));
             Contents::default()
@@ -228,8 +267,9 @@ fn read_file(path: &Path, faults: &mut Vec<Fault>) -> Contents {
 }
 
 /// What holds when no file is named.
-fn embedded() -> Contents {
-    let mut contents = document::read(Path::new(""), WITHOUT_A_FILE, &mut Vec::new());
+fn embedded(schema: &'static Schema) -> Contents {
+    let text = schema.without_a_file.document;
+    let mut contents = document::read(&schema.document, Path::new(""), text, &mut Vec::new());
     for (_, setting) in &mut contents.settings {
         setting.place = Place::Default;
     }
@@ -239,13 +279,14 @@ fn embedded() -> Contents {
     contents
 }
 
-fn insert(table: &mut Table, parts: &[String], value: Value) {
-    match parts {
-        [] => {}
-        [last] => {
-            table.insert(last.clone(), value);
+/// Puts a value in its place; without one, a table that may be empty.
+fn insert(table: &mut Table, parts: &[String], value: Option<&Value>) {
+    match (parts, value) {
+        ([], _) => {}
+        ([last], Some(value)) => {
+            table.insert(last.clone(), value.clone());
         }
-        [first, rest @ ..] => {
+        ([first, rest @ ..], value) => {
             let inner = table
                 .entry(first.clone())
                 .or_insert_with(|| Value::Table(Table::new()));

@@ -7,12 +7,18 @@ use serde::Deserialize as _;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use crate::fault::Flaw;
+
 /// The kinds of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Any text.
     Text,
+    /// `true` or `false`.
     Flag,
+    /// An IP address with a port.
     Address,
+    /// A duration, such as `1m30s`.
     Duration,
     /// A duration that is not 0, and no more than a year.
     Time,
@@ -20,28 +26,25 @@ pub(crate) enum Kind {
     Limit,
     /// A whole number from the first to the second.
     Number(i64, i64),
+    /// One of these.
     OneOf(&'static [&'static str]),
     /// A list of these, at least one, each once.
     SomeOf(&'static [&'static str]),
+    /// How long to wait between attempts.
     Backoff,
+    /// Which log lines are written.
     Filter,
+    /// A list of texts.
     Texts,
+    /// A table of texts by free names.
+    Labels,
 }
 
-/// What is wrong with a value, without its place.
-#[derive(Debug)]
-pub(crate) struct Flaw {
-    pub(crate) rule: String,
-    pub(crate) remedy: String,
-}
-
-impl Flaw {
-    pub(crate) fn new(rule: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            rule: rule.into(),
-            remedy: remedy.into(),
-        }
-    }
+impl Kind {
+    /// A number of things that may be none.
+    pub const COUNT: Self = Self::Number(0, u32::MAX as i64);
+    /// A number of things, at least one.
+    pub const POSITIVE: Self = Self::Number(1, u32::MAX as i64);
 }
 
 impl Kind {
@@ -66,6 +69,7 @@ impl Kind {
             Self::Backoff => check_backoff(value),
             Self::Filter => check_filter(text(value, "a text", "\"info\"")?),
             Self::Texts => texts(value).map(drop),
+            Self::Labels => check_labels(value),
         }
     }
 
@@ -82,9 +86,9 @@ impl Kind {
             | Self::Filter => plain(),
             Self::Flag | Self::Number(..) | Self::Backoff => inline(raw).unwrap_or_else(plain),
             Self::Texts | Self::SomeOf(_) => {
-                let parts = raw.split(',').map(str::trim).filter(|it| !it.is_empty());
-                Value::Array(parts.map(|it| Value::String(it.to_owned())).collect())
+                Value::Array(parts(raw).map(|it| Value::String(it.to_owned())).collect())
             }
+            Self::Labels => read_labels(raw).unwrap_or_else(plain),
         }
     }
 }
@@ -93,6 +97,21 @@ impl Kind {
 pub(crate) fn inline(raw: &str) -> Option<Value> {
     let document: toml::Table = toml::from_str(&format!("value = {raw}")).ok()?;
     document.get("value").cloned()
+}
+
+fn parts(raw: &str) -> impl Iterator<Item = &str> {
+    raw.split(',').map(str::trim).filter(|it| !it.is_empty())
+}
+
+/// Reads labels written as `a=b,c=d`.
+fn read_labels(raw: &str) -> Option<Value> {
+    let pair = |it: &str| {
+        let (key, value) = it.split_once('=')?;
+        let value = Value::String(value.trim().to_owned());
+        Some((key.trim().to_owned(), value))
+    };
+    let labels: Option<toml::Table> = parts(raw).map(pair).collect();
+    labels.map(Value::Table)
 }
 
 /// What to use instead of `wanted`: the nearest of `known`, or all.
@@ -107,7 +126,8 @@ pub(crate) fn suggestion<'a>(known: impl Iterator<Item = &'a str> + Clone, wante
 }
 
 /// The name that needs the fewest changes, if that is less than half of it.
-pub(crate) fn nearest<'a>(known: impl Iterator<Item = &'a str>, wanted: &str) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(known: impl Iterator<Item = &'a str>, wanted: &str) -> Option<&'a str> {
     let wanted = wanted.to_lowercase().replace('_', "-");
     let rated = known.map(|it| (distance(it, &wanted), it));
     let (changes, near) = rated.min_by_key(|(changes, _)| *changes)?;
@@ -244,6 +264,14 @@ fn check_backoff(value: &Value) -> Result<(), Flaw> {
     }
 }
 
+fn check_labels(value: &Value) -> Result<(), Flaw> {
+    let labels = value.as_table();
+    match labels.is_some_and(|it| it.values().all(Value::is_str)) {
+        true => Ok(()),
+        false => Err(expected(value, "a table of texts", "{ zone = \"z1\" }")),
+    }
+}
+
 fn check_filter(text: &str) -> Result<(), Flaw> {
     match EnvFilter::builder().parse(text) {
         Ok(_) => Ok(()),
@@ -260,22 +288,26 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_the_one_that_was_probably_meant() {
-        let near = |wanted| nearest(["http-inbounds", "outbounds", "echo"].into_iter(), wanted);
-        assert_eq!(near("http_inbound"), Some("http-inbounds"));
-        assert_eq!(near("outbound"), Some("outbounds"));
+        let near = |wanted| nearest(["gossip-interval", "seeds", "node-id"].into_iter(), wanted);
+        assert_eq!(near("gosip-interval"), Some("gossip-interval"));
+        assert_eq!(near("node_id"), Some("node-id"));
+        assert_eq!(near("seed"), Some("seeds"));
         assert_eq!(near("completely-different"), None);
     }
 
     #[test]
     fn text_of_a_variable_becomes_what_the_key_wants() {
-        const SHAPES: Kind = Kind::SomeOf(&["unary", "oneway"]);
+        const SIZES: Kind = Kind::SomeOf(&["small", "large"]);
         assert_eq!(Kind::Number(0, 9).read("3"), Value::Integer(3));
         assert_eq!(Kind::Flag.read("true"), Value::Boolean(true));
         assert_eq!(Kind::Text.read("3"), Value::String("3".into()));
         assert!(Kind::Texts.check(&Kind::Texts.read("a:1, b:2")).is_ok());
-        assert!(SHAPES.check(&SHAPES.read("unary,oneway")).is_ok());
-        assert!(SHAPES.check(&SHAPES.read("unary,unary")).is_err());
-        assert!(SHAPES.check(&SHAPES.read("")).is_err());
+        assert!(SIZES.check(&SIZES.read("small,large")).is_ok());
+        assert!(SIZES.check(&SIZES.read("small,small")).is_err());
+        assert!(SIZES.check(&SIZES.read("")).is_err());
+        let labels = Kind::Labels.read("zone=z1,rack=r2");
+        assert!(Kind::Labels.check(&labels).is_ok());
+        assert!(Kind::Labels.check(&Kind::Labels.read("zone")).is_err());
         assert!(Kind::Backoff.check(&Kind::Backoff.read("none")).is_ok());
     }
 }

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::key::Key;
-use crate::config::kind::Flaw;
+use crate::key::Key;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub enum Place {
     /// A line of a file, counted from 1.
     File {
         /// The file as it was given.
@@ -37,15 +36,42 @@ impl fmt::Display for Place {
 
 /// One fault: where it is, which rule is broken, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// Where it is.
-    pub(crate) place: Place,
+    pub place: Place,
     /// The key; empty when the fault is about the source as a whole.
-    pub(crate) key: String,
+    pub key: String,
     /// Which rule is broken, and how.
-    pub(crate) rule: String,
+    pub rule: String,
     /// What to do about it.
-    pub(crate) remedy: String,
+    pub remedy: String,
+}
+
+/// What is wrong with a value, without its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Which rule is broken, and how.
+    pub rule: String,
+    /// What to do about it; empty when the rule says so.
+    pub remedy: String,
+}
+
+impl Flaw {
+    /// A flaw of these words.
+    #[must_use]
+    pub fn new(rule: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            rule: rule.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A flaw from a sentence that has its remedy behind a semicolon, if it has one.
+    #[must_use]
+    pub fn split(sentence: &str) -> Self {
+        let (rule, remedy) = sentence.split_once("; ").unwrap_or((sentence, ""));
+        Self::new(rule, remedy)
+    }
 }
 
 impl Fault {
@@ -75,9 +101,9 @@ impl fmt::Display for Fault {
 
 /// A configuration that cannot be used. Nothing was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigError {
+pub struct ConfigError {
     /// Every fault that can be found: the file's by line, then those of environment, flags and defaults. Never empty.
-    pub(crate) faults: Vec<Fault>,
+    pub faults: Vec<Fault>,
 }
 
 impl ConfigError {
