@@ -1,5 +1,6 @@
 //! [`Credentials`]: who may ask what, by bearer tokens and client certificates with scopes.
 
+mod access;
 mod certificate;
 mod file;
 mod lines;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use axum::http::HeaderValue;
 use subtle::ConstantTimeEq as _;
 
+pub use crate::credentials::access::{Access, AccessError};
 pub use crate::credentials::certificate::CertificateScopes;
 use crate::credentials::file::TokenFile;
 pub use crate::credentials::file::TokenFileError;

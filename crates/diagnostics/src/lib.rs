@@ -49,8 +49,8 @@ mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
 pub use credentials::{
-    CertificateScopes, Credentials, Scope, ScopeError, Token, TokenError, TokenFault,
-    TokenFileError, TokenVariableError,
+    Access, AccessError, CertificateScopes, Credentials, Scope, ScopeError, Token, TokenError,
+    TokenFault, TokenFileError, TokenVariableError,
 };
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
