@@ -9,7 +9,7 @@
 //! [`ControlGrpc`] is the component. It takes no part in drains: what it tells is wanted most while the node drains. When
 //! it stops, streams end with `UNAVAILABLE`, so that nobody who watches holds up the stop.
 //!
-//! Health and reflection are open to all, as probes are. The rest asks for a token where there are [`Credentials`].
+//! Health and reflection are open to all, as probes are. The rest asks for a token or a client certificate where there are [`Credentials`].
 
 mod feed;
 mod health;
@@ -23,15 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use diagnostics::{Credentials, Refusal, Scope};
+use diagnostics::{Accepted, Credentials, Refusal, Scope, Shown};
+use lifecycle_adapters::tls::{PeerCertificate, ServerTls};
 use lifecycle_adapters::{GrpcServer, Limits};
 use lifecycle_core::{BoxError, Criticality, Lifecycle, Registration, StartContext, StopContext};
 use lifecycle_runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
+use tonic::{Request, Status};
 use tonic_reflection::server::Error as ReflectionError;
 
 use crate::grpc::health::Readiness;
@@ -57,6 +57,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// Who may look. Default: everybody on loopback, nobody elsewhere.
     pub credentials: Credentials,
+    /// Its certificate, and which CA vouches for those of clients. Default: none, so that it speaks in clear text.
+    pub tls: Option<ServerTls>,
     /// How many streams of each service are open at once; further ones are refused. Default: 32.
     pub streams: usize,
     /// What a client may take. Default: 256 connections of 64 calls each, and for the rest that of [`Limits`].
@@ -68,6 +70,7 @@ impl Default for Options {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9182),
             credentials: Credentials::default(),
+            tls: None,
             streams: 32,
             limits: Limits {
                 connections: 256,
@@ -112,6 +115,10 @@ impl ControlGrpc {
             .limits(options.limits)
             // A client may keep such a call open as long as it likes; no stop waits for that.
             .answer_while_draining_if(|it| it.uri().path().starts_with(REFLECTION));
+        let server = match &options.tls {
+            Some(tls) => server.tls(tls.clone()),
+            None => server,
+        };
         Ok(Self { server, line })
     }
 
@@ -197,14 +204,20 @@ impl Line {
     }
 
     /// Whether who sent this may look.
-    async fn admit(&self, sent: &MetadataMap) -> Result<(), Status> {
-        let shown = sent.get("authorization").map(|it| it.as_bytes());
+    async fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let token = request.metadata().get("authorization");
         // What is no header is no token either.
-        let shown =
-            shown.map(|it| HeaderValue::from_bytes(it).unwrap_or(HeaderValue::from_static("")));
+        let token = token.map(|it| {
+            HeaderValue::from_bytes(it.as_bytes()).unwrap_or(HeaderValue::from_static(""))
+        });
+        let certificate = request.extensions().get::<PeerCertificate>();
+        let shown = Shown {
+            authorization: token.as_ref(),
+            certificate: certificate.map(PeerCertificate::der),
+        };
         let permitted = self
             .credentials
-            .permit(shown.as_ref(), Scope::Read, self.on_loopback);
+            .permit(shown, Scope::Read, self.on_loopback);
         let Err(refusal) = permitted else {
             return Ok(());
         };
@@ -225,14 +238,23 @@ struct Stay {
 fn refused(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::NobodyMay => Status::permission_denied(
-            "this listener can be reached from other machines and has no tokens: nobody may ask",
+            "this listener can be reached from other machines and has no credentials: nobody may ask",
         ),
-        Refusal::NoToken => Status::unauthenticated(
+        Refusal::NothingShown(Accepted::Certificates) => {
+            Status::unauthenticated("show a client certificate")
+        }
+        Refusal::NothingShown(Accepted::Tokens | Accepted::Both) => Status::unauthenticated(
             "show a token: `authorization: Bearer TOKEN` among the metadata",
         ),
         Refusal::WrongToken => Status::unauthenticated("the token is none of this host's"),
-        Refusal::NotAllowed { wanted, .. } => {
-            Status::permission_denied(format!("the token does not allow {}", wanted.as_str()))
+        Refusal::NamelessCertificate => {
+            Status::permission_denied("the client certificate has no name that could be used")
+        }
+        Refusal::UnknownCertificate { who } => Status::permission_denied(format!(
+            "{who:?} may do nothing here: no name in the client certificate has a scope"
+        )),
+        Refusal::NotAllowed { who, wanted } => {
+            Status::permission_denied(format!("{who:?} may not do what needs {}", wanted.as_str()))
         }
     }
 }

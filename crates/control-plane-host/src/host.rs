@@ -74,9 +74,16 @@ pub struct Ports {
     http: Arc<HttpServer>,
     grpc: Option<Arc<ControlGrpc>>,
     members: Option<Members>,
+    scheme: &'static str,
 }
 
 impl Ports {
+    /// What is spoken at both TCP listeners: `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// That of the probes, TCP.
     #[must_use]
     pub fn diagnostics(&self) -> Option<SocketAddr> {
@@ -112,6 +119,10 @@ fn connect(
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
         .credentials(credentials.clone());
+    let diagnostics = match config.tls() {
+        Some(tls) => diagnostics.tls(tls),
+        None => diagnostics,
+    };
     let diagnostics = match config.diagnostics.open_metrics {
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
@@ -130,6 +141,7 @@ fn connect(
         http: Arc::clone(&http),
         grpc: grpc.clone(),
         members,
+        scheme: config.scheme(),
     };
 
     let needed = registration.as_ref().map(|it| it.name.clone());
@@ -174,6 +186,7 @@ fn control_grpc(
     let options = grpc::Options {
         address: config.grpc.address,
         credentials,
+        tls: config.tls(),
         ..grpc::Options::default()
     };
     Ok(Some(Arc::new(ControlGrpc::new(handle, &options)?)))
@@ -199,10 +212,14 @@ fn control_http(
         ..Limits::default()
     };
     let routes = diagnostics.routes().merge(peers::routes(members));
-    HttpServer::new(server::guarded(routes, &options))
+    let http = HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
         .limits(limits)
-        .answer_while_draining_if(|it| diagnostics::answers(it.uri().path()))
+        .answer_while_draining_if(|it| diagnostics::answers(it.uri().path()));
+    match config.tls() {
+        Some(tls) => http.tls(tls),
+        None => http,
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) enum Layer {
     Runtime,
     /// Layer 1 as well, but on top of the runtime, and used by tests alone.
     TestKit,
+    /// What parts and programs are built on, and what is no part itself: it shows nothing and finds nobody.
+    Adapters,
     Parts,
     Binaries,
     /// Uses whatever it needs and is used by nothing.
@@ -97,7 +99,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         name: "lifecycle-adapters",
-        layer: Layer::Parts,
+        layer: Layer::Adapters,
         external: External::Only(&[
             "axum",
             "hyper",
@@ -139,6 +141,8 @@ pub(crate) const TABLE: &[Row] = &[
             "tokio",
             "tokio-util",
             "tracing",
+            // The names in client certificates, which rustls has verified.
+            "x509-parser",
         ]),
         silent_about: &[],
         leaves: &[],

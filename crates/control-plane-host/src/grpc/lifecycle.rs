@@ -38,7 +38,7 @@ impl LifecycleService for Lifecycles {
     type WatchStream = Told;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Told>, Status> {
-        self.line.admit(request.metadata()).await?;
+        self.line.admit(&request).await?;
         let stay = self.line.begin(&self.line.watchers)?;
         let after = request.into_inner().after;
         let feed = Feed::begin(self.handle.clone(), self.instance, after).await?;
