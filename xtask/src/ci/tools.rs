@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::check_deploy::KUBERNETES;
 use crate::ci::Args;
 use crate::ci::stage::Outcome;
 use crate::process::{self, say};
@@ -48,6 +49,24 @@ const TOOLS: &[Tool] = &[
         detect: &["h2load", "--version"],
         install: &["sh", "-c", INSTALL_H2LOAD],
     },
+    Tool {
+        name: "promtool",
+        version: "2.42",
+        detect: &["promtool", "--version"],
+        install: &["sh", "-c", INSTALL_PROMTOOL],
+    },
+    Tool {
+        name: "systemd-analyze",
+        version: "252",
+        detect: &["systemd-analyze", "--version"],
+        install: &["sh", "-c", INSTALL_SYSTEMD],
+    },
+    Tool {
+        name: "kubernetes-validate",
+        version: "1.37.0",
+        detect: &[KUBERNETES, "--version"],
+        install: &["sh", "-c", INSTALL_KUBERNETES],
+    },
 ];
 
 /// Fails where a test would: when anything of it is missing.
@@ -60,6 +79,17 @@ const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
+
+/// Debian has it in the package of the server.
+const INSTALL_PROMTOOL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet --no-install-recommends prometheus";
+
+const INSTALL_SYSTEMD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet --no-install-recommends systemd";
+
+/// It brings the schemas of Kubernetes along.
+const INSTALL_KUBERNETES: &str = "python3 -m venv --clear target/kubernetes-validate && \
+    target/kubernetes-validate/bin/pip install --quiet kubernetes-validate==1.37.0";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {
