@@ -89,9 +89,9 @@ impl Parts {
     fn take(&mut self, features: &FeatureSet<'_>, usage: Usage, lock: &Lock) {
         for list in features.packages_with_features(DependencyDirection::Forward) {
             let found = list.package();
-            let mut package = Package::of(&found, usage, lock);
+            let mut package = Package::of(found, usage, lock);
             package.features = list.named_features().map(str::to_owned).collect();
-            self.packages.insert(reference(&found), package);
+            self.packages.insert(reference(found), package);
         }
     }
 
