@@ -20,6 +20,8 @@ const HERE: [&str; 8] = [
     "defaults.settle=0s",
 ];
 
+const ECHO: [&str; 4] = ["-H", "Rpc-Procedure: echo", "-d", "hello"];
+
 #[test]
 fn the_configuration_for_pods_starts_answers_probes_and_stops() {
     let tokens = file("prometheus mesh.read 0123456789abcdef\n");
@@ -30,8 +32,7 @@ fn the_configuration_for_pods_starts_answers_probes_and_stops() {
     for probe in ["/livez", "/readyz", "/startupz"] {
         assert!(curl(&format!("{}{probe}", urls[2].1), &[]).ends_with("200 1.1"));
     }
-    let call = ["-H", "Rpc-Procedure: echo", "-d", "hello"];
-    assert_eq!(curl(&urls[0].1, &call), "hello\n200 1.1");
+    assert_eq!(curl(&urls[0].1, &ECHO), "hello\n200 1.1");
     program.terminate();
     assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
@@ -48,7 +49,8 @@ fn the_configuration_of_the_unit_starts_within_the_time_that_it_grants_a_stop() 
     let configuration = shipped("systemd/dispatcher.toml");
     let mut command = program(&[&["--config", &configuration], &HERE[..]].concat());
     command.envs(variables);
-    let (mut program, _) = listening(command, 3);
+    let (mut program, urls) = listening(command, 3);
+    assert_eq!(curl(&urls[0].1, &ECHO), "hello\n200 1.1");
     program.terminate();
     assert_eq!(program.0.wait().expect("it ends").code(), Some(0));
 }
