@@ -301,7 +301,18 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: XTASK,
         layer: Layer::Outside,
-        external: External::Only(&["anyhow", "clap", "guppy", "toml"]),
+        external: External::Only(&[
+            "anyhow",
+            "clap",
+            "guppy",
+            // Manifests and alerts of the operations kit.
+            "saphyr",
+            // The list of parts that is shipped, and the dashboard.
+            "serde_json",
+            // The sums of what is shipped.
+            "sha2",
+            "toml",
+        ]),
         silent_about: &[],
         leaves: &[],
     },

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::check_deploy::KUBERNETES;
 use crate::ci::Args;
 use crate::ci::stage::Outcome;
 use crate::process::{self, say};
@@ -80,6 +81,18 @@ const TOOLS: &[Tool] = &[
         detect: &["protoc", "--version"],
         install: &["sh", "-c", INSTALL_PROTOC],
     },
+    Tool {
+        name: "systemd-analyze",
+        version: "252",
+        detect: &["systemd-analyze", "--version"],
+        install: &["sh", "-c", INSTALL_SYSTEMD],
+    },
+    Tool {
+        name: "kubernetes-validate",
+        version: "1.37.0",
+        detect: &[KUBERNETES, "--version"],
+        install: &["sh", "-c", INSTALL_KUBERNETES],
+    },
 ];
 
 /// Fails where a test would: when anything of it is missing.
@@ -109,6 +122,13 @@ const INSTALL_ETCD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
 
 const INSTALL_PROTOC: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet protobuf-compiler";
+
+const INSTALL_SYSTEMD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet --no-install-recommends systemd";
+
+/// It brings the schemas of Kubernetes along.
+const INSTALL_KUBERNETES: &str = "python3 -m venv --clear target/kubernetes-validate && \
+    target/kubernetes-validate/bin/pip install --quiet kubernetes-validate==1.37.0";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {

@@ -7,6 +7,7 @@ mod configuration;
 mod draining;
 mod processes;
 mod recovery;
+mod shipped;
 mod sockets;
 mod support;
 mod wiring;
