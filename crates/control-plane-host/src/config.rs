@@ -3,6 +3,7 @@
 //! Without any source the defaults run on one machine, on loopback.
 
 mod check;
+mod leadership;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use mesh::gossip;
 use serde::Deserialize;
 
 use crate::config::check::Checker;
+pub use crate::config::leadership::{Leadership, Shards, Store, StoreKind};
 use crate::config::schema::SCHEMA;
 
 /// What the host is told, checked.
@@ -39,6 +41,8 @@ pub struct Config {
     pub http: Listener,
     /// Gossip membership.
     pub gossip: Gossip,
+    /// Who leads what.
+    pub leadership: Leadership,
     /// What holds for every component that does not say otherwise, and for the host as a whole.
     pub defaults: Defaults,
     /// Policies of single components, by name.
@@ -81,7 +85,8 @@ impl Configuration for Config {
 }
 
 impl Config {
-    /// Reads and checks all sources. Reads one file at most and the tokens that it names, and opens nothing else.
+    /// Reads and checks all sources. Reads one file at most, and the tokens and certificates that it names; opens
+    /// nothing else.
     ///
     /// # Errors
     ///
@@ -99,6 +104,17 @@ impl Config {
         if options.endpoint.is_none() && reachable {
             options.endpoint = Some(format!("http://{}", self.http.address));
         }
+        options
+    }
+
+    /// The options of leadership, with what they take from the rest of the configuration.
+    #[must_use]
+    pub fn leadership_options(&self) -> mesh::leadership::Options {
+        let gossip = &self.gossip.options;
+        let mut options = self.leadership.options();
+        options
+            .node_id
+            .get_or_insert_with(|| gossip.node_id_on(gossip.bind.port()));
         options
     }
 

@@ -22,4 +22,5 @@ mod announce;
 pub mod cli;
 pub mod config;
 pub mod host;
+mod leaders;
 mod peers;

@@ -171,7 +171,9 @@ impl Stream {
             ended: false,
             _permit: permit,
         };
-        stream.frames.push_back(Frame::Short("retry: 1000\n\n".to_owned()));
+        stream
+            .frames
+            .push_back(Frame::Short("retry: 1000\n\n".to_owned()));
         match known {
             None => stream.show_all(None).await?,
             Some(Ok(id)) if id.instance == stream.surface.instance => {
@@ -525,8 +527,14 @@ mod tests {
         let stage = Stage::with(|_| {}).await;
         let mut stream = stage.open(None).await;
         read(&mut stream).await.unwrap();
-        assert_eq!(stream.next().await.as_deref(), Some(&b": still here\n\n"[..]));
-        assert_eq!(stream.next().await.as_deref(), Some(&b": still here\n\n"[..]));
+        assert_eq!(
+            stream.next().await.as_deref(),
+            Some(&b": still here\n\n"[..])
+        );
+        assert_eq!(
+            stream.next().await.as_deref(),
+            Some(&b": still here\n\n"[..])
+        );
     }
 
     #[test]

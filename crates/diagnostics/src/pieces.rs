@@ -122,10 +122,7 @@ impl Pieces {
             return Ok(None);
         }
         let room = if self.is_over() { 0 } else { ROOM };
-        Ok(Some(mem::replace(
-            &mut self.text,
-            Vec::with_capacity(room),
-        )))
+        Ok(Some(mem::replace(&mut self.text, Vec::with_capacity(room))))
     }
 
     /// Whether no list is left to be written.

@@ -191,8 +191,12 @@ pub(crate) const TABLE: &[Row] = &[
         external: External::Only(&[
             "axum",
             "clap",
+            // Event streams as bodies.
+            "futures-util",
             "jiff",
             "serde",
+            // Events as they are sent.
+            "serde_json",
             "tokio",
             "tokio-util",
             "tracing",

@@ -3,6 +3,7 @@
 mod access;
 mod configuration;
 mod draining;
+mod leadership;
 mod processes;
 mod recovery;
 mod sockets;
