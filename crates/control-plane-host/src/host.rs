@@ -137,11 +137,11 @@ fn connect(
         members,
     };
 
-    let needed = gossip.as_ref().map(|it| it.name.clone());
-    let needed = needed
-        .into_iter()
-        .chain(shown.map(|_| leadership::NAME.to_owned()));
-    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
+    let needed = [
+        gossip.as_ref().map(|_| gossip::NAME),
+        shown.map(|_| leadership::NAME),
+    ];
+    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed.into_iter().flatten());
     let leadership = leadership.map(Leadership::registration);
     let all = [
         Some(diagnostics.registration()),

@@ -340,7 +340,7 @@ const BAD: &[Case] = &[
             (
                 2,
                 &[
-                    "leadership.renewal-lead-time: is 2.6s, not shorter than the lease",
+                    "leadership.renewal-lead-time: is 2600ms, not shorter than the lease",
                     "about two thirds",
                 ],
             ),
