@@ -337,6 +337,7 @@ fn a_leader_outlives_a_short_outage_of_etcd_and_a_long_one_ends_it_in_order() {
     let mut etcd = Etcd::start(1);
     let leader = etcd.candidate("leader");
     let first = leader.tells("writes").token;
+    assert_eq!(leader.tells("elected").token, first);
     etcd.kill(0);
     etcd.launch(0);
     etcd.is_well();

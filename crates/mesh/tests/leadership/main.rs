@@ -8,6 +8,7 @@ mod gates;
 mod kit;
 mod lifecycle;
 mod metrics;
+#[cfg(any(feature = "etcd", feature = "sqlite"))]
 mod process;
 #[cfg(feature = "sqlite")]
 mod sqlite;

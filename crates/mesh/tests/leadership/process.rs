@@ -1,5 +1,6 @@
 //! Candidates as processes of their own, and what they wrote.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,7 @@ pub(crate) struct Candidate {
     pub(crate) node: String,
     child: Child,
     lines: Receiver<Line>,
+    kept: RefCell<Vec<Line>>,
 }
 
 /// What a candidate told, and when by the clock of all candidates.
@@ -48,26 +50,33 @@ impl Candidate {
             node: node.to_owned(),
             child,
             lines,
+            kept: RefCell::default(),
         }
     }
 
-    /// The next line of this kind.
+    /// The next line of this kind. Others are kept: who leads and who writes are told by tasks of their own.
     #[track_caller]
     pub(crate) fn tells(&self, what: &str) -> Line {
+        let mut kept = self.kept.borrow_mut();
+        if let Some(index) = kept.iter().position(|it| it.what == what) {
+            return kept.remove(index);
+        }
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) if line.what == what => return line,
-                Ok(_) => {}
-                Err(error) => panic!("{} does not tell {what:?}: {error}", self.node),
+                Ok(line) => kept.push(line),
+                Err(error) => panic!("{} tells {kept:?}, and not {what:?}: {error}", self.node),
             }
         }
     }
 
     /// What it has told until now and was not asked for yet.
     pub(crate) fn told(&self) -> Vec<Line> {
-        self.lines.try_iter().collect()
+        let mut told = self.kept.take();
+        told.extend(self.lines.try_iter());
+        told
     }
 
     pub(crate) fn signal(&self, name: &str) {

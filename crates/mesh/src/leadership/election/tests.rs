@@ -424,7 +424,9 @@ fn answer(request: &Request, choice: u8, term: &mut u64) -> Answer {
         Request::Renew(_) => Answer::Renewed(if fails { Err(failure()) } else { Ok(()) }),
         Request::Release(_) => Answer::Released(if fails { Err(no_answer()) } else { Ok(()) }),
         Request::Get if fails => Answer::Seen(Err(no_answer())),
-        Request::Get => Answer::Seen(Ok((choice % 2 == 0).then(|| incumbent("b", 9, Some(99))))),
+        Request::Get => Answer::Seen(Ok(choice
+            .is_multiple_of(2)
+            .then(|| incumbent("b", 9, Some(99))))),
     }
 }
 
