@@ -336,7 +336,6 @@ const BAD: &[Case] = &[
     (
         "[leadership]\nlease-duration = '1s'\nscopes = ['a b']",
         &[
-            (3, &["leadership.scopes: holds \"a b\"", "without blanks"]),
             (
                 2,
                 &[
@@ -344,6 +343,7 @@ const BAD: &[Case] = &[
                     "about two thirds",
                 ],
             ),
+            (3, &["leadership.scopes: holds \"a b\"", "without blanks"]),
         ],
     ),
     (

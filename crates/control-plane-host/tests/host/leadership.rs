@@ -51,6 +51,14 @@ impl Events {
     }
 }
 
+/// The keys of a document, by alphabet: clients know them.
+fn keys(document: &Value) -> String {
+    let keys = document.as_object().expect("an object").keys();
+    let mut keys: Vec<_> = keys.map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.join(" ")
+}
+
 /// Waits until `node` is said to lead.
 #[track_caller]
 fn led_by(address: SocketAddr, node: &str) -> Value {
@@ -76,7 +84,14 @@ async fn contract_68_leaders_are_shown_by_both_listeners_and_narrowed_without_re
                 (&json!("global"), &json!(true))
             );
             assert_eq!((&row["term"], &row["fenceToken"]), (&json!(1), &json!("1")));
+            let expected =
+                "expiresAt fenceToken isLocal issue issuedAt labels leaderId scope scopeKind term";
+            assert_eq!(keys(&row), expected);
             let document = get(address, LEADERS).json();
+            assert_eq!(
+                keys(&document),
+                "generatedAt leaders localNodeId schemaVersion"
+            );
             assert_eq!(
                 (&document["schemaVersion"], &document["localNodeId"]),
                 (&json!("v1"), &json!("plane-1"))
@@ -179,7 +194,11 @@ fn contract_b23_a_cordon_makes_the_leader_step_down_and_its_end_lets_it_lead_aga
         Value::Null
     );
     assert_eq!(post(http, "/control/upgrade/uncordon", "{}").status, 200);
-    assert_eq!(events.change("elected")["term"], 2);
+    let elected = events.change("elected");
+    assert_eq!(elected["term"], 2);
+    let expected =
+        "correlationId expiresAt fenceToken kind leaderId occurredAt reason scope scopeKind term";
+    assert_eq!(keys(&elected), expected);
 }
 
 #[test]

@@ -21,11 +21,7 @@ pub(crate) struct Following {
 
 impl Following {
     pub(crate) fn begin(server: &Server, line: &str) -> Self {
-        Self::of(spawn(server, line))
-    }
-
-    /// Follows what has begun.
-    pub(crate) fn of(mut child: Child) -> Self {
+        let mut child = spawn(server, line);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         // It ends with the run.

@@ -1,20 +1,10 @@
-//! `leaders --watch`, and both forms against a real control-plane host.
+//! `leaders --watch`.
 
-use std::net::SocketAddr;
-use std::process::Stdio;
-use std::time::Duration;
-
-use control_plane_host::config::Config;
-use control_plane_host::host;
-use lifecycle_runtime::{Handle, Orchestrator};
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 
 use crate::documents;
 use crate::events::Following;
-use crate::kit::{Run, command};
-use crate::server::{DEADLINE, Reply, Server};
+use crate::server::{Reply, Server};
 
 fn event(name: &str, data: &Value) -> String {
     format!("event: {name}\ndata: {data}\n\n")
@@ -63,83 +53,4 @@ fn a_watch_shows_how_things_stand_and_each_change_but_renewals() {
     server.wait_for("GET /control/events/leadership?scope=global-control", 2);
     drop(lines);
     assert_eq!(watching.interrupt(), Some(130));
-}
-
-/// A control-plane host in this process, without gossip, that leads.
-struct Host {
-    runtime: Runtime,
-    handle: Handle,
-    address: SocketAddr,
-}
-
-impl Host {
-    fn leading() -> Self {
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let mut config = Config::default();
-        config.diagnostics.address = any;
-        config.http.address = any;
-        config.gossip.enabled = false;
-        config.leadership.options.node_id = Some("plane-1".to_owned());
-        let mut builder = Orchestrator::builder();
-        let ports = host::wire(&config, &mut builder).unwrap();
-        let mut runtime = Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-        let entered = runtime.enter();
-        let handle = builder.build().unwrap().spawn();
-        drop(entered);
-        let started = runtime.block_on(timeout(DEADLINE, handle.start()));
-        started.unwrap().unwrap();
-        Self {
-            address: ports.http().unwrap(),
-            runtime,
-            handle,
-        }
-    }
-
-    fn run(&self, line: &str) -> Run {
-        let mut command = command();
-        command.env("LIFECYCLECTL_ENDPOINT", self.address.to_string());
-        command
-            .args(line.split_whitespace())
-            .output()
-            .unwrap()
-            .into()
-    }
-}
-
-#[test]
-fn a_real_host_says_who_leads_and_a_watch_sees_it_step_down() {
-    let host = Host::leading();
-    let mut command = command();
-    command.env("LIFECYCLECTL_ENDPOINT", host.address.to_string());
-    command.args(["leaders", "--watch"]).stdout(Stdio::piped());
-    let mut watching = Following::of(command.spawn().unwrap());
-    assert_eq!(watching.line(), "1 scope, * is this node");
-    let begin = std::time::Instant::now();
-    let page = loop {
-        let page = host
-            .run("mesh leaders status --scope Global-Control")
-            .ended(0)
-            .stdout;
-        if page.contains("plane-1 *") {
-            break page;
-        }
-        assert!(begin.elapsed() < DEADLINE, "nobody leads: {page}");
-    };
-    assert!(
-        page.contains("global-control  plane-1 *  1     1"),
-        "{page}"
-    );
-    let none = host.run("leaders --scope other").ended(0).stdout;
-    assert_eq!(none, "this host stands for no such scope\n");
-    host.run("cordon --reason disk").ended(0);
-    while !watching
-        .line()
-        .ends_with("stepped-down plane-1 (term 1, token 1): cordoned")
-    {}
-    assert_eq!(watching.interrupt(), Some(130));
-    let stopped = host
-        .runtime
-        .block_on(timeout(Duration::from_secs(20), host.handle.stop()));
-    stopped.unwrap().unwrap();
 }
