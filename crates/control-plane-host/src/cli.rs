@@ -6,7 +6,7 @@ use host_config::cli::{CommandLine, Common, given};
 
 use crate::config::Config;
 
-/// Runs the control-plane host: gossip membership, probes, metrics and control endpoints.
+/// Runs the control-plane host: gossip membership, leadership, probes, metrics and control endpoints.
 ///
 /// Without any configuration it runs on embedded defaults, on loopback, and prints the addresses that it has bound.
 /// Flags win over the environment (CONTROL_PLANE_HOST__SECTION__KEY), which wins over the file.
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Ask this node first; may be given more than once.
     #[arg(long, value_name = "HOST:PORT", global = true)]
     seed: Vec<String>,
+    /// Do not stand for leadership.
+    #[arg(long, global = true)]
+    no_leadership: bool,
     /// The name of this node.
     #[arg(long, value_name = "NAME", global = true)]
     node_id: Option<String>,
@@ -44,11 +47,17 @@ impl CommandLine for Arguments {
 
     fn own_flags(&self) -> Vec<Flag> {
         let no_gossip = self.no_gossip.then(|| "false".to_owned());
+        let no_leadership = self.no_leadership.then(|| "false".to_owned());
         let seeds = (!self.seed.is_empty()).then(|| self.seed.join(","));
         let flags = [
             given("--http", &["http", "address"], &self.http),
             given("--gossip", &["gossip", "bind"], &self.gossip),
             given("--no-gossip", &["gossip", "enabled"], &no_gossip),
+            given(
+                "--no-leadership",
+                &["leadership", "enabled"],
+                &no_leadership,
+            ),
             given("--seed", &["gossip", "seeds"], &seeds),
             given("--node-id", &["gossip", "node-id"], &self.node_id),
             given("--cluster-id", &["gossip", "cluster-id"], &self.cluster_id),

@@ -3,6 +3,7 @@
 //! Without any source the defaults run on one machine, on loopback.
 
 mod check;
+mod leadership;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use mesh::gossip;
 use serde::Deserialize;
 
 use crate::config::check::Checker;
+pub use crate::config::leadership::{Leadership, Shards, Store, StoreKind};
 use crate::config::schema::SCHEMA;
 
 /// What the host is told, checked.
@@ -42,6 +44,8 @@ pub struct Config {
     pub gossip: Gossip,
     /// The control listener of gRPC.
     pub grpc: Grpc,
+    /// Who leads what.
+    pub leadership: Leadership,
     /// What holds for every component that does not say otherwise, and for the host as a whole.
     pub defaults: Defaults,
     /// Policies of single components, by name.
@@ -95,7 +99,8 @@ impl Configuration for Config {
 }
 
 impl Config {
-    /// Reads and checks all sources. Reads one file at most and the tokens that it names, and opens nothing else.
+    /// Reads and checks all sources. Reads one file at most, and the tokens and certificates that it names; opens
+    /// nothing else.
     ///
     /// # Errors
     ///
@@ -113,6 +118,17 @@ impl Config {
         if options.endpoint.is_none() && reachable {
             options.endpoint = Some(format!("{}://{}", self.scheme(), self.http.address));
         }
+        options
+    }
+
+    /// The options of leadership, with what they take from the rest of the configuration.
+    #[must_use]
+    pub fn leadership_options(&self) -> mesh::leadership::Options {
+        let gossip = &self.gossip.options;
+        let mut options = self.leadership.options();
+        options
+            .node_id
+            .get_or_insert_with(|| gossip.node_id_on(gossip.bind.port()));
         options
     }
 

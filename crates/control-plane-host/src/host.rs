@@ -4,35 +4,46 @@
 //! |---|---|---|
 //! | `diagnostics` | none; everything else comes after it | essential |
 //! | `mesh-gossip`, when enabled | none | degradable |
-//! | `control-plane:http` | hard, tolerates: `mesh-gossip`, when that is enabled | essential; takes part in a drain |
-//! | `control-plane:grpc`, when enabled | none | essential |
+//! | `mesh-leadership`, when enabled | hard, tolerates: `mesh-gossip`, when that is enabled | degradable |
+//! | `control-plane:http` | hard, tolerates: `mesh-gossip` and `mesh-leadership`, each when that is enabled, the latter when its diagnostics are on | essential; takes part in a drain |
+//! | `control-plane:grpc`, when enabled | hard, tolerates: `mesh-leadership`, when that is enabled | essential |
 //!
-//! The edge to gossip asks for it at the start: a node that cannot gossip is told so before it serves, and the host ends. A
-//! loss later is another matter: the listener goes on with the members that were seen last.
+//! The edges ask for gossip at the start: a node that cannot gossip is told so before it serves, and the host ends. A
+//! loss later is another matter: the listener goes on with the members and leaders that were seen last. Leadership waits for
+//! no store and no lease in order to start, so that the listener does not either.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use diagnostics::server;
 use diagnostics::{Credentials, Diagnostics, DiagnosticsBuilder};
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Handle, Host, HostConfig, OrchestratorBuilder, StatusWatch};
-use mesh::gossip::{self, Gossip, Members, Membership};
+use mesh::gossip::{self, Gossip, Members, Membership as _};
+use mesh::leadership::{self, Leadership};
 use tokio::sync::watch;
 
 use crate::announce::announce;
 use crate::config::Config;
 use crate::grpc::{self, ControlGrpc};
+use crate::leaders::Leaders;
 use crate::peers;
 
 /// The name of the control listener.
 pub const CONTROL_HTTP: &str = "control-plane:http";
 
 /// Every name under which this host registers a component, whether it is enabled or not.
-pub const COMPONENTS: [&str; 4] = [diagnostics::NAME, gossip::NAME, CONTROL_HTTP, grpc::NAME];
+pub const COMPONENTS: [&str; 5] = [
+    diagnostics::NAME,
+    gossip::NAME,
+    leadership::NAME,
+    CONTROL_HTTP,
+    grpc::NAME,
+];
 
 /// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
 /// code.
@@ -61,7 +72,8 @@ pub fn run(config: &Config) -> ExitCode {
 ///
 /// # Errors
 ///
-/// When gossip refuses its options, or the tokens cannot be read; a [`Config`] that was loaded has been checked for that.
+/// When gossip or leadership refuses its options, or the tokens or certificates cannot be read; a [`Config`] that was loaded
+/// has been checked for that.
 pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports, BoxError> {
     let diagnostics = Diagnostics::builder(builder.handle());
     connect(config, builder, diagnostics)
@@ -114,11 +126,20 @@ fn connect(
     builder: &mut OrchestratorBuilder,
     diagnostics: DiagnosticsBuilder,
 ) -> Result<Ports, BoxError> {
+    let gossip = gossip_of(config, builder.handle().status())?;
+    let (gossip, members) = gossip.unzip();
+    let leadership = leadership_of(config, builder.handle(), members.clone())?;
+    let shown = leadership
+        .as_ref()
+        .filter(|_| config.leadership.diagnostics);
+    let leaders = Leaders::new(shown.map(Leadership::observer), builder.handle().status());
+
     let credentials = config.credentials()?;
     let diagnostics = diagnostics
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
-        .credentials(credentials.clone());
+        .credentials(credentials.clone())
+        .merge(leaders.routes());
     let diagnostics = match config.tls() {
         Some(tls) => diagnostics.tls(tls),
         None => diagnostics,
@@ -127,15 +148,11 @@ fn connect(
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
-    let gossip = gossip_of(config, builder.handle().status())?;
-    let (registration, members) = gossip.unzip();
     let grpc = control_grpc(config, builder.handle(), credentials.clone())?;
-    let http = Arc::new(control_http(
-        config,
-        &diagnostics,
-        members.as_ref(),
-        credentials,
-    ));
+    let routes = diagnostics.routes();
+    let routes = routes.merge(peers::routes(members.as_ref()));
+    let routes = routes.merge(leaders.routes());
+    let http = Arc::new(control_http(config, routes, credentials));
     let ports = Ports {
         diagnostics: diagnostics.address(),
         http: Arc::clone(&http),
@@ -144,12 +161,18 @@ fn connect(
         scheme: config.scheme(),
     };
 
-    let needed = registration.as_ref().map(|it| it.name.clone());
-    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed);
-    let grpc = grpc.map(ControlGrpc::registration);
+    let needed = [
+        gossip.as_ref().map(|_| gossip::NAME),
+        shown.map(|_| leadership::NAME),
+    ];
+    let http = Registration::new(CONTROL_HTTP, http).tolerates(needed.into_iter().flatten());
+    let led = leadership.as_ref().map(|_| leadership::NAME);
+    let grpc = grpc.map(|it| it.registration().tolerates(led));
+    let leadership = leadership.map(Leadership::registration);
     let all = [
         Some(diagnostics.registration()),
-        registration,
+        gossip,
+        leadership,
         Some(http),
         grpc,
     ];
@@ -174,7 +197,7 @@ fn gossip_of(
     Ok(Some((gossip.registration(), members)))
 }
 
-/// The control listener of gRPC, behind the same tokens.
+/// The control listener of gRPC, behind the same credentials.
 fn control_grpc(
     config: &Config,
     handle: Handle,
@@ -192,14 +215,25 @@ fn control_grpc(
     Ok(Some(Arc::new(ControlGrpc::new(handle, &options)?)))
 }
 
-/// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
-fn control_http(
+/// Leadership, for which this node stands while it takes new work, and is alive among `members` where there is gossip.
+fn leadership_of(
     config: &Config,
-    diagnostics: &Diagnostics,
-    members: Option<&Members>,
-    credentials: Credentials,
-) -> HttpServer {
-    let members = members.map(|it| Arc::new(it.clone()) as Arc<dyn Membership>);
+    handle: Handle,
+    members: Option<Members>,
+) -> Result<Option<Leadership>, BoxError> {
+    if !config.leadership.enabled {
+        return Ok(None);
+    }
+    let store = config.leadership.store.options().open()?;
+    let leadership = Leadership::new(&config.leadership_options(), store)?.on(handle);
+    Ok(Some(match members {
+        Some(members) => leadership.among(members),
+        None => leadership,
+    }))
+}
+
+/// The control listener. Behind the guard of the diagnostics; what these show is answered while it is drained, too.
+fn control_http(config: &Config, routes: Router, credentials: Credentials) -> HttpServer {
     let options = server::Options {
         hosts: config.http.hosts.clone(),
         credentials,
@@ -211,7 +245,6 @@ fn control_http(
         head: options.limits.head,
         ..Limits::default()
     };
-    let routes = diagnostics.routes().merge(peers::routes(members));
     let http = HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
         .limits(limits)
@@ -307,12 +340,8 @@ mod tests {
         config.http.address = address;
         let diagnostics = diagnostics_at(free_port());
         let make = || {
-            Component::from(control_http(
-                &config,
-                &diagnostics,
-                None,
-                Credentials::default(),
-            ))
+            let credentials = Credentials::default();
+            Component::from(control_http(&config, diagnostics.routes(), credentials))
         };
         conforms(CONTROL_HTTP, address, bind_tcp, make).await;
     }

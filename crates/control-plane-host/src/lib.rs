@@ -23,4 +23,5 @@ pub mod cli;
 pub mod config;
 pub mod grpc;
 pub mod host;
+mod leaders;
 mod peers;

@@ -1,18 +1,13 @@
 //! `/control/peers`: the members as this node sees them.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use mesh::gossip::{Membership, Peer};
+use mesh::gossip::{Members, Membership as _, Peer};
 use serde::Serialize;
 
 /// The schema of the document; a mere addition keeps it.
 const SCHEMA: &str = "v1";
-
-/// Nobody gossips when it is switched off.
-type Members = Option<Arc<dyn Membership>>;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,14 +20,14 @@ struct Document {
 }
 
 /// The routes, under today's name and the one of old.
-pub(crate) fn routes(members: Members) -> Router {
+pub(crate) fn routes(members: Option<&Members>) -> Router {
     Router::new()
         .route("/control/peers", get(list))
         .route("/omnirelay/control/peers", get(list))
-        .with_state(members)
+        .with_state(members.cloned())
 }
 
-async fn list(State(members): State<Members>) -> Json<Document> {
+async fn list(State(members): State<Option<Members>>) -> Json<Document> {
     let view = members.map(|it| it.view());
     Json(Document {
         schema_version: SCHEMA,

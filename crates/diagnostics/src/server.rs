@@ -156,9 +156,10 @@ pub(crate) struct Closing {
     pub(crate) abort: CancellationToken,
 }
 
-/// What a handler is told of the connection that its request came by, as an extension of the request.
+/// What a handler is told of the connection that its request came by, as an extension of the request. There is none on a
+/// listener of the host's own.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub struct Line {
     closing: Closing,
     endless: Arc<AtomicBool>,
 }
@@ -166,12 +167,16 @@ pub(crate) struct Line {
 impl Line {
     /// Says that an answer on this connection has no end of its own: it ends by itself once [`closes`](Self::closes), and
     /// nobody waits for a client that does not take it.
-    pub(crate) fn is_endless(&self) {
+    pub fn is_endless(&self) {
         self.endless.store(true, Ordering::Relaxed);
     }
 
     /// Completes when the server shall close.
-    pub(crate) async fn closes(&self) {
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropping the future observes no longer.
+    pub async fn closes(&self) {
         self.closing.begun().await;
     }
 }

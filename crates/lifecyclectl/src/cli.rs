@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::graph::Format;
 use crate::screen::Output;
-use crate::{events, node, operate, plan, rolling, status, timeline, tree, wait};
+use crate::{events, leaders, node, operate, plan, rolling, status, timeline, tree, wait};
 
 /// Asks a host why it is not up, what waits for what, and what would happen; and does it.
 ///
@@ -129,11 +129,7 @@ pub(crate) enum Command {
     /// The nodes that the host knows.
     Peers,
     /// Who leads which scope.
-    Leaders {
-        /// This scope alone.
-        #[arg(long)]
-        scope: Option<String>,
-    },
+    Leaders(leaders::Args),
     /// Show which log lines the host writes, or say which.
     Logging {
         /// Such as info,lifecycle=debug.
@@ -189,11 +185,7 @@ pub(crate) enum Peers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Leaders {
     /// As `leaders`.
-    Status {
-        /// This scope alone.
-        #[arg(long)]
-        scope: Option<String>,
-    },
+    Status(leaders::Args),
 }
 
 impl Cli {

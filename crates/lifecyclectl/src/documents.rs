@@ -297,9 +297,12 @@ pub(crate) struct Metadata {
     pub(crate) role: String,
 }
 
-/// `/control/leaders`.
+/// `/control/leaders`, and data of the event `snapshot` of leadership.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Leaders {
+    pub(crate) generated_at: Moment,
+    pub(crate) local_node_id: Option<String>,
     pub(crate) leaders: Vec<Leader>,
 }
 
@@ -308,8 +311,32 @@ pub(crate) struct Leaders {
 pub(crate) struct Leader {
     pub(crate) scope: String,
     pub(crate) leader_id: Option<String>,
+    pub(crate) is_local: bool,
     pub(crate) term: Option<u64>,
+    /// A number that may be too large for JSON's.
+    pub(crate) fence_token: Option<String>,
     pub(crate) expires_at: Option<Moment>,
+    /// What is wrong, if anything is.
+    pub(crate) issue: Option<String>,
+}
+
+/// Data of the event `change` of leadership.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LeadershipChange {
+    pub(crate) kind: String,
+    pub(crate) occurred_at: Moment,
+    pub(crate) scope: String,
+    pub(crate) leader_id: Option<String>,
+    pub(crate) term: Option<u64>,
+    pub(crate) fence_token: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+/// Data of the event `gap` of leadership.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LeadershipGap {
+    pub(crate) missed: usize,
 }
 
 /// `/omnirelay/control/logging`.

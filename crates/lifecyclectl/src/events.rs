@@ -1,11 +1,5 @@
 //! `events`: what has happened, and with `-f` what happens.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::client::REQUEST;
@@ -14,13 +8,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::screen::{Style, warn};
 use crate::session::{Patience, Session};
-use crate::sse::{Event, Reader};
+use crate::sse::Event;
+use crate::stream::{AGAIN, Stream, broken, is_worth_another_try, parsed};
 use crate::text::{plain, span, wrapped_from};
 
 const PATH: &str = "/control/lifecycle/events";
-
-/// How long to wait before a connection that was lost is opened again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where the lines of one event begin after the first: below what follows its time.
 const INDENT: usize = 13;
@@ -72,7 +64,7 @@ struct Present {
 
 impl Present {
     async fn of(session: &Session, patience: Patience) -> Result<Self, Failure> {
-        let mut stream = Stream::open(session, None).await?;
+        let mut stream = Stream::open(session, PATH, None).await?;
         let first = timeout(patience.left(), stream.next()).await;
         let first = first.map_err(|_| late(patience))??;
         let event = first.ok_or_else(|| broken(session, "it ended before its snapshot"))?;
@@ -103,10 +95,7 @@ impl Tail<'_> {
     async fn follow(&mut self) -> Result<(), Failure> {
         loop {
             match self.read().await {
-                Err(failure) if failure.exit == Exit::Done => return Err(failure),
-                Err(failure) if !matches!(failure.exit, Exit::Failed | Exit::TimedOut) => {
-                    return Err(failure);
-                }
+                Err(failure) if !is_worth_another_try(&failure) => return Err(failure),
                 Err(failure) => warn(&format!("{}; trying again", failure.what)),
                 Ok(()) => warn("the stream has ended; trying again"),
             }
@@ -117,7 +106,7 @@ impl Tail<'_> {
     /// Prints events up to the end that is wanted, or of the stream.
     async fn read(&mut self) -> Result<(), Failure> {
         let last = format!("{}-{}", self.instance, self.seen);
-        let mut stream = Stream::open(self.session, Some(&last)).await?;
+        let mut stream = Stream::open(self.session, PATH, Some(&last)).await?;
         while let Some(event) = stream.next().await? {
             self.take(&event)?;
             if self.is_over() {
@@ -222,62 +211,6 @@ impl Style {
         match Self::of_state(state) {
             Self::Bad => Self::Bad,
             Self::Plain | Self::Good | Self::Busy | Self::Faint => Self::Plain,
-        }
-    }
-}
-
-fn parsed<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
-    serde_json::from_str(&event.data).map_err(|error| {
-        let what = format!(
-            "the event {:?} is none that this client knows: {error}",
-            event.name
-        );
-        let remedy = "use the lifecyclectl of the host's version";
-        Failure::new(Exit::Refused, what, remedy)
-    })
-}
-
-fn broken(session: &Session, why: &str) -> Failure {
-    let what = format!(
-        "the stream of {} is broken: {why}",
-        session.client.endpoint()
-    );
-    Failure::new(Exit::Failed, what, "ask again")
-}
-
-/// A stream of events that is open.
-struct Stream<'a> {
-    session: &'a Session,
-    body: Incoming,
-    reader: Reader,
-    ready: VecDeque<Event>,
-}
-
-impl<'a> Stream<'a> {
-    async fn open(session: &'a Session, last: Option<&str>) -> Result<Self, Failure> {
-        Ok(Self {
-            session,
-            body: session.client.stream(PATH, last).await?,
-            reader: Reader::default(),
-            ready: VecDeque::new(),
-        })
-    }
-
-    /// The next event, or nothing when the stream has ended.
-    async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            let Some(frame) = self.body.frame().await else {
-                return Ok(None);
-            };
-            let frame = frame.map_err(|it| broken(self.session, &it.to_string()))?;
-            if let Some(bytes) = frame.data_ref() {
-                let events = self.reader.take(bytes);
-                let events = events.map_err(|it| broken(self.session, &it))?;
-                self.ready.extend(events);
-            }
         }
     }
 }

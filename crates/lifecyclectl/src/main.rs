@@ -19,17 +19,19 @@ mod exit;
 mod failure;
 mod follow;
 mod graph;
+mod leaders;
 mod link;
 mod logging;
-mod mesh;
 mod node;
 mod operate;
+mod peers;
 mod plan;
 mod rolling;
 mod screen;
 mod session;
 mod sse;
 mod status;
+mod stream;
 mod text;
 mod timeline;
 mod tree;
@@ -138,8 +140,8 @@ async fn carry_out(session: &Session, command: &Command) -> Result<Exit, Failure
         Command::Force(args) => node::run(session, node::Verb::Force, args).await,
         Command::Wait(args) => wait::run(session, *args).await,
         Command::RollingRestart(args) => rolling::run(session, args).await,
-        Command::Peers => mesh::peers(session).await,
-        Command::Leaders { scope } => mesh::leaders(session, scope.as_deref()).await,
+        Command::Peers => peers::run(session).await,
+        Command::Leaders(args) => leaders::run(session, args).await,
         Command::Logging { filter } => logging::run(session, filter.as_deref()).await,
         // Printed without a host.
         Command::Completions { .. } => Ok(Exit::Done),
@@ -152,7 +154,7 @@ async fn of_old(session: &Session, mesh: &Mesh) -> Result<Exit, Failure> {
         Mesh::Upgrade(Upgrade::Status { .. }) => node::status(session).await,
         Mesh::Upgrade(Upgrade::Drain(args)) => node::drain(session, args).await,
         Mesh::Upgrade(Upgrade::Resume(args)) => node::run(session, node::Verb::Resume, args).await,
-        Mesh::Peers(Peers::List { .. }) => mesh::peers(session).await,
-        Mesh::Leaders(Leaders::Status { scope }) => mesh::leaders(session, scope.as_deref()).await,
+        Mesh::Peers(Peers::List { .. }) => peers::run(session).await,
+        Mesh::Leaders(Leaders::Status(args)) => leaders::run(session, args).await,
     }
 }

@@ -196,7 +196,7 @@ pub(crate) const TABLE: &[Row] = &[
             "axum",
             "clap",
             "futures-core",
-            // Streams of answers.
+            // Event streams as bodies, and streams of answers.
             "futures-util",
             "jiff",
             // Messages of the control protocol, and their descriptors.
@@ -205,6 +205,8 @@ pub(crate) const TABLE: &[Row] = &[
             // Compiles that protocol in the build, without `protoc`.
             "protox",
             "serde",
+            // Events as they are sent.
+            "serde_json",
             "tokio",
             "tokio-util",
             "tonic",

@@ -9,6 +9,7 @@ use host_config::sections::policies::POLICIES;
 use host_config::sections::{diagnostics, gossip};
 use host_config::{Group, Initial, Names, Schema, WithoutAFile, key};
 
+use crate::config::leadership::LEADERSHIP;
 use crate::host::COMPONENTS;
 
 /// The configuration of the host.
@@ -63,6 +64,7 @@ const DOCUMENT: Group = Group {
             "allows addresses that other machines can reach where nothing asks for credentials, and gossip that is not sealed",
         ),
         KILL_TIMEOUT,
+        key("leadership", Table(&LEADERSHIP), "who leads what"),
         LOG,
         key(
             "service-name",
@@ -79,8 +81,8 @@ const COMPONENT_NAMES: Names = Names::Among {
 
 const COMPONENT: Group = Group {
     title: "`[components.NAME]`",
-    text: "The policies of one component: `diagnostics`, `mesh-gossip`, `control-plane:http` or `control-plane:grpc`, in any case of \
-           letters; the last two are written in quotes, and in a variable as `CONTROL_PLANE_HTTP` and `CONTROL_PLANE_GRPC`.",
+    text: "The policies of one component: `diagnostics`, `mesh-gossip`, `mesh-leadership`, `control-plane:http` or `control-plane:grpc`, in \
+           any case of letters; the last two are written in quotes, and in a variable as `CONTROL_PLANE_HTTP` and `CONTROL_PLANE_GRPC`.",
     always: true,
     keys: &[POLICIES],
 };
@@ -169,5 +171,24 @@ mod tests {
         let keys = SCHEMA.keys();
         let keys = keys.iter().filter_map(|it| it.strip_prefix("gossip."));
         assert_eq!(keys.collect::<Vec<_>>(), options);
+    }
+
+    #[test]
+    fn the_keys_of_leadership_are_its_options() {
+        let options = mesh::leadership::Options {
+            node_id: Some("a".into()),
+            ..mesh::leadership::Options::default()
+        };
+        let table = toml::Table::try_from(options).expect("a table");
+        let keys = SCHEMA.keys();
+        let keys = keys.iter().filter_map(|it| it.strip_prefix("leadership."));
+        let of_options =
+            |it: &&str| !it.starts_with("store.") && !["enabled", "diagnostics"].contains(it);
+        let mut keys: Vec<_> = keys
+            .filter(of_options)
+            .map(|it| it.trim_end_matches(".*.ids"))
+            .collect();
+        keys.sort_unstable();
+        assert_eq!(keys, table.keys().map(String::as_str).collect::<Vec<_>>());
     }
 }

@@ -334,6 +334,64 @@ const BAD: &[Case] = &[
         &[(2, &["components.diagnostics.retries: there is no such key"])],
     ),
     (
+        "[leadership]\nlease-duration = '1s'\nscopes = ['a b']",
+        &[
+            (
+                2,
+                &[
+                    "leadership.renewal-lead-time: is 2600ms, not shorter than the lease",
+                    "about two thirds",
+                ],
+            ),
+            (3, &["leadership.scopes: holds \"a b\"", "without blanks"]),
+        ],
+    ),
+    (
+        "[leadership]\nlease-duration = 'soon'\nclock-margin = '9s'",
+        &[(
+            2,
+            &["leadership.lease-duration: \"soon\" is not a duration"],
+        )],
+    ),
+    (
+        "[leadership.store]\nkind = 'sqlite'",
+        &[(2, &["leadership.store.path: is unset", "name a file"])],
+    ),
+    (
+        "[leadership.store]\nkind = 'memory'\npath = 'leases'\nendpoints = ['http://etcd:2379']",
+        &[
+            (
+                3,
+                &["says nothing about the store `memory`", "kind = \"sqlite\""],
+            ),
+            (
+                4,
+                &["says nothing about the store `memory`", "kind = \"etcd\""],
+            ),
+        ],
+    ),
+    (
+        "insecure = true\n[gossip]\nbind = '0.0.0.0:1'\nadvertise = '192.0.2.1:1'\nnode-id = 'a'",
+        &[(
+            3,
+            &[
+                "leadership.store.kind: the lease store `memory` is too near: each machine would lead for itself",
+                "choose `etcd`, or set `leadership.enabled = false`",
+            ],
+        )],
+    ),
+    (
+        "insecure = true\n[gossip]\nbind = '0.0.0.0:1'\nadvertise = '192.0.2.1:1'\nnode-id = 'a'\n\
+         [leadership.store]\nkind = 'sqlite'\npath = 'leases'",
+        &[(
+            7,
+            &[
+                "the lease store `sqlite` is too near",
+                "`leadership.enabled = false`",
+            ],
+        )],
+    ),
+    (
         "[log]\nformat = 'xml'\nfilter = 'info=loud=er'",
         &[
             (2, &["\"xml\" is not a choice", "text, json"]),
@@ -401,6 +459,54 @@ fn all_faults_of_all_sources_are_in_one_report() {
     }
     assert_eq!(error.faults.len(), 10, "{report}");
     assert!(report.starts_with("the configuration has 10 faults; nothing was started"));
+}
+
+#[cfg(not(feature = "etcd"))]
+#[test]
+fn etcd_in_a_program_that_has_it_not_is_a_fault_that_says_so() {
+    let text = "[leadership.store]\nkind = 'etcd'\nendpoints = ['http://127.0.0.1:1']";
+    let report = load(text).unwrap_err().to_string();
+    for part in [
+        ":2: leadership.store.kind: this program was built without the lease store `etcd`",
+        "build it with the feature `etcd`",
+    ] {
+        assert!(report.contains(part), "{part} in\n{report}");
+    }
+    let (file, _) = file(text);
+    let output = command(&["--config", file.path().to_str().unwrap()]).output();
+    assert_eq!(output.unwrap().status.code(), Some(78));
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn what_is_said_about_etcd_is_checked_before_anything_is_connected_to() {
+    let at = |rest: &str| load(&format!("[leadership.store]\nkind = 'etcd'\n{rest}"));
+    assert!(at("endpoints = ['http://127.0.0.1:1']").is_ok());
+    let report = |rest| at(rest).unwrap_err().to_string();
+    assert!(report("").contains(":2: leadership.store.endpoints: are missing"));
+    let half = report("endpoints = ['https://127.0.0.1:1']\nkey = 'key.pem'");
+    assert!(half.contains("leadership.store.ca: is missing"), "{half}");
+}
+
+#[test]
+fn leadership_takes_its_name_from_gossip_and_its_shards_from_tables() {
+    let loaded = load(
+        "[gossip]\nnode-id = 'a'\n\
+         [leadership]\nscopes = ['reports']\nlease-duration = '6s'\n\
+         [leadership.shards.shop]\nids = ['1', '2']\n",
+    );
+    let config = loaded.unwrap().config;
+    let options = config.leadership_options();
+    assert_eq!(options.node_id.as_deref(), Some("a"));
+    let scopes = options.check().unwrap();
+    let names: Vec<_> = scopes.iter().map(|it| it.as_str()).collect();
+    assert_eq!(names, ["reports", "shard/shop/1", "shard/shop/2"]);
+    let unnamed = load("").unwrap().config;
+    let name = unnamed.leadership_options().node_id.unwrap();
+    assert!(
+        name.starts_with("mesh-") && name.ends_with("-17421"),
+        "{name}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod access;
 mod certificates;
 mod configuration;
 mod draining;
+mod leadership;
 mod processes;
 mod recovery;
 mod shipped;

@@ -26,7 +26,7 @@ fn it_runs_on_defaults_prints_its_addresses_and_ends_cleanly_on_sigterm() {
         }
         let snapshot = get(address, "/control/lifecycle").json();
         assert_eq!(snapshot["orchestrator"]["state"], "running");
-        assert_eq!(snapshot["counts"]["running"], 3);
+        assert_eq!(snapshot["counts"]["running"], 4);
     }
     for path in ["/control/peers", "/omnirelay/control/peers"] {
         let peers = get(http, path).json();

@@ -11,7 +11,7 @@ use lifecycle_runtime::{Handle, Orchestrator, OrchestratorBuilder};
 use crate::support::{DEADLINE, assert_tcp_free, assert_udp_free, get};
 
 /// On free ports.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut config = Config::default();
     config.diagnostics.address = any;
@@ -20,23 +20,23 @@ fn config() -> Config {
     config
 }
 
-fn wired(config: &Config) -> (OrchestratorBuilder, Ports) {
+pub(crate) fn wired(config: &Config) -> (OrchestratorBuilder, Ports) {
     let mut builder = Orchestrator::builder();
     let ports = host::wire(config, &mut builder).expect("the wiring fits");
     (builder, ports)
 }
 
-fn plan(config: &Config) -> Arc<Plan> {
+pub(crate) fn plan(config: &Config) -> Arc<Plan> {
     let (builder, _) = wired(config);
     Arc::clone(builder.build().unwrap().plan())
 }
 
-fn names(plan: &Plan) -> Vec<&str> {
+pub(crate) fn names(plan: &Plan) -> Vec<&str> {
     let order = plan.order().iter();
     order.map(|id| plan.name(*id).as_str()).collect()
 }
 
-fn edges<'a>(plan: &'a Plan, name: &str) -> Vec<(&'a str, EdgeKind)> {
+pub(crate) fn edges<'a>(plan: &'a Plan, name: &str) -> Vec<(&'a str, EdgeKind)> {
     let id = plan.find(name).expect("it is registered");
     let edges = plan.dependencies(id).iter();
     edges
@@ -44,7 +44,7 @@ fn edges<'a>(plan: &'a Plan, name: &str) -> Vec<(&'a str, EdgeKind)> {
         .collect()
 }
 
-fn criticality(plan: &Plan, name: &str) -> Criticality {
+pub(crate) fn criticality(plan: &Plan, name: &str) -> Criticality {
     plan.criticality(plan.find(name).expect("it is registered"))
 }
 
@@ -80,7 +80,12 @@ fn contract_49_the_control_listener_depends_on_gossip_when_present() {
     let plan = plan(&config());
     assert_eq!(
         names(&plan),
-        ["diagnostics", "mesh-gossip", "control-plane:http"]
+        [
+            "diagnostics",
+            "mesh-gossip",
+            "mesh-leadership",
+            "control-plane:http"
+        ]
     );
     let edges = edges(&plan, "control-plane:http");
     assert!(
@@ -93,13 +98,21 @@ fn contract_49_the_control_listener_depends_on_gossip_when_present() {
 }
 
 #[test]
-fn the_control_listener_outlives_a_loss_of_gossip() {
+fn the_control_listener_outlives_a_loss_of_gossip_and_of_leadership_and_that_a_loss_of_gossip() {
     let plan = plan(&config());
-    let http = plan.find("control-plane:http").unwrap();
-    let gossip = plan.find("mesh-gossip").unwrap();
-    let mut edges = plan.dependencies(http).iter();
-    let edge = edges.find(|it| it.component == gossip).unwrap();
-    assert_eq!(edge.on_loss, OnLoss::Tolerates);
+    for (dependent, needed) in [
+        ("control-plane:http", "mesh-gossip"),
+        ("control-plane:http", "mesh-leadership"),
+        ("mesh-leadership", "mesh-gossip"),
+    ] {
+        let [dependent, needed] = [dependent, needed].map(|it| plan.find(it).unwrap());
+        let mut edges = plan.dependencies(dependent).iter();
+        let edge = edges.find(|it| it.component == needed).unwrap();
+        assert_eq!(
+            (edge.kind, edge.on_loss),
+            (EdgeKind::Hard, OnLoss::Tolerates)
+        );
+    }
 }
 
 #[test]
@@ -111,15 +124,54 @@ fn contract_52_the_control_listener_takes_part_in_a_drain_under_its_name_and_not
 }
 
 #[test]
-fn contract_51_switched_off_gossip_adds_no_component_and_no_dependency() {
+fn contract_51_what_is_switched_off_adds_no_component_and_no_dependency() {
+    let diagnostics = ("diagnostics", EdgeKind::Order);
+    let gossip = ("mesh-gossip", EdgeKind::Hard);
+    let leadership = ("mesh-leadership", EdgeKind::Hard);
+    for (has_gossip, has_leadership) in [(false, false), (true, false), (false, true)] {
+        let mut config = config();
+        config.gossip.enabled = has_gossip;
+        config.leadership.enabled = has_leadership;
+        let plan = plan(&config);
+        let wanted = [(gossip, has_gossip), (leadership, has_leadership)];
+        let wanted = wanted.into_iter().filter(|(_, is_there)| *is_there);
+        let mut wanted: Vec<_> = wanted.map(|(edge, _)| edge).collect();
+        wanted.push(diagnostics);
+        wanted.sort_unstable_by_key(|(name, _)| *name);
+        let mut found = edges(&plan, "control-plane:http");
+        found.sort_unstable_by_key(|(name, _)| *name);
+        assert_eq!(found, wanted);
+        assert_eq!(names(&plan).len(), wanted.len() + 1);
+    }
+}
+
+#[test]
+fn contract_48_enabled_leadership_is_registered_as_mesh_leadership_and_depends_on_gossip_when_present()
+ {
+    let diagnostics = ("diagnostics", EdgeKind::Order);
+    let both = plan(&config());
+    let mut found = edges(&both, "mesh-leadership");
+    found.sort_unstable_by_key(|(name, _)| *name);
+    assert_eq!(found, [diagnostics, ("mesh-gossip", EdgeKind::Hard)]);
+    assert_eq!(
+        criticality(&both, "mesh-leadership"),
+        Criticality::Degradable
+    );
     let mut config = config();
     config.gossip.enabled = false;
-    let plan = plan(&config);
-    assert_eq!(names(&plan), ["diagnostics", "control-plane:http"]);
-    assert_eq!(
-        edges(&plan, "control-plane:http"),
-        [("diagnostics", EdgeKind::Order)]
-    );
+    assert_eq!(edges(&plan(&config), "mesh-leadership"), [diagnostics]);
+}
+
+#[test]
+fn contract_49_the_control_listener_depends_on_leadership_only_when_it_shows_it() {
+    let mut config = config();
+    let depends = |config: &Config| {
+        let plan = plan(config);
+        edges(&plan, "control-plane:http").contains(&("mesh-leadership", EdgeKind::Hard))
+    };
+    assert!(depends(&config));
+    config.leadership.diagnostics = false;
+    assert!(!depends(&config));
 }
 
 #[test]
@@ -138,18 +190,18 @@ fn policies_reach_the_component_that_they_name() {
     assert_eq!((attempts("mesh-gossip"), attempts("diagnostics")), (7, 1));
 }
 
-async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     let limited = tokio::time::timeout(DEADLINE, future).await;
     limited.expect("within the deadline")
 }
 
-fn driven(config: &Config) -> (Handle, Ports) {
+pub(crate) fn driven(config: &Config) -> (Handle, Ports) {
     let (builder, ports) = wired(config);
     (builder.build().unwrap().spawn(), ports)
 }
 
 /// A request from a thread that may block.
-async fn ask(address: SocketAddr, path: &'static str) -> crate::support::Answer {
+pub(crate) async fn ask(address: SocketAddr, path: &'static str) -> crate::support::Answer {
     tokio::task::spawn_blocking(move || get(address, path))
         .await
         .unwrap()

@@ -260,10 +260,25 @@ pub(crate) fn peers() -> Value {
 
 pub(crate) fn leaders() -> Value {
     json!({
-        "schemaVersion": "v1",
+        "schemaVersion": "v1", "generatedAt": "2026-11-28T06:50:12.000Z", "localNodeId": "mesh-a",
         "leaders": [
-            { "scope": "global-control", "leaderId": "mesh-a", "term": 4, "expiresAt": "2026-11-28T06:50:18.000Z" },
-            { "scope": "shard/shop/1", "leaderId": null, "term": null, "expiresAt": null }
+            {
+                "scope": "global-control", "scopeKind": "global", "labels": {}, "leaderId": "mesh-a", "isLocal": true,
+                "term": 4, "fenceToken": "4", "issuedAt": "2026-11-28T06:49:00.000Z",
+                "expiresAt": "2026-11-28T06:50:15.200Z", "issue": null
+            },
+            {
+                "scope": "shard/shop/1", "scopeKind": "shard", "labels": { "namespace": "shop", "shardId": "1" },
+                "leaderId": null, "isLocal": false, "term": null, "fenceToken": null, "issuedAt": null,
+                "expiresAt": null, "issue": "the lease store is unavailable: database is locked"
+            }
         ]
+    })
+}
+
+/// Of a host that does not stand for leadership, or not for a scope.
+pub(crate) fn no_leaders(local_node_id: Option<&str>) -> Value {
+    json!({
+        "schemaVersion": "v1", "generatedAt": "2026-11-28T06:50:12.000Z", "localNodeId": local_node_id, "leaders": []
     })
 }

@@ -14,13 +14,13 @@ use crate::server::{DEADLINE, Reply, Server};
 const LINE: &str = "GET /control/lifecycle/events";
 
 /// A run that goes on until the test ends.
-struct Following {
+pub(crate) struct Following {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Following {
-    fn begin(server: &Server, line: &str) -> Self {
+    pub(crate) fn begin(server: &Server, line: &str) -> Self {
         let mut child = spawn(server, line);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -31,11 +31,11 @@ impl Following {
 
     /// The next line, within the deadline.
     #[track_caller]
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(DEADLINE).unwrap()
     }
 
-    fn interrupt(&mut self) -> Option<i32> {
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.child.wait().unwrap().code()
     }

@@ -6,6 +6,7 @@ mod events;
 mod failures;
 mod fleet;
 mod kit;
+mod leaders;
 mod operations;
 mod page;
 mod pages;

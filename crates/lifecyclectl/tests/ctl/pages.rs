@@ -147,7 +147,7 @@ fn peers_and_leaders_are_listed() {
     server.gives("GET /control/leaders", [documents::leaders()]);
     server.gives(
         "GET /control/leaders?scope=shard%2Fshop%2F1",
-        [json!({ "schemaVersion": "v1", "leaders": [] })],
+        [documents::no_leaders(Some("mesh-a"))],
     );
     check("peers", &server, "peers", 0);
     check("leaders", &server, "leaders", 0);
@@ -160,6 +160,13 @@ fn peers_and_leaders_are_listed() {
     assert_eq!(json, format!("{}\n", documents::peers()));
     let led = run(&server, "leaders").stdout;
     assert_eq!(run(&server, "mesh leaders status").ended(0).stdout, led);
+}
+
+#[test]
+fn a_host_without_leadership_has_no_leaders_and_says_why() {
+    let server = serving("GET /control/leaders", documents::no_leaders(None));
+    let page = run(&server, "leaders").ended(0).stdout;
+    assert!(page.starts_with("leadership is switched off"), "{page}");
 }
 
 #[test]

@@ -142,7 +142,8 @@ impl Options {
     }
 
     /// The name of the node when it listens on `port`.
-    pub(crate) fn node_id_on(&self, port: u16) -> String {
+    #[must_use]
+    pub fn node_id_on(&self, port: u16) -> String {
         match &self.node_id {
             Some(node_id) => node_id.trim().to_owned(),
             None => format!("mesh-{}-{port}", self.host.as_deref().unwrap_or("local")),
