@@ -4,9 +4,11 @@
 //! It is outside the layers: it reads every crate and no crate depends on it. Run it as
 //! `cargo xtask <command>`.
 
+mod check_deploy;
 mod check_deps;
 mod check_docs;
 mod ci;
+mod dist;
 mod example;
 mod model;
 mod process;
@@ -31,10 +33,14 @@ struct Cli {
 enum Command {
     /// Proves the layering of the workspace from its dependency graph
     CheckDeps(check_deps::Args),
+    /// Holds units, manifests, alerts and the dashboard against the hosts, and against what reads them
+    CheckDeploy(check_deploy::Args),
     /// Holds the documents against the tests, files and decisions that they name
     CheckDocs(check_docs::Args),
     /// Runs the whole gate: formatting, lints, boundary, documents, licences, advisories and tests
     Ci(ci::Args),
+    /// Builds the programs as they are shipped, with licences, a list of parts and the operations kit
+    Dist(dist::Args),
     /// Runs the tests and doctests as the gate does
     Test,
     /// Runs the model checker on the orchestrator
@@ -58,8 +64,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::CheckDeps(args) => check_deps::run(&args),
+        Command::CheckDeploy(args) => check_deploy::run(&args),
         Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
         Command::RelayCost(args) => relay_cost::run(&args),

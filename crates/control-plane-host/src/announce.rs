@@ -23,9 +23,10 @@ pub(crate) async fn announce(handle: Handle, ports: Ports) {
         return;
     };
     if status.state == OrchestratorState::Running {
-        print(diagnostics::NAME, "http", ports.diagnostics());
+        print(diagnostics::NAME, ports.scheme(), ports.diagnostics());
         print(mesh::gossip::NAME, "udp", ports.gossip());
-        print(CONTROL_HTTP, "http", ports.http());
+        print(CONTROL_HTTP, ports.scheme(), ports.http());
+        print(crate::grpc::NAME, ports.scheme(), ports.grpc());
     }
 }
 

@@ -9,11 +9,12 @@ mod schema;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use diagnostics::{Credentials, TokenFileError};
-use host_config::sections::diagnostics::Diagnostics;
+use diagnostics::{Access, AccessError, Credentials};
+use host_config::sections::diagnostics::{Diagnostics, Secret};
 use host_config::sections::log::Log;
 use host_config::sections::policies::Policies;
 use host_config::{ConfigError, Configuration, Layers, Loaded, Report, Schema, Sources, load};
+use lifecycle_adapters::tls::{Pem, ServerTls};
 use lifecycle_core::{Defaults, Nanos, Registration};
 use mesh::gossip;
 use serde::Deserialize;
@@ -41,6 +42,8 @@ pub struct Config {
     pub http: Listener,
     /// Gossip membership.
     pub gossip: Gossip,
+    /// The control listener of gRPC.
+    pub grpc: Grpc,
     /// Who leads what.
     pub leadership: Leadership,
     /// What holds for every component that does not say otherwise, and for the host as a whole.
@@ -57,6 +60,16 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may address it. Default: none.
     pub hosts: Vec<String>,
+}
+
+/// The control listener of gRPC.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Grpc {
+    /// The address; port 0 takes any free one. Default: `127.0.0.1:9182`.
+    pub address: SocketAddr,
+    /// Whether there is such a listener. Default: no.
+    pub enabled: bool,
 }
 
 /// Gossip membership.
@@ -76,6 +89,7 @@ impl Configuration for Config {
 
     fn settle(&mut self, layers: &Layers, sources: &Sources) {
         self.log.settle(layers);
+        self.diagnostics.settle(sources);
         self.gossip.options.host.clone_from(&sources.machine);
     }
 
@@ -102,7 +116,7 @@ impl Config {
         options.insecure = self.insecure;
         let reachable = self.http.address.port() != 0 && !self.http.address.ip().is_unspecified();
         if options.endpoint.is_none() && reachable {
-            options.endpoint = Some(format!("http://{}", self.http.address));
+            options.endpoint = Some(format!("{}://{}", self.scheme(), self.http.address));
         }
         options
     }
@@ -122,12 +136,38 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`TokenFileError`] as for [`Credentials::from_file`].
-    pub fn credentials(&self) -> Result<Credentials, TokenFileError> {
-        match &self.diagnostics.tokens {
-            Some(path) => Credentials::from_file(path),
-            None if self.insecure => Ok(Credentials::everybody()),
-            None => Ok(Credentials::default()),
+    /// [`AccessError`] as for [`Access::credentials`].
+    pub fn credentials(&self) -> Result<Credentials, AccessError> {
+        let told = &self.diagnostics;
+        let variable = told.tokens_env.as_deref();
+        let value = told.variable.as_ref().map(Secret::reveal);
+        let access = Access {
+            file: told.tokens.as_deref(),
+            variable: variable.map(|name| (name, value)),
+            certificates: &told.client_scopes,
+            everybody: self.insecure,
+        };
+        access.credentials()
+    }
+
+    /// What both listeners present, unless they serve in clear text. Opens nothing.
+    #[must_use]
+    pub fn tls(&self) -> Option<ServerTls> {
+        let told = self.diagnostics.tls.as_ref()?;
+        let tls = ServerTls::new(Pem::file(&told.certificate), Pem::file(&told.key))
+            .reload_interval(told.reload_interval.into());
+        Some(match &told.client_ca {
+            Some(ca) => tls.optional_client_ca(Pem::file(ca)),
+            None => tls,
+        })
+    }
+
+    /// What is spoken at both listeners: `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self.diagnostics.tls {
+            Some(_) => "https",
+            None => "http",
         }
     }
 

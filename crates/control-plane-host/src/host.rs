@@ -6,6 +6,7 @@
 //! | `mesh-gossip`, when enabled | none | degradable |
 //! | `mesh-leadership`, when enabled | hard, tolerates: `mesh-gossip`, when that is enabled | degradable |
 //! | `control-plane:http` | hard, tolerates: `mesh-gossip` and `mesh-leadership`, each when that is enabled, the latter when its diagnostics are on | essential; takes part in a drain |
+//! | `control-plane:grpc`, when enabled | hard, tolerates: `mesh-leadership`, when that is enabled | essential |
 //!
 //! The edges ask for gossip at the start: a node that cannot gossip is told so before it serves, and the host ends. A
 //! loss later is another matter: the listener goes on with the members and leaders that were seen last. Leadership waits for
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::announce::announce;
 use crate::config::Config;
+use crate::grpc::{self, ControlGrpc};
 use crate::leaders::Leaders;
 use crate::peers;
 
@@ -35,11 +37,12 @@ use crate::peers;
 pub const CONTROL_HTTP: &str = "control-plane:http";
 
 /// Every name under which this host registers a component, whether it is enabled or not.
-pub const COMPONENTS: [&str; 4] = [
+pub const COMPONENTS: [&str; 5] = [
     diagnostics::NAME,
     gossip::NAME,
     leadership::NAME,
     CONTROL_HTTP,
+    grpc::NAME,
 ];
 
 /// Runs the host until a signal or the loss of an essential component ends it; what it returns is the process's exit
@@ -81,10 +84,18 @@ pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports,
 pub struct Ports {
     diagnostics: watch::Receiver<Option<SocketAddr>>,
     http: Arc<HttpServer>,
+    grpc: Option<Arc<ControlGrpc>>,
     members: Option<Members>,
+    scheme: &'static str,
 }
 
 impl Ports {
+    /// What is spoken at both TCP listeners: `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// That of the probes, TCP.
     #[must_use]
     pub fn diagnostics(&self) -> Option<SocketAddr> {
@@ -95,6 +106,12 @@ impl Ports {
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
         self.http.local_addr()
+    }
+
+    /// That of the control listener of gRPC, TCP.
+    #[must_use]
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().and_then(|it| it.local_addr())
     }
 
     /// That of gossip, UDP.
@@ -123,10 +140,15 @@ fn connect(
         .allow_hosts(&config.diagnostics.hosts)
         .credentials(credentials.clone())
         .merge(leaders.routes());
+    let diagnostics = match config.tls() {
+        Some(tls) => diagnostics.tls(tls),
+        None => diagnostics,
+    };
     let diagnostics = match config.diagnostics.open_metrics {
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
+    let grpc = control_grpc(config, builder.handle(), credentials.clone())?;
     let routes = diagnostics.routes();
     let routes = routes.merge(peers::routes(members.as_ref()));
     let routes = routes.merge(leaders.routes());
@@ -134,7 +156,9 @@ fn connect(
     let ports = Ports {
         diagnostics: diagnostics.address(),
         http: Arc::clone(&http),
+        grpc: grpc.clone(),
         members,
+        scheme: config.scheme(),
     };
 
     let needed = [
@@ -142,12 +166,15 @@ fn connect(
         shown.map(|_| leadership::NAME),
     ];
     let http = Registration::new(CONTROL_HTTP, http).tolerates(needed.into_iter().flatten());
+    let led = leadership.as_ref().map(|_| leadership::NAME);
+    let grpc = grpc.map(|it| it.registration().tolerates(led));
     let leadership = leadership.map(Leadership::registration);
     let all = [
         Some(diagnostics.registration()),
         gossip,
         leadership,
         Some(http),
+        grpc,
     ];
     let all = all.into_iter().flatten();
     builder
@@ -168,6 +195,24 @@ fn gossip_of(
     let members = gossip.members();
     let gossip = gossip.following(status, |_| {});
     Ok(Some((gossip.registration(), members)))
+}
+
+/// The control listener of gRPC, behind the same credentials.
+fn control_grpc(
+    config: &Config,
+    handle: Handle,
+    credentials: Credentials,
+) -> Result<Option<Arc<ControlGrpc>>, BoxError> {
+    if !config.grpc.enabled {
+        return Ok(None);
+    }
+    let options = grpc::Options {
+        address: config.grpc.address,
+        credentials,
+        tls: config.tls(),
+        ..grpc::Options::default()
+    };
+    Ok(Some(Arc::new(ControlGrpc::new(handle, &options)?)))
 }
 
 /// Leadership, for which this node stands while it takes new work, and is alive among `members` where there is gossip.
@@ -200,10 +245,14 @@ fn control_http(config: &Config, routes: Router, credentials: Credentials) -> Ht
         head: options.limits.head,
         ..Limits::default()
     };
-    HttpServer::new(server::guarded(routes, &options))
+    let http = HttpServer::new(server::guarded(routes, &options))
         .bind(options.bind)
         .limits(limits)
-        .answer_while_draining_if(|it| diagnostics::answers(it.uri().path()))
+        .answer_while_draining_if(|it| diagnostics::answers(it.uri().path()));
+    match config.tls() {
+        Some(tls) => http.tls(tls),
+        None => http,
+    }
 }
 
 #[cfg(test)]
@@ -268,6 +317,20 @@ mod tests {
             gossip.expect("it is enabled").0.component
         };
         conforms(gossip::NAME, address, bind_udp, make).await;
+    }
+
+    #[tokio::test]
+    async fn the_control_listener_of_grpc_passes_the_conformance_suite() {
+        let address = free_port();
+        let mut config = Config::default();
+        (config.grpc.address, config.grpc.enabled) = (address, true);
+        let make = || {
+            let handle = Orchestrator::builder().handle();
+            let grpc = control_grpc(&config, handle, Credentials::default());
+            let grpc = grpc.expect("good descriptors").expect("it is enabled");
+            grpc.registration().component
+        };
+        conforms(grpc::NAME, address, bind_tcp, make).await;
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@
 mod announce;
 pub mod cli;
 pub mod config;
+pub mod grpc;
 pub mod host;
 mod leaders;
 mod peers;

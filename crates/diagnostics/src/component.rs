@@ -1,5 +1,6 @@
 //! [`Diagnostics`]: the surface as a component.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +8,13 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::MethodRouter;
-use lifecycle_core::{BoxError, CheckContext, Lifecycle, Registration, StartContext, StopContext};
+use lifecycle_adapters::tls::{Alpn, ServerAcceptor, ServerTls, TlsError};
+use lifecycle_core::{
+    BoxError, CheckContext, Lifecycle, Registration, Reporter, StartContext, StopContext,
+};
 use lifecycle_runtime::Handle;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 
@@ -43,6 +47,9 @@ const LISTED_COMPONENTS: usize = 200;
 /// - `stop` closes the port, answers what is open within the drain limit, and cuts off the rest; a forced stop does so at
 ///   once. Afterwards port and thread are free, and the component can be started again.
 /// - `check` asks itself for `/livez` over a connection of its own, as a load balancer would.
+/// - With [TLS](DiagnosticsBuilder::tls) its files are read at each start, which fails with a [`TlsError`], for good, when they are not
+///   in order. They are read again while it runs; while they are not in order then, what held before goes on to hold, and the
+///   component is degraded.
 /// - Only what waits can be cut off. A mounted handler that blocks the thread holds up every answer, the stop and the next
 ///   start, until it returns; nothing but the limits of the orchestrator bounds how long they wait for it.
 ///
@@ -101,6 +108,23 @@ impl Diagnostics {
         router::routes(Arc::clone(&self.shared.surface))
     }
 
+    /// Reads the files of TLS again now, instead of at the next interval. Nothing, while it does not run or serves in clear text.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] with all that is wrong with them; what held before goes on to hold, and the component is degraded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the files are read all the same.
+    pub async fn reload_tls(&self) -> Result<(), TlsError> {
+        let thread = self.shared.running().filter(|it| it.is_serving());
+        match thread.as_ref().and_then(|it| it.tls.as_ref()) {
+            Some(tls) => tls.reload().await,
+            None => Ok(()),
+        }
+    }
+
     /// Where it listens: `None` while it does not. Wakes at each change.
     #[must_use]
     pub fn address(&self) -> watch::Receiver<Option<SocketAddr>> {
@@ -132,6 +156,12 @@ impl DiagnosticsBuilder {
     /// other methods [`Scope::Operate`](crate::Scope::Operate).
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.options.credentials = credentials;
+        self
+    }
+
+    /// Serves over TLS alone; see [`Options::tls`]. A client has as long to shake hands as for a head ([`Limits::head`]).
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.options.tls = Some(tls);
         self
     }
 
@@ -220,17 +250,44 @@ fn instance() -> u64 {
 }
 
 impl Inner {
-    fn open(&self) -> Result<Arc<Thread>, BoxError> {
+    async fn open(&self) -> Result<Arc<Thread>, BoxError> {
+        let (faults, heard) = watch::channel(None);
+        let tls = self.read_tls(faults).await?;
         let routes = router::routes(Arc::clone(&self.surface)).merge(self.extra.clone());
-        let bound = server::bind(&self.options, routes)?;
-        let thread = Thread::serve(bound, Arc::clone(&self.surface))?;
+        let bound = server::bind(&self.options, tls, routes)?;
+        let thread = Thread::serve(bound, Arc::clone(&self.surface), heard)?;
         let thread = Arc::new(thread);
         *self.slot() = Some(Arc::clone(&thread));
         Ok(thread)
     }
 
+    async fn read_tls(
+        &self,
+        faults: watch::Sender<Option<String>>,
+    ) -> Result<Option<ServerAcceptor>, TlsError> {
+        let Some(tls) = &self.options.tls else {
+            return Ok(None);
+        };
+        let tell = move |fault: Option<&str>| {
+            faults.send_replace(fault.map(str::to_owned));
+        };
+        // The listener speaks nothing else.
+        let acceptor = tls.acceptor(&[Alpn::Http1], NAME, tell).await?;
+        Ok(Some(acceptor))
+    }
+
     fn running(&self) -> Option<Arc<Thread>> {
         self.slot().clone()
+    }
+
+    /// Whether it answers that it is alive.
+    async fn ask_itself(&self) -> Result<(), BoxError> {
+        let thread = self.running().ok_or("nothing is open")?;
+        let stream = TcpStream::connect(thread.address).await?;
+        match &thread.tls {
+            Some(tls) => ask_whether_alive(tls.knock(stream).await?).await,
+            None => ask_whether_alive(stream).await,
+        }
     }
 
     /// Waits for the end of the thread, and forgets it. Dropped half-way, it can be repeated.
@@ -258,9 +315,14 @@ impl Lifecycle for Diagnostics {
             let joined = cx.token().run_until_cancelled_owned(joined).await;
             joined.ok_or("the last thread of diagnostics has not ended")?;
         }
-        let thread = self.shared.open()?;
+        let thread = self.shared.open().await?;
         self.shared.address.send_replace(Some(thread.address));
-        tracing::info!(address = %thread.address, "diagnostics are listening");
+        tracing::info!(address = %thread.address, tls = thread.tls.is_some(), "diagnostics are listening");
+        if self.shared.options.exposes_tokens() {
+            tracing::warn!(
+                "tokens reach the diagnostics in clear text, where others can read them"
+            );
+        }
         watch_over(&thread, cx);
         Ok(())
     }
@@ -280,17 +342,7 @@ impl Lifecycle for Diagnostics {
     }
 
     async fn check(&self, _: &CheckContext) -> Result<(), BoxError> {
-        let thread = self.shared.running().ok_or("nothing is open")?;
-        let mut stream = TcpStream::connect(thread.address).await?;
-        // Of version 1.0, so that no name of this host has to be known.
-        stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await?;
-        let mut status_line = [0; 12];
-        stream.read_exact(&mut status_line).await?;
-        let is_well = status_line.ends_with(b" 200");
-        is_well.then_some(()).ok_or_else(|| {
-            let answer = String::from_utf8_lossy(&status_line);
-            format!("/livez is answered with {answer:?}").into()
-        })
+        self.shared.ask_itself().await
     }
 
     async fn dispose(&self) -> Result<(), BoxError> {
@@ -302,17 +354,53 @@ impl Lifecycle for Diagnostics {
     }
 }
 
-/// Makes the end of `thread` a loss of the generation of `cx`.
+async fn ask_whether_alive<S>(mut stream: S) -> Result<(), BoxError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Of version 1.0, so that no name of this host has to be known.
+    stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await?;
+    stream.flush().await?;
+    let mut status_line = [0; 12];
+    stream.read_exact(&mut status_line).await?;
+    let is_well = status_line.ends_with(b" 200");
+    is_well.then_some(()).ok_or_else(|| {
+        let answer = String::from_utf8_lossy(&status_line);
+        format!("/livez is answered with {answer:?}").into()
+    })
+}
+
+/// Makes the end of `thread` a loss of the generation of `cx`, and what is wrong with its certificates a matter of its health.
 fn watch_over(thread: &Thread, cx: &StartContext) {
     let (ended, run) = (thread.ended(), cx.run_token());
+    let (faults, reporter) = (thread.faults.clone(), cx.reporter());
     cx.spawn("thread", async move {
         tokio::select! {
             // First: an end that follows from the stop is none that nobody asked for.
             biased;
             () = run.cancelled() => Ok(()),
             () = ended.cancelled() => Err("the diagnostics' thread ended"),
+            never = pass_on(faults, &reporter) => match never {},
         }
     });
+}
+
+/// Says what is wrong, from now on and also what is already.
+async fn pass_on(mut faults: watch::Receiver<Option<String>>, reporter: &Reporter) -> Infallible {
+    let mut is_degraded = false;
+    loop {
+        let fault = faults.borrow_and_update().clone();
+        match &fault {
+            Some(fault) => reporter.degraded(fault.as_str()),
+            None if is_degraded => reporter.healthy(),
+            None => {}
+        }
+        is_degraded = fault.is_some();
+        if faults.changed().await.is_err() {
+            // Without TLS there is nobody who could say something.
+            return std::future::pending().await;
+        }
+    }
 }
 
 impl fmt::Debug for Diagnostics {
@@ -335,6 +423,7 @@ impl fmt::Debug for DiagnosticsBuilder {
 
 #[cfg(test)]
 mod tests {
+    use lifecycle_adapters::tls::Pem;
     use lifecycle_core::{Retry, component};
     use lifecycle_runtime::Orchestrator;
 
@@ -375,5 +464,26 @@ mod tests {
         let lost = status.wait_for(|it| !it.ready);
         let lost = tokio::time::timeout(DEADLINE, lost).await;
         lost.expect("the loss is noticed").unwrap();
+    }
+    #[tokio::test]
+    async fn it_asks_itself_over_tls_when_it_serves_so() {
+        let issued = rcgen::generate_simple_self_signed([String::from("node-1")]).unwrap();
+        let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+        let mut builder = Orchestrator::builder();
+        let diagnostics = Diagnostics::builder(builder.handle())
+            .bind("127.0.0.1:0".parse().unwrap())
+            .tls(ServerTls::new(Pem::text(certificate), Pem::text(key)))
+            .build();
+        builder.register(diagnostics.registration());
+        let handle = builder.build().unwrap().spawn();
+        handle.start().await.expect("it starts");
+        let asked = tokio::time::timeout(DEADLINE, diagnostics.shared.ask_itself()).await;
+        asked.expect("in time").expect("it is alive");
+        handle.stop().await.expect("it stops");
+        diagnostics
+            .shared
+            .ask_itself()
+            .await
+            .expect_err("it is not");
     }
 }

@@ -1,17 +1,26 @@
-//! [`Credentials`]: who may ask what, by bearer tokens with scopes.
+//! [`Credentials`]: who may ask what, by bearer tokens and client certificates with scopes.
 
+mod access;
+mod certificate;
 mod file;
+mod lines;
+mod variable;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::HeaderValue;
 use subtle::ConstantTimeEq as _;
 
+pub use crate::credentials::access::{Access, AccessError};
+pub use crate::credentials::certificate::CertificateScopes;
 use crate::credentials::file::TokenFile;
-pub use crate::credentials::file::{TokenFault, TokenFileError};
+pub use crate::credentials::file::TokenFileError;
+pub use crate::credentials::lines::TokenFault;
+pub use crate::credentials::variable::TokenVariableError;
 
 /// Whom the lines of the log name where nobody had to say who they are.
 pub(crate) const ANONYMOUS: &str = "anonymous";
@@ -48,6 +57,21 @@ impl Scope {
     }
 }
 
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    /// Reads one scope, or several with commas between them, which are the greatest of them.
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        let scopes: Option<Vec<Self>> = text.split(',').map(|it| Self::named(it.trim())).collect();
+        scopes.and_then(|it| it.into_iter().max()).ok_or(ScopeError)
+    }
+}
+
+/// A scope that is none. Quotes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is mesh.read or mesh.operate, or both with a comma")]
+pub struct ScopeError;
+
 /// A bearer token: what a client sends, what it is called in the log, and what its bearer may do.
 ///
 /// Its `Debug` does not show the secret.
@@ -63,8 +87,8 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// [`TokenError`] unless the name has 1 to 64 bytes of letters, digits and `-._@:` and is not `anonymous`, and the secret has
-    /// 16 to 512 bytes of letters, digits and `-._~+/=`. Neither is quoted.
+    /// [`TokenError`] unless the name has 1 to 64 bytes of letters, digits and `-._@:`, is not `anonymous` and does not begin with
+    /// `cert:`, and the secret has 16 to 512 bytes of letters, digits and `-._~+/=`. Neither is quoted.
     pub fn new(
         name: impl Into<String>,
         scope: Scope,
@@ -103,6 +127,9 @@ pub enum TokenError {
     /// The name is that of those who show no token.
     #[error("\"anonymous\" is who shows no token; choose another name")]
     Anonymous,
+    /// The name is one that a client certificate could have in the log.
+    #[error("names with cert: in front are those of client certificates; choose another name")]
+    Certificate,
     /// The secret is too short or too long.
     #[error("a token has 16 to 512 bytes; make one with `openssl rand -hex 32`")]
     Length,
@@ -116,8 +143,11 @@ fn check_name(name: &str) -> Result<(), TokenError> {
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) {
         return Err(TokenError::Name);
     }
-    match name.eq_ignore_ascii_case(ANONYMOUS) {
-        true => Err(TokenError::Anonymous),
+    if name.eq_ignore_ascii_case(ANONYMOUS) {
+        return Err(TokenError::Anonymous);
+    }
+    match name.starts_with(certificate::PREFIX) {
+        true => Err(TokenError::Certificate),
         false => Ok(()),
     }
 }
@@ -143,8 +173,14 @@ fn check_secret(secret: &str) -> Result<(), TokenError> {
 /// | none, the default | everybody may do everything | nobody may do anything |
 /// | [`everybody`](Self::everybody) | everybody may do everything | the same |
 /// | tokens | who shows one, what its scope says | the same |
+/// | [`certificates`](Self::certificates) | who shows one, what its names are good for | the same |
+///
+/// Tokens and certificates may both be let in. Who shows a token is judged by it alone, whatever certificate the connection has.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials(Source);
+pub struct Credentials {
+    source: Source,
+    certificates: Option<Arc<CertificateScopes>>,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Source {
@@ -159,13 +195,16 @@ impl Credentials {
     /// Lets everybody do everything, also from other machines: for a network that is trusted as a whole.
     #[must_use]
     pub const fn everybody() -> Self {
-        Self(Source::Everybody)
+        Self {
+            source: Source::Everybody,
+            certificates: None,
+        }
     }
 
     /// Lets in who shows one of `tokens`; nobody, when there are none.
     #[must_use]
     pub fn tokens(tokens: impl IntoIterator<Item = Token>) -> Self {
-        Self(Source::Given(tokens.into_iter().collect()))
+        Source::Given(tokens.into_iter().collect()).into()
     }
 
     /// Lets in who shows one of the tokens in the file at `path`: one a line, as `name scope[,scope] token`; blank lines and
@@ -180,7 +219,32 @@ impl Credentials {
     /// Unix), or lines make no sense: then all of these are named.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, TokenFileError> {
         let file = TokenFile::open(path.into(), Instant::now())?;
-        Ok(Self(Source::File(Arc::new(file))))
+        Ok(Source::File(Arc::new(file)).into())
+    }
+
+    /// Lets in who shows one of the tokens in the variable `name` of the environment, which has the value `value`, or is unset:
+    /// written as in a [file](Self::from_file), with `;` or an end of line between two. It is not read again.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenVariableError`] when it is unset or blank, or what is in it makes no sense: then all that is wrong is named.
+    pub fn from_variable(
+        name: impl Into<String>,
+        value: Option<&str>,
+    ) -> Result<Self, TokenVariableError> {
+        let tokens = variable::read(name.into(), value)?;
+        Ok(Source::Given(tokens).into())
+    }
+
+    /// Lets in besides who shows a client certificate, by what its names are good for; then loopback is not open to all any more,
+    /// also without tokens. Changes nothing where [everybody](Self::everybody) is let in.
+    ///
+    /// It is for the listener to ask for certificates, and to refuse those of other CAs, or of another time:
+    /// [`DiagnosticsBuilder::tls`](crate::DiagnosticsBuilder::tls).
+    #[must_use]
+    pub fn certificates(mut self, scopes: CertificateScopes) -> Self {
+        self.certificates = Some(Arc::new(scopes));
+        self
     }
 
     /// Reads the file again now. Nothing, where there is none.
@@ -189,35 +253,99 @@ impl Credentials {
     ///
     /// As [`from_file`](Self::from_file); the tokens from before go on to hold.
     pub fn reload(&self) -> Result<(), TokenFileError> {
-        match &self.0 {
+        match &self.source {
             Source::File(file) => file.reload(),
             Source::None | Source::Everybody | Source::Given(_) => Ok(()),
         }
     }
 
-    /// Who asks with the header `authorization`, if they may do what `wanted` says on a listener that is on loopback or not.
+    pub(crate) fn has_tokens(&self) -> bool {
+        matches!(self.source, Source::Given(_) | Source::File(_))
+    }
+
+    /// Whether who shows this may do what `wanted` says, on a listener that is on loopback or not: for listeners that are none of
+    /// HTTP's. Who shows a wrong token should wait for the answer, or they may guess many.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with the reason.
+    pub fn permit(
+        &self,
+        shown: Shown<'_>,
+        wanted: Scope,
+        on_loopback: bool,
+    ) -> Result<(), Refusal> {
+        self.judge(shown, wanted, on_loopback).map(drop)
+    }
+
+    /// Who asks and has shown what `shown` says, if they may do what `wanted` says on a listener that is on loopback or not.
     pub(crate) fn judge(
         &self,
-        authorization: Option<&HeaderValue>,
+        shown: Shown<'_>,
         wanted: Scope,
         on_loopback: bool,
     ) -> Result<Caller, Refusal> {
-        let tokens = match &self.0 {
+        let tokens = match &self.source {
             Source::Everybody => return Ok(Caller::anonymous()),
+            Source::None if self.certificates.is_some() => Arc::default(),
             Source::None if on_loopback => return Ok(Caller::anonymous()),
             Source::None => return Err(Refusal::NobodyMay),
             Source::Given(tokens) => Arc::clone(tokens),
             Source::File(file) => file.tokens(Instant::now()),
         };
-        let shown = authorization.ok_or(Refusal::NoToken)?;
-        let token = bearer(shown).and_then(|it| find(&tokens, it));
-        let token = token.ok_or(Refusal::WrongToken)?;
-        let who = Arc::clone(&token.name);
-        match token.scope >= wanted {
+        let (who, scope) = match (shown.authorization, shown.certificate, &self.certificates) {
+            (Some(header), _, _) => by_token(&tokens, header)?,
+            (None, Some(certificate), Some(scopes)) => scopes.judge(certificate)?,
+            (None, _, _) => return Err(Refusal::NothingShown(self.accepted())),
+        };
+        match scope >= wanted {
             true => Ok(Caller { who }),
             false => Err(Refusal::NotAllowed { who, wanted }),
         }
     }
+
+    fn accepted(&self) -> Accepted {
+        match (self.has_tokens(), self.certificates.is_some()) {
+            (_, false) => Accepted::Tokens,
+            (false, true) => Accepted::Certificates,
+            (true, true) => Accepted::Both,
+        }
+    }
+}
+
+impl From<Source> for Credentials {
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            certificates: None,
+        }
+    }
+}
+
+fn by_token(tokens: &[Token], header: &HeaderValue) -> Result<(Arc<str>, Scope), Refusal> {
+    let token = bearer(header).and_then(|it| find(tokens, it));
+    let token = token.ok_or(Refusal::WrongToken)?;
+    Ok((Arc::clone(&token.name), token.scope))
+}
+
+/// What somebody shows who asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// The header of that name, with a token.
+    pub authorization: Option<&'a HeaderValue>,
+    /// The client certificate in DER; the listener has verified it.
+    pub certificate: Option<&'a [u8]>,
+}
+
+/// What could be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A token.
+    Tokens,
+    /// A client certificate.
+    Certificates,
+    /// Either.
+    Both,
 }
 
 /// Whom a request comes from, as far as somebody asked; among the extensions of a request that was let in.
@@ -236,13 +364,25 @@ impl Caller {
 
 /// Why somebody was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// There is nothing that could be shown.
     NobodyMay,
-    NoToken,
+    /// Neither a token nor a certificate was shown.
+    NothingShown(Accepted),
+    /// What was shown is none of the tokens.
     WrongToken,
-    NotAllowed {
+    /// A certificate that does not say whose it is.
+    NamelessCertificate,
+    /// A certificate of somebody who may do nothing.
+    UnknownCertificate {
+        /// Whose it is.
         who: Arc<str>,
+    },
+    /// What was shown is good, and does not allow it.
+    NotAllowed {
+        /// Who has shown it.
+        who: Arc<str>,
+        /// What it would have to allow.
         wanted: Scope,
     },
 }
@@ -295,7 +435,11 @@ mod tests {
         wanted: Scope,
     ) -> Result<Arc<str>, Refusal> {
         let header = header.map(|it| HeaderValue::from_str(it).unwrap());
-        let judged = credentials.judge(header.as_ref(), wanted, true);
+        let shown = Shown {
+            authorization: header.as_ref(),
+            certificate: None,
+        };
+        let judged = credentials.judge(shown, wanted, true);
         judged.map(|it| it.who)
     }
 
@@ -331,7 +475,7 @@ mod tests {
         let credentials = both();
         assert_eq!(
             judged(&credentials, None, Scope::Read),
-            Err(Refusal::NoToken)
+            Err(Refusal::NothingShown(Accepted::Tokens))
         );
         for wrong in [
             "",
@@ -351,7 +495,7 @@ mod tests {
     #[test]
     fn without_credentials_loopback_is_open_and_the_rest_is_closed() {
         let judge = |credentials: Credentials, on_loopback| {
-            let judged = credentials.judge(None, Scope::Operate, on_loopback);
+            let judged = credentials.judge(Shown::default(), Scope::Operate, on_loopback);
             judged.map(|it| it.who)
         };
         assert_eq!(
@@ -367,7 +511,13 @@ mod tests {
             Ok(ANONYMOUS)
         );
         // No token at all is not the same as no credentials.
-        assert_eq!(judge(Credentials::tokens([]), true), Err(Refusal::NoToken));
+        let refused = |accepted| Err(Refusal::NothingShown(accepted));
+        assert_eq!(
+            judge(Credentials::tokens([]), true),
+            refused(Accepted::Tokens)
+        );
+        let certificates = Credentials::default().certificates(CertificateScopes::default());
+        assert_eq!(judge(certificates, true), refused(Accepted::Certificates));
     }
 
     #[test]
@@ -378,6 +528,7 @@ mod tests {
         assert_eq!(token("a b", READER), Some(TokenError::Name));
         assert_eq!(token(&"a".repeat(65), READER), Some(TokenError::Name));
         assert_eq!(token("Anonymous", READER), Some(TokenError::Anonymous));
+        assert_eq!(token("cert:a", READER), Some(TokenError::Certificate));
         assert_eq!(token("a", "short"), Some(TokenError::Length));
         assert_eq!(token("a", &"a".repeat(513)), Some(TokenError::Length));
         assert_eq!(

@@ -29,7 +29,7 @@ use crate::router::Shared;
 use crate::server::Line;
 use crate::snapshot::{self, Components, LISTED};
 
-use change::Names;
+pub use change::{Change, Names};
 
 /// How many streams are open at once, unless set.
 pub(crate) const STREAMS: usize = 32;
@@ -302,7 +302,7 @@ impl Stream {
     fn push_change(&mut self, event: &Event) {
         self.last = event.sequence;
         let clock = self.surface.handle.clock();
-        let change = change::of(event, clock, &mut self.names);
+        let change = Change::of(event, clock, &mut self.names);
         self.push("change", Some(event.sequence), &change);
     }
 

@@ -13,9 +13,10 @@ use axum::http::header::{
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use lifecycle_adapters::tls::PeerCertificate;
 
 use crate::audit::Entry;
-use crate::credentials::{ANONYMOUS, Caller, Credentials, Refusal, Scope};
+use crate::credentials::{ANONYMOUS, Accepted, Caller, Credentials, Refusal, Scope, Shown};
 use crate::mutation::peer;
 use crate::problem::Problem;
 use crate::server::{Limits, Options};
@@ -67,7 +68,11 @@ impl Guard {
         let Some(wanted) = self.wanted(request.method(), request.uri().path()) else {
             return Ok(None);
         };
-        let shown = request.headers().get(AUTHORIZATION);
+        let certificate = request.extensions().get::<PeerCertificate>();
+        let shown = Shown {
+            authorization: request.headers().get(AUTHORIZATION),
+            certificate: certificate.map(PeerCertificate::der),
+        };
         let caller = self.credentials.judge(shown, wanted, self.on_loopback)?;
         Ok(Some(caller))
     }
@@ -184,8 +189,11 @@ fn let_in(guard: &Guard, request: &mut Request) -> Result<(), TurnedAway> {
 fn turn_away(request: &Request, refusal: &Refusal) -> TurnedAway {
     let problem = problem_of(refusal);
     let who = match refusal {
-        Refusal::NotAllowed { who, .. } => who,
-        Refusal::NobodyMay | Refusal::NoToken | Refusal::WrongToken => ANONYMOUS,
+        Refusal::NotAllowed { who, .. } | Refusal::UnknownCertificate { who } => who,
+        Refusal::NobodyMay
+        | Refusal::NothingShown(_)
+        | Refusal::WrongToken
+        | Refusal::NamelessCertificate => ANONYMOUS,
     };
     audit(request, who, &problem);
     TurnedAway {
@@ -199,28 +207,46 @@ fn problem_of(refusal: &Refusal) -> Problem {
     let (status, detail) = match refusal {
         Refusal::NobodyMay => (
             StatusCode::UNAUTHORIZED,
-            "no tokens are configured, so only the probes are answered beyond loopback; configure some".to_owned(),
+            "no credentials are configured, so only the probes are answered beyond loopback; configure some".to_owned(),
         ),
-        Refusal::NoToken => (
-            StatusCode::UNAUTHORIZED,
-            "say who you are: Authorization: Bearer TOKEN".to_owned(),
-        ),
+        Refusal::NothingShown(accepted) => {
+            (StatusCode::UNAUTHORIZED, format!("say who you are: {}", means(*accepted)))
+        }
         Refusal::WrongToken => (
             StatusCode::UNAUTHORIZED,
             "this is none of the tokens of this host (any more)".to_owned(),
         ),
+        Refusal::NamelessCertificate => (
+            StatusCode::FORBIDDEN,
+            "the client certificate has neither a common name nor an alternative name that could be used".to_owned(),
+        ),
+        Refusal::UnknownCertificate { who } => (
+            StatusCode::FORBIDDEN,
+            format!("\"{who}\" may do nothing here: none of the names in the client certificate has a scope"),
+        ),
         Refusal::NotAllowed { who, wanted } => (
             StatusCode::FORBIDDEN,
-            format!("the token of \"{who}\" does not have the scope {}", wanted.as_str()),
+            format!("\"{who}\" does not have the scope {}", wanted.as_str()),
         ),
     };
     Problem::new(status, detail)
 }
 
+const fn means(accepted: Accepted) -> &'static str {
+    match accepted {
+        Accepted::Tokens => "Authorization: Bearer TOKEN",
+        Accepted::Certificates => "show a client certificate",
+        Accepted::Both => "Authorization: Bearer TOKEN, or a client certificate",
+    }
+}
+
 /// What RFC 6750 wants to be said.
 const fn challenge(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NobodyMay | Refusal::NoToken => "Bearer realm=\"lifecycle\"",
+        Refusal::NobodyMay
+        | Refusal::NothingShown(_)
+        | Refusal::NamelessCertificate
+        | Refusal::UnknownCertificate { .. } => "Bearer realm=\"lifecycle\"",
         Refusal::WrongToken => "Bearer realm=\"lifecycle\", error=\"invalid_token\"",
         Refusal::NotAllowed {
             wanted: Scope::Read,
@@ -338,7 +364,7 @@ fn names_loopback(name: &str) -> bool {
     }
 }
 
-fn is_loopback(address: IpAddr) -> bool {
+pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 

@@ -48,8 +48,13 @@ mod upgrade;
 mod why;
 
 pub use component::{Diagnostics, DiagnosticsBuilder, NAME};
-pub use credentials::{Credentials, Scope, Token, TokenError, TokenFault, TokenFileError};
+pub use credentials::{
+    Accepted, Access, AccessError, CertificateScopes, Credentials, Refusal, Scope, ScopeError,
+    Shown, Token, TokenError, TokenFault, TokenFileError, TokenVariableError,
+};
+pub use events::{Change, Names};
 pub use metrics::{InstallError, install_recorder};
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
 pub use router::{answers, paths};
+pub use snapshot::LastError;

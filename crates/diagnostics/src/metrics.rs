@@ -3,19 +3,24 @@
 //! Nothing in the recorder is labelled by component, so that a transition stays cheap and cardinality bounded: those
 //! series are rendered from a snapshot when they are scraped.
 
+mod open;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::response::{IntoResponse, Response};
 use lifecycle_core::ComponentId;
 use lifecycle_core::engine::{ComponentState, DrainState, Health, Snapshot};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::router::Shared;
+
+use open::OPEN;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -71,7 +76,7 @@ pub(crate) async fn keep_tidy(recorder: Option<&PrometheusHandle>) {
 }
 
 /// The scrape.
-pub(crate) async fn scrape(State(surface): State<Shared>) -> impl IntoResponse {
+pub(crate) async fn scrape(State(surface): State<Shared>, headers: HeaderMap) -> Response {
     let mut text = surface
         .recorder
         .as_ref()
@@ -81,7 +86,12 @@ pub(crate) async fn scrape(State(surface): State<Shared>) -> impl IntoResponse {
     if let Ok(Ok(snapshot)) = asked.await {
         render_components(&mut text, &snapshot, surface.listed_components);
     }
-    ([(CONTENT_TYPE, TEXT)], text)
+    // A cache must not give one reader what another has asked for.
+    let varies = (VARY, "accept");
+    if open::is_preferred(&headers) {
+        return ([(CONTENT_TYPE, OPEN), varies], open::converted(&text)).into_response();
+    }
+    ([(CONTENT_TYPE, TEXT), varies], text).into_response()
 }
 
 /// Renders what is told of single components; above `limit` of them the sums of groups, and besides for `limit` of those

@@ -196,7 +196,8 @@ fn shown() -> Vec<Operation> {
             .also(&[(503, "not yet")]),
         get("/metrics", "Metrics for Prometheus")
             .open()
-            .text("text/plain"),
+            .text("text/plain")
+            .text("application/openmetrics-text"),
         get("/openapi.json", "This description")
             .open()
             .json::<Value>(),

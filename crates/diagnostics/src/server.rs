@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 listener for probes: bounded in connections, time and body size, and in how long it takes to close.
+//! A small HTTP/1.1 listener for probes, in clear text or over TLS: bounded in connections, time and body size, and in how long it takes to close.
 //!
 //! Public is what a host says about it, and [`guarded`] for a further listener of the host's own that shall let in and
 //! refuse the same.
@@ -28,6 +28,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lifecycle_adapters::tls::{PeerCertificate, ServerAcceptor, ServerTls};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +50,8 @@ const FAREWELL: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// How many connections are open at most; further ones wait in the system's queue. Default: 256.
     pub connections: usize,
-    /// How long a connection may take to send the head of a request, also between two requests. Default: 10 s.
+    /// How long a connection may take to send the head of a request, also between two requests. Over TLS it has as long once
+    /// more, before that, to shake hands. Default: 10 s.
     pub head: Duration,
     /// How long a request may take until its answer begins. Default: 30 s.
     pub request: Duration,
@@ -83,6 +86,10 @@ pub struct Options {
     /// Names that the `Host` header may carry, beside those of loopback. On loopback every other name is refused: a web
     /// page whose name was made to resolve to this machine must not reach us. Elsewhere an empty list lets all in.
     pub hosts: Vec<String>,
+    /// What is presented over TLS, and of whom certificates are asked. Default: nothing, all is served in clear text.
+    ///
+    /// Certificates of clients should be [optional](ServerTls::optional_client_ca): who asks for a probe has none.
+    pub tls: Option<ServerTls>,
     /// Who may ask. Default: everybody on loopback, and elsewhere nobody; the probes are open in any case.
     pub credentials: Credentials,
     /// Whether `/metrics` is open to all, as the probes are. Default: yes.
@@ -97,9 +104,16 @@ impl Options {
             bind,
             limits: Limits::default(),
             hosts: Vec::new(),
+            tls: None,
             credentials: Credentials::default(),
             metrics_are_open: true,
         }
+    }
+
+    /// Whether tokens travel where others can read them: to other machines, in clear text.
+    pub(crate) fn exposes_tokens(&self) -> bool {
+        let is_open = !guard::is_loopback(self.bind.ip()) && self.tls.is_none();
+        is_open && self.credentials.has_tokens()
     }
 }
 
@@ -120,7 +134,17 @@ pub(crate) struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<ServerAcceptor>,
     router: Router,
+}
+
+/// What holds for every connection.
+#[derive(Clone, Debug)]
+struct Terms {
+    limits: Limits,
+    /// Unset, it is served in clear text.
+    tls: Option<ServerAcceptor>,
+    closing: Closing,
 }
 
 /// Ends a server: two tokens, of which either closes the port.
@@ -171,18 +195,23 @@ pub(crate) struct Served {
 /// Who only reads (`GET` and `HEAD`, and a dry run) needs [`Scope::Read`](crate::Scope::Read), who does anything else
 /// [`Scope::Operate`](crate::Scope::Operate); for the paths of probes nothing is needed, whoever mounts them.
 ///
-/// For a listener of the host's own: of the limits [`request`](Limits::request) and [`body`](Limits::body) are kept here,
-/// the others are the listener's business.
+/// For a listener of the host's own: of the limits [`request`](Limits::request) and [`body`](Limits::body) are kept here; the
+/// others are the listener's business, and so is TLS. A [`PeerCertificate`] among the extensions of a request is believed, as
+/// those servers write it there that have asked for one.
 pub fn guarded(router: Router, options: &Options) -> Router {
     guard::wrap(router, Guard::new(options))
 }
 
-/// Opens the port for `router`, [`guarded`] by `options`.
+/// Opens the port for `router`, [`guarded`] by `options`, and served over `tls` if there is one.
 ///
 /// # Errors
 ///
 /// [`BindError`] names the address.
-pub(crate) fn bind(options: &Options, router: Router) -> Result<Bound, BindError> {
+pub(crate) fn bind(
+    options: &Options,
+    tls: Option<ServerAcceptor>,
+    router: Router,
+) -> Result<Bound, BindError> {
     let address = options.bind;
     let wrap = |source| BindError { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(wrap)?;
@@ -192,6 +221,7 @@ pub(crate) fn bind(options: &Options, router: Router) -> Result<Bound, BindError
         listener,
         address,
         limits: options.limits,
+        tls,
         router: guarded(router, options),
     })
 }
@@ -200,6 +230,11 @@ impl Bound {
     /// Where it listens, with the port that was taken.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What shakes hands with clients, if it is served over TLS.
+    pub(crate) const fn tls(&self) -> Option<&ServerAcceptor> {
+        self.tls.as_ref()
     }
 
     /// Answers until `closing` says otherwise; then closes the port at once and idle connections too, and waits for open
@@ -215,6 +250,11 @@ impl Bound {
     pub(crate) async fn serve(self, closing: &Closing) -> io::Result<Served> {
         let listener = TcpListener::from_std(self.listener)?;
         let service = TowerToHyperService::new(self.router);
+        let terms = Terms {
+            limits: self.limits,
+            tls: self.tls,
+            closing: closing.clone(),
+        };
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -223,8 +263,7 @@ impl Bound {
                 Some(ended) = connections.join_next() => note(ended),
                 accepted = listener.accept(), if connections.len() < self.limits.connections => match accepted {
                     Ok((stream, peer)) => {
-                        let (service, closing) = (service.clone(), closing.clone());
-                        connections.spawn(connection(stream, peer, service, self.limits, closing));
+                        connections.spawn(connection(stream, peer, service.clone(), terms.clone()));
                     }
                     Err(error) => rest(&error).await,
                 },
@@ -253,29 +292,55 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: TowerToHyperService<Router>,
-    limits: Limits,
-    closing: Closing,
+    terms: Terms,
 ) {
     // Answers are small and whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let stream = Impatient::new(stream, terms.limits.stall);
+    let Some(tls) = &terms.tls else {
+        return speak(stream, peer, None, router, &terms).await;
+    };
+    let shaken = tokio::select! {
+        biased;
+        // Nothing of it is under way.
+        () = terms.closing.begun() => None,
+        shaken = tls.accept_within(terms.limits.head, stream, peer) => shaken,
+    };
+    if let Some((stream, certificate)) = shaken {
+        speak(stream, peer, certificate, router, &terms).await;
+    }
+}
+
+/// Speaks HTTP over `stream` until it ends, or the server closes.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    certificate: Option<PeerCertificate>,
+    router: TowerToHyperService<Router>,
+    terms: &Terms,
+) {
     let line = Line {
-        closing: closing.clone(),
+        closing: terms.closing.clone(),
         endless: Arc::default(),
     };
     let endless = Arc::clone(&line.endless);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(line.clone());
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(line.clone());
+        extensions.insert(ConnectInfo(peer));
+        if let Some(certificate) = &certificate {
+            extensions.insert(certificate.clone());
+        }
         router.call(request)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(Impatient::new(stream, limits.stall)), service);
+        .header_read_timeout(terms.limits.head)
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = closing.drain.cancelled() => {
+        () = terms.closing.drain.cancelled() => {
             serving.as_mut().graceful_shutdown();
             if endless.load(Ordering::Relaxed) {
                 // Its end is under way; whoever does not take it is not waited for.
@@ -326,4 +391,29 @@ async fn rest(error: &io::Error) {
     }
     tracing::warn!(%error, "a connection cannot be accepted");
     tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use lifecycle_adapters::tls::Pem;
+
+    use super::*;
+    use crate::{CertificateScopes, Scope, Token};
+
+    #[test]
+    fn only_tokens_in_clear_text_beyond_loopback_are_exposed() {
+        let token = Token::new("alice", Scope::Read, "0123456789abcdef").unwrap();
+        let exposes = |bind: &str, credentials: &Credentials, tls: Option<ServerTls>| {
+            let mut options = Options::new(bind.parse().unwrap());
+            (options.credentials, options.tls) = (credentials.clone(), tls);
+            options.exposes_tokens()
+        };
+        let (beyond, tokens) = ("192.0.2.1:9180", Credentials::tokens([token]));
+        let tls = ServerTls::new(Pem::file("a"), Pem::file("b"));
+        assert!(exposes(beyond, &tokens, None));
+        assert!(!exposes(beyond, &tokens, Some(tls)));
+        assert!(!exposes("127.0.0.1:9180", &tokens, None));
+        let certificates = Credentials::default().certificates(CertificateScopes::default());
+        assert!(!exposes(beyond, &certificates, None));
+    }
 }

@@ -240,10 +240,13 @@ struct Waiting<'a> {
     state: &'static str,
 }
 
+/// A failure in short.
 #[derive(Debug, JsonSchema, Serialize)]
-pub(crate) struct LastError<'a> {
-    kind: &'static str,
-    message: &'a str,
+pub struct LastError<'a> {
+    /// Its kind, as [`FailureKind::as_str`](lifecycle_core::FailureKind::as_str) names it.
+    pub kind: &'static str,
+    /// What it says of itself.
+    pub message: &'a str,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use lifecycle_adapters::tls::ServerAcceptor;
 use tokio::runtime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
@@ -21,15 +23,22 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 pub(crate) struct Thread {
     pub(crate) address: SocketAddr,
     pub(crate) closing: Closing,
+    pub(crate) tls: Option<ServerAcceptor>,
+    /// What is wrong with the files of TLS, while something is.
+    pub(crate) faults: watch::Receiver<Option<String>>,
     /// Cancelled as the last act of the thread.
     ended: CancellationToken,
     join: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Thread {
-    /// Makes the thread; `bound` is answered from it right away.
-    pub(crate) fn serve(bound: Bound, surface: Shared) -> io::Result<Self> {
-        let address = bound.address();
+    /// Makes the thread; `bound` is answered from it right away. `faults` is what the files of its TLS are heard of by.
+    pub(crate) fn serve(
+        bound: Bound,
+        surface: Shared,
+        faults: watch::Receiver<Option<String>>,
+    ) -> io::Result<Self> {
+        let (address, tls) = (bound.address(), bound.tls().cloned());
         let closing = Closing::new();
         let ended = CancellationToken::new();
         let runtime = runtime::Builder::new_current_thread()
@@ -47,6 +56,8 @@ impl Thread {
         Ok(Self {
             address,
             closing,
+            tls,
+            faults,
             ended,
             join: Mutex::new(Some(join)),
         })
@@ -83,8 +94,15 @@ impl Drop for Thread {
 }
 
 async fn run(bound: Bound, closing: &Closing, surface: &Shared) {
+    let tls = bound.tls().cloned();
+    let certificates = async {
+        if let Some(tls) = tls {
+            tls.watch().await;
+        }
+    };
     let background = async {
         tokio::join!(
+            certificates,
             surface.troubles.follow(&surface.handle),
             surface.timelines.follow(&surface.handle),
             metrics::keep_tidy(surface.recorder.as_ref()),

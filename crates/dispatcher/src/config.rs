@@ -13,14 +13,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use diagnostics::{Credentials, TokenFileError};
+use diagnostics::{Access, AccessError, Credentials};
 use dispatcher::{Breaker, Chooser, DEFAULT_KEY, Gate, Shape};
-use host_config::sections::diagnostics::Diagnostics;
+use host_config::sections::diagnostics::{Diagnostics, Secret};
 use host_config::sections::log::Log;
 use host_config::sections::policies::Policies;
 use host_config::sections::tls::Presented;
 use host_config::{Configuration, Key, Layers, Report, Schema, Sources};
 use lifecycle_adapters::Limits;
+use lifecycle_adapters::tls::ServerTls;
 use lifecycle_core::{Criticality, Defaults, Nanos, Registration};
 use serde::{Deserialize, Deserializer};
 
@@ -29,7 +30,7 @@ use crate::config::gossip::Gossip;
 pub(crate) use crate::config::middleware::Bounds;
 use crate::config::middleware::{Attempts, Middleware};
 use crate::config::schema::SCHEMA;
-pub(crate) use crate::config::tls::{Trusted, presented};
+pub(crate) use crate::config::tls::{Trusted, optionally, presented};
 
 /// What the program is told, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -205,6 +206,7 @@ impl Configuration for Config {
 
     fn settle(&mut self, layers: &Layers, sources: &Sources) {
         self.log.settle(layers);
+        self.diagnostics.serving.settle(sources);
         if let Some(gossip) = &mut self.gossip {
             gossip.settle(sources.machine.as_deref());
         }
@@ -235,19 +237,28 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`TokenFileError`] as for [`Credentials::from_file`].
-    pub(crate) fn credentials(&self) -> Result<Credentials, TokenFileError> {
-        match &self.diagnostics.serving.tokens {
-            Some(path) => Credentials::from_file(path),
-            None if self.insecure => Ok(Credentials::everybody()),
-            None => Ok(Credentials::default()),
-        }
+    /// [`AccessError`] as for [`Access::credentials`].
+    pub(crate) fn credentials(&self) -> Result<Credentials, AccessError> {
+        let told = &self.diagnostics.serving;
+        let variable = told.tokens_env.as_deref();
+        let value = told.variable.as_ref().map(Secret::reveal);
+        let access = Access {
+            file: told.tokens.as_deref(),
+            variable: variable.map(|name| (name, value)),
+            certificates: &told.client_scopes,
+            everybody: self.insecure,
+        };
+        access.credentials()
     }
 
-    /// Whether the listener of that section lets in only clients that have a certificate, or a token.
+    /// What the diagnostics present, unless they serve in clear text. Opens nothing.
+    pub(crate) fn diagnostics_tls(&self) -> Option<ServerTls> {
+        self.diagnostics.serving.tls.as_ref().map(optionally)
+    }
+
+    /// Whether the listener of that section lets in only clients that have a certificate.
     pub(crate) fn asks_clients(&self, section: &Key) -> bool {
         let tls = match section.parts() {
-            [kind] if kind == "diagnostics" => return self.diagnostics.serving.tokens.is_some(),
             [kind, name] if kind == "http-inbounds" => &self.http_inbounds[name].tls,
             [kind, name] if kind == "grpc-inbounds" => &self.grpc_inbounds[name].tls,
             _ => &None,

@@ -42,6 +42,10 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
         .bind(config.diagnostics.serving.address)
         .allow_hosts(&config.diagnostics.serving.hosts)
         .credentials(config.credentials()?);
+    let diagnostics = match config.diagnostics_tls() {
+        Some(tls) => diagnostics.tls(tls),
+        None => diagnostics,
+    };
     let diagnostics = match config.diagnostics.serving.open_metrics {
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
@@ -51,9 +55,13 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
     let _ = assembled.dispatcher.driven_by(builder.handle());
 
     let address = diagnostics.address();
+    let scheme = match config.diagnostics.serving.tls {
+        Some(_) => "https",
+        None => "http",
+    };
     let announced = assembled
         .announced
-        .add(diagnostics::NAME, "http", move || *address.borrow());
+        .add(diagnostics::NAME, scheme, move || *address.borrow());
     let names = assembled.registrations.iter().map(|it| it.name.clone());
     let announcer = announced.registration(names);
     let all = [diagnostics.registration()].into_iter();

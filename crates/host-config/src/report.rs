@@ -103,6 +103,17 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Blames the address of `section` when other machines can reach it: tokens that are sent there in clear text can be read by others.
+    pub fn check_clear_text(&mut self, section: &Key, address: SocketAddr) {
+        if !address.ip().to_canonical().is_loopback() {
+            let rule = format!(
+                "{address} can be reached from other machines, and tokens travel there in clear text"
+            );
+            let remedy = "serve it over TLS (diagnostics.tls), use a loopback address, or set `insecure = true` on a network that you trust";
+            self.blame(&section.join("address"), Flaw::new(rule, remedy));
+        }
+    }
+
     /// Blames sections whose `address` has a port that another one has too.
     pub fn check_ports(&mut self, listeners: &[(Key, SocketAddr)]) {
         for (place, (one, first)) in listeners.iter().enumerate() {

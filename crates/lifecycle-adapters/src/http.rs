@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::server::About;
 use crate::server::{Complaints, Exempt, Hyper, Intake, Serve, Server, Terms};
 #[cfg(feature = "tls")]
-use crate::tls::{Live, ServerTls, TlsError};
+use crate::tls::{Alpn, ServerAcceptor, ServerTls, TlsError};
 use crate::worker::Worker;
 
 /// Where it listens unless told otherwise.
@@ -65,7 +65,7 @@ struct Serving {
     address: SocketAddr,
     intake: Arc<Intake>,
     #[cfg(feature = "tls")]
-    tls: Option<Arc<Live<ServerTls>>>,
+    tls: Option<ServerAcceptor>,
     worker: Worker,
 }
 
@@ -209,7 +209,7 @@ impl HttpServer {
         &self,
         cx: &StartContext,
         complaints: &Arc<Complaints>,
-    ) -> Result<Option<Arc<Live<ServerTls>>>, TlsError> {
+    ) -> Result<Option<ServerAcceptor>, TlsError> {
         let Some(tls) = &self.tls else {
             return Ok(None);
         };
@@ -218,8 +218,9 @@ impl HttpServer {
             Some(fault) => complaints.complain(About::Certificates, fault),
             None => complaints.withdraw(About::Certificates),
         };
-        let live = Live::open(tls.clone(), cx.component().as_str(), tell).await?;
-        Ok(Some(live))
+        let (alpn, owner) = ([Alpn::Http2, Alpn::Http1], cx.component());
+        let acceptor = tls.acceptor(&alpn, owner.as_str(), tell).await?;
+        Ok(Some(acceptor))
     }
 
     fn serving(&self) -> Option<Serving> {
@@ -307,10 +308,9 @@ impl Lifecycle for HttpServer {
         tokio::select! {
             biased;
             () = emptied => Ok(()),
-            () = cx.cancelled() => {
-                let left = label(serving.intake.in_flight());
-                Err(format!("the drain was given up: {left}").into())
-            }
+            // Whether that is well is the orchestrator's to say: a drain that is forced gives up what is open, and one that is
+            // out of time has failed.
+            () = cx.cancelled() => Ok(()),
         }
     }
 

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
 #[cfg(feature = "tls")]
-use crate::tls::{Live, ServerTls};
+use crate::tls::ServerAcceptor;
 
 use activity::{Activity, Order};
 pub(crate) use complaints::{About, Complaints};
@@ -57,7 +57,7 @@ pub(crate) struct Terms {
     pub(crate) exempt: Arc<Exempt>,
     /// Unset, it is served in clear text.
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<Arc<Live<ServerTls>>>,
+    pub(crate) tls: Option<ServerAcceptor>,
 }
 
 /// Where connections come from.

@@ -1,6 +1,7 @@
 //! TLS and mTLS for servers and clients, with certificates that are read again while they are in use.
 //!
-//! - [`ServerTls`] is what a server presents, and of whom it asks for a certificate: [`HttpServer::tls`](crate::HttpServer::tls).
+//! - [`ServerTls`] is what a server presents, and of whom it asks for a certificate: [`HttpServer::tls`](crate::HttpServer::tls), and
+//!   [`ServerTls::acceptor`] for other servers.
 //! - [`ClientTls`] is whom a client trusts, and what it presents: [`ClientTls::connector`].
 //!
 //! TLS 1.2 and 1.3 are spoken, by rustls with the one provider aws-lc-rs, and only with what rustls holds for safe. There is no
@@ -10,6 +11,7 @@
 //! What is wrong is a [`TlsError`] with all faults at once. Neither keys nor what is in files are part of one, of a log line, or of
 //! what `Debug` shows.
 
+mod acceptor;
 mod client;
 mod error;
 mod live;
@@ -17,10 +19,12 @@ mod pem;
 mod reading;
 mod server;
 
+pub use acceptor::ServerAcceptor;
 pub use client::{Alpn, ClientConnector, ClientTls};
-pub use error::{TlsError, TlsFault, TlsFlaw, TlsPart};
-pub(crate) use live::Live;
+pub use error::{TlsError, TlsFault, TlsFlaw, TlsPart, is_refusal};
 pub use pem::Pem;
 pub use server::{PeerCertificate, ServerTls};
 /// The stream that a [`ClientConnector`] makes of another.
 pub use tokio_rustls::client::TlsStream as ClientStream;
+/// The stream that a [`ServerAcceptor`] makes of another.
+pub use tokio_rustls::server::TlsStream as ServerStream;

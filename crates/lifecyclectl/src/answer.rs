@@ -99,9 +99,12 @@ impl Answer {
     }
 }
 
-/// The host's clock. It is told in whole seconds: where ours is not further from it than that, ours says more.
+/// How far the host's clock may be from ours for ours to say more: it is told in whole seconds, and an answer takes a while.
+const AGREEMENT: SignedDuration = SignedDuration::from_secs(2);
+
+/// The host's clock.
 fn clock(date: Option<Timestamp>, own: Timestamp) -> Timestamp {
-    let agrees = |date: &Timestamp| own.duration_since(*date).abs() <= SignedDuration::from_secs(1);
+    let agrees = |date: &Timestamp| own.duration_since(*date).abs() <= AGREEMENT;
     date.filter(|it| !agrees(it)).unwrap_or(own)
 }
 
@@ -150,6 +153,8 @@ mod tests {
         let agreeing = Some(at("2026-11-28T06:50:12Z"));
         let other = at("2026-11-28T06:50:10Z");
         assert_eq!(clock(agreeing, own), own);
+        let slow = Some(at("2026-11-28T06:50:11Z"));
+        assert_eq!(clock(slow, own), own);
         assert_eq!(clock(Some(other), own), other);
         assert_eq!(clock(None, own), own);
     }

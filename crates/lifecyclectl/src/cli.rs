@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
+use lifecycle_adapters::tls::{ClientTls, Pem};
 
 use crate::client::Token;
 use crate::endpoint::Endpoint;
@@ -29,7 +30,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where the host answers: HOST:PORT, or http://HOST:PORT.
+    /// Where the host answers: HOST:PORT, http://HOST:PORT or https://HOST:PORT.
     #[arg(
         short = 'u',
         long,
@@ -52,6 +53,15 @@ pub(crate) struct Global {
     /// Read the token from this file.
     #[arg(long, value_name = "FILE", conflicts_with = "token", global = true)]
     token_file: Option<PathBuf>,
+    /// Over https, trust hosts with a certificate of these authorities; a file in the form PEM.
+    #[arg(long, value_name = "FILE", env = "LIFECYCLECTL_CA", global = true)]
+    ca: Option<PathBuf>,
+    /// Over https, show this certificate, with those between it and its authority.
+    #[arg(long, value_name = "FILE", env = "LIFECYCLECTL_CERT", global = true)]
+    cert: Option<PathBuf>,
+    /// The private key of that certificate.
+    #[arg(long, value_name = "FILE", env = "LIFECYCLECTL_KEY", global = true)]
+    key: Option<PathBuf>,
     /// How long a request, or a wait, may take [default: 10s].
     #[arg(long, value_name = "DURATION", value_parser = duration, global = true)]
     pub(crate) timeout: Option<Duration>,
@@ -202,6 +212,30 @@ impl Global {
         };
         let token = text.as_deref().map(Token::new).transpose();
         token.map_err(|it| Failure::usage(it, "it is one line of printable ASCII"))
+    }
+}
+
+impl Global {
+    /// Whom to trust over TLS, and what to show; `None` when nobody is named. Opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there is a certificate without a key, or a key without a certificate.
+    pub(crate) fn tls(&self) -> Result<Option<ClientTls>, Failure> {
+        let tls = self
+            .ca
+            .as_ref()
+            .map(|it| ClientTls::trusting(Pem::file(it)));
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                Ok(tls.map(|it| it.identity(Pem::file(cert), Pem::file(key))))
+            }
+            (None, None) => Ok(tls),
+            (Some(_), None) | (None, Some(_)) => Err(Failure::usage(
+                "--cert and --key go together",
+                "name both files, or neither; LIFECYCLECTL_CERT and LIFECYCLECTL_KEY count too",
+            )),
+        }
     }
 }
 

@@ -1,16 +1,15 @@
 //! [`Client`]: requests to one host, each within a time.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use hyper::{Method, Request};
-use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response};
+use lifecycle_adapters::tls::is_refusal;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -19,6 +18,7 @@ use crate::answer::Answer;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::link::Trust;
 use crate::text::span;
 
 /// How long one request may take, unless the command line says otherwise.
@@ -52,10 +52,10 @@ impl Token {
     }
 }
 
-/// Requests to one host.
+/// Requests to one host, each on a connection of its own: an operation that was sent is never sent twice.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    trust: Trust,
     endpoint: Endpoint,
     token: Option<Token>,
     limit: Duration,
@@ -68,33 +68,46 @@ pub(crate) enum Silence {
     NoConnection(String),
     /// The connection ended before the answer did, or the answer is none.
     Broken(String),
+    /// One side does not trust the other, or no TLS is spoken there.
+    Untrusted(String),
     /// The time was over.
     TooLate(Duration),
 }
 
 impl Client {
     /// `limit` bounds each request.
-    pub(crate) fn new(endpoint: Endpoint, token: Option<Token>, limit: Duration) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self {
-            // An operation that was sent is never sent twice.
-            http: Http::builder(TokioExecutor::new())
-                .retry_canceled_requests(false)
-                .pool_max_idle_per_host(0)
-                .build(connector),
+    ///
+    /// # Errors
+    ///
+    /// When TLS is spoken at `endpoint`, and nobody is trusted.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        trust: Trust,
+        token: Option<Token>,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
+        trust.check(&endpoint)?;
+        Ok(Self {
+            trust,
             endpoint,
             token,
             limit,
-        }
+        })
     }
 
     /// The same for another host.
-    pub(crate) fn to(&self, endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
-            ..self.clone()
-        }
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn to(&self, endpoint: Endpoint) -> Result<Self, Failure> {
+        let Self {
+            trust,
+            token,
+            limit,
+            ..
+        } = self.clone();
+        Self::new(endpoint, trust, token, limit)
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -103,7 +116,7 @@ impl Client {
 
     /// Whether the token travels where others can read it.
     pub(crate) fn exposes_token(&self) -> bool {
-        self.token.is_some() && !self.endpoint.is_local()
+        self.token.is_some() && !self.endpoint.is_local() && !self.endpoint.is_encrypted()
     }
 
     /// # Errors
@@ -152,16 +165,15 @@ impl Client {
         limit: Duration,
     ) -> Result<Answer, Silence> {
         let request = self.request(method, path, body, "application/json", None)?;
-        let answered = async {
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|it| silence(&it))?;
-            Answer::read(response).await
-        };
+        let answered = async { Answer::read(self.exchange(request).await?).await };
         let answered = timeout(limit, answered).await;
         answered.unwrap_or(Err(Silence::TooLate(limit)))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Silence> {
+        let mut requests = self.trust.connect(&self.endpoint).await?;
+        let response = requests.send_request(request).await;
+        response.map_err(|it| silence(&it))
     }
 
     /// Opens a stream of events, after the event `last` when that is given.
@@ -172,9 +184,9 @@ impl Client {
     pub(crate) async fn stream(&self, path: &str, last: Option<&str>) -> Result<Incoming, Failure> {
         let request = self.request(Method::GET, path, None, "text/event-stream", last);
         let request = request.map_err(|it| self.failure(&it))?;
-        let opened = timeout(self.limit, self.http.request(request)).await;
-        let opened = opened.map_err(|_| self.failure(&Silence::TooLate(self.limit)))?;
-        let response = opened.map_err(|it| self.failure(&silence(&it)))?;
+        let opened = timeout(self.limit, self.exchange(request)).await;
+        let opened = opened.unwrap_or(Err(Silence::TooLate(self.limit)));
+        let response = opened.map_err(|it| self.failure(&it))?;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
@@ -193,7 +205,8 @@ impl Client {
     ) -> Result<Request<Full<Bytes>>, Silence> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.endpoint))
+            .uri(format!("{}{path}", self.endpoint.path()))
+            .header(HOST, self.endpoint.authority())
             .header(
                 USER_AGENT,
                 concat!("lifecyclectl/", env!("CARGO_PKG_VERSION")),
@@ -225,7 +238,17 @@ impl Client {
             Silence::Broken(why) => Failure::new(
                 Exit::Failed,
                 format!("{endpoint} gave no whole answer: {why}"),
-                "is that a host's diagnostics address? ask again, and look at its log",
+                "is that a host's diagnostics address, http or https? ask again, and look at its log",
+            ),
+            Silence::Untrusted(why) if why.starts_with(ALERT) => Failure::new(
+                Exit::Refused,
+                format!("{endpoint} does not let us in: {why}"),
+                "--cert and --key name a certificate that its client CA vouches for, and whose time is not over",
+            ),
+            Silence::Untrusted(why) => Failure::new(
+                Exit::Refused,
+                format!("{endpoint} is not trusted: {why}"),
+                "--ca names the authority of its certificate; is it called by a name in that, and does it speak https?",
             ),
             Silence::TooLate(limit) => Failure::new(
                 Exit::TimedOut,
@@ -236,10 +259,15 @@ impl Client {
     }
 }
 
-fn silence(error: &hyper_util::client::legacy::Error) -> Silence {
+/// How rustls begins to say that the other side has refused us.
+const ALERT: &str = "received fatal alert";
+
+pub(crate) fn silence(error: &hyper::Error) -> Silence {
     let why = deepest(error);
-    match error.is_connect() {
-        true => Silence::NoConnection(why),
+    // In TLS 1.3 a host looks at our certificate when we think that all is well.
+    let source = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    match source.is_some_and(is_refusal) {
+        true => Silence::Untrusted(why),
         false => Silence::Broken(why),
     }
 }
@@ -266,13 +294,20 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_exposed_only_beyond_this_machine() {
+    fn a_token_is_exposed_only_beyond_this_machine_and_in_clear_text() {
         let exposed = |text: &str, token: Option<Token>| {
-            Client::new(text.parse().unwrap(), token, REQUEST).exposes_token()
+            let client = Client {
+                trust: Trust::default(),
+                endpoint: text.parse().unwrap(),
+                token,
+                limit: REQUEST,
+            };
+            client.exposes_token()
         };
         let token = Token::new("t").unwrap();
         assert!(exposed("10.0.0.1", Some(token.clone())));
         assert!(!exposed("10.0.0.1", None));
+        assert!(!exposed("https://10.0.0.1", Some(token.clone())));
         for local in ["127.0.0.1", "[::1]:5", "localhost"] {
             assert!(!exposed(local, Some(token.clone())), "{local}");
         }

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 /// The port of a host that is named without one.
 const PORT: u16 = 9180;
 
-/// Where a host answers: `http://HOST:PORT`, perhaps with a path in front of ours.
+/// Where a host answers: `http://HOST:PORT` or `https://HOST:PORT`, perhaps with a path in front of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Endpoint {
     /// Without a slash at its end.
     base: String,
+    is_encrypted: bool,
     host: String,
     port: u16,
 }
@@ -25,25 +26,33 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let complete = match text.split_once("://") {
-            Some(("http", _)) => text.to_owned(),
-            Some(("https", _)) => return Err("https is not spoken yet; write http://…".to_owned()),
-            Some((scheme, _)) => return Err(format!("{scheme} is not spoken; write http://…")),
-            None => format!("http://{text}"),
+        let (complete, scheme, default) = match text.split_once("://") {
+            Some(("http", _)) => (text.to_owned(), "http", 80),
+            Some(("https", _)) => (text.to_owned(), "https", 443),
+            Some((scheme, _)) => {
+                return Err(format!(
+                    "{scheme} is not spoken; write http://… or https://…"
+                ));
+            }
+            None => (format!("http://{text}"), "http", PORT),
         };
-        let wrong = || format!("{text:?} is no address; write HOST:PORT or http://HOST:PORT");
+        let wrong = || {
+            format!(
+                "{text:?} is no address; write HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+            )
+        };
         let uri: Uri = complete.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         if authority.as_str().contains('@') || uri.query().is_some() || authority.host().is_empty()
         {
             return Err(wrong());
         }
-        let default = if complete == text { 80 } else { PORT };
         let port = authority.port_u16().unwrap_or(default);
         let host = authority.host().to_owned();
         let path = uri.path().trim_end_matches('/');
         Ok(Self {
-            base: format!("http://{host}:{port}{path}"),
+            base: format!("{scheme}://{host}:{port}{path}"),
+            is_encrypted: scheme == "https",
             host,
             port,
         })
@@ -76,9 +85,27 @@ impl Endpoint {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// Host and port, as a request names them.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// What stands before our own paths; it does not end in a slash.
+    pub(crate) fn path(&self) -> &str {
+        let beyond_scheme = self.base.split_once("://").map_or("", |it| it.1);
+        beyond_scheme
+            .find('/')
+            .map_or("", |it| &beyond_scheme[it..])
+    }
+
     /// Whether it has a path of its own.
     pub(crate) fn has_path(&self) -> bool {
-        self.base.matches('/').count() > 2
+        !self.path().is_empty()
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -103,6 +130,8 @@ mod tests {
             ("a:80", "http://a:80"),
             ("http://a", "http://a:80"),
             ("http://a:1/x/", "http://a:1/x"),
+            ("https://a", "https://a:443"),
+            ("https://[::1]:9180/", "https://[::1]:9180"),
             ("[::1]:5", "http://[::1]:5"),
         ];
         for (text, base) in written {
@@ -117,13 +146,7 @@ mod tests {
     #[test]
     fn an_endpoint_that_makes_no_sense_is_refused() {
         for text in [
-            "",
-            "https://a",
-            "ftp://a",
-            "http://",
-            "a b",
-            "u:p@a",
-            "a?b=c",
+            "", "ftp://a", "http://", "https://", "a b", "u:p@a", "a?b=c",
         ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }

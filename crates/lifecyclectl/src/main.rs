@@ -20,6 +20,7 @@ mod failure;
 mod follow;
 mod graph;
 mod leaders;
+mod link;
 mod logging;
 mod node;
 mod operate;
@@ -47,6 +48,7 @@ use crate::cli::{Cli, Command, Leaders, Mesh, Peers, Upgrade};
 use crate::client::{Client, REQUEST};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::link::Trust;
 use crate::screen::{Screen, warn};
 use crate::session::Session;
 use crate::timeline::View;
@@ -89,15 +91,17 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let token = cli.global.token()?;
     let timeout = cli.global.timeout;
     let endpoint = cli.global.endpoint.clone();
-    let client = Client::new(endpoint, token, timeout.unwrap_or(REQUEST));
-    if client.exposes_token() {
-        warn("warning: the token travels unencrypted to another machine");
-    }
-    let session = Session::new(client, screen, timeout);
+    let tls = cli.global.tls()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|it| Failure::new(Exit::Failed, format!("no runtime: {it}"), ""))?;
+    let trust = runtime.block_on(Trust::of(tls.as_ref()))?;
+    let client = Client::new(endpoint, trust, token, timeout.unwrap_or(REQUEST))?;
+    if client.exposes_token() {
+        warn("warning: the token travels unencrypted to another machine");
+    }
+    let session = Session::new(client, screen, timeout);
     let exit = runtime.block_on(interruptible(&session, &cli.command));
     // A name that is still being resolved holds nobody up.
     runtime.shutdown_background();

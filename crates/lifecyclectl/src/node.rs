@@ -12,7 +12,7 @@ use crate::documents::{Begun, Operation, Upgrade};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::follow;
-use crate::operate::{beginning, put};
+use crate::operate::{beginning, put, standing};
 use crate::screen::{Screen, Style};
 use crate::session::Session;
 use crate::text::{Cell, Facts, NOTHING, Table, listed, moment};
@@ -117,7 +117,7 @@ async fn act(
         screen.progress(beginning(&operation).trim_end())?;
         return follow::to_its_end(session, operation, now).await;
     }
-    screen.show(&answer, || format!("{}{}", beginning(&operation), page()))?;
+    screen.show(&answer, || format!("{}{}", standing(&operation), page()))?;
     Ok(follow::exit_of(&operation))
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn run(session: &Session, verb: Verb, args: &Args) -> Result<Ex
     ));
     let (answer, operation) = begin(session, verb, name, body).await?;
     if !args.wait {
-        session.screen.show(&answer, || beginning(&operation))?;
+        session.screen.show(&answer, || standing(&operation))?;
         return Ok(follow::exit_of(&operation));
     }
     session.screen.progress(beginning(&operation).trim_end())?;
@@ -95,14 +95,16 @@ pub(crate) fn put(body: &mut Map<String, Value>, key: &str, value: Option<impl I
     }
 }
 
-/// That an operation has begun, or how it has ended already.
+/// That an operation has begun.
 pub(crate) fn beginning(operation: &Operation) -> String {
+    let title = follow::title(operation);
+    format!("{title} has begun: operation {}\n", operation.id.0)
+}
+
+/// That an operation has begun, or how it has ended already.
+pub(crate) fn standing(operation: &Operation) -> String {
     match operation.state.as_str() {
-        "running" => format!(
-            "{} has begun: operation {}\n",
-            follow::title(operation),
-            operation.id.0
-        ),
+        "running" => beginning(operation),
         _ => follow::ending(operation),
     }
 }

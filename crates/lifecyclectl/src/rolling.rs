@@ -32,7 +32,7 @@ use crate::wait;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The hosts, in this order: HOST, HOST:PORT or http://HOST:PORT.
+    /// The hosts, in this order: HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT.
     #[arg(value_name = "HOST", required_unless_present = "resume")]
     hosts: Vec<Endpoint>,
     #[command(flatten)]
@@ -151,9 +151,12 @@ impl<'a> Roll<'a> {
             session,
             argv,
             gate: Gate::new(options)?,
-            hosts: hosts.collect(),
+            hosts: hosts.collect::<Result<_, _>>()?,
             progress: RefCell::new(progress),
         };
+        if let Some(gate) = &roll.gate {
+            gate.clients(&session.client)?;
+        }
         roll.check_gate()?;
         roll.check_limits()?;
         Ok(roll)

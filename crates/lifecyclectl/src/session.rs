@@ -86,6 +86,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Trust;
 
     #[test]
     fn a_wait_is_as_long_as_the_flag_or_the_deadline_and_a_little_or_ten_seconds() {
@@ -93,7 +94,8 @@ mod tests {
         let in_a_minute = "2026-11-28T06:51:00Z".parse().ok();
         let long_ago = "2026-11-28T06:00:00Z".parse().ok();
         let length = |timeout, deadline| {
-            let client = Client::new("a".parse().unwrap(), None, REQUEST);
+            let client = Client::new("a".parse().unwrap(), Trust::default(), None, REQUEST);
+            let client = client.unwrap();
             let session = Session::new(client, Screen::plain(), timeout);
             session.patience(deadline, now).length.as_secs()
         };

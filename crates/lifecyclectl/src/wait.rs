@@ -108,10 +108,19 @@ fn too_late(goal: Goal, why: &str, patience: Patience) -> Failure {
     Failure::new(Exit::TimedOut, what, remedy)
 }
 
+/// What is to be said of `silence`; an error when it does not pass by waiting.
+fn silent(session: &Session, silence: &Silence) -> Result<Look, Failure> {
+    let failure = session.client.failure(silence);
+    match failure.exit {
+        Exit::Refused => Err(failure),
+        _ => Ok(Look::Silent(failure.what)),
+    }
+}
+
 async fn is_ready(session: &Session, patience: Patience) -> Result<Look, Failure> {
     let answer = match session.client.look("/readyz", patience.left()).await {
         Ok(answer) => answer,
-        Err(silence) => return Ok(Look::Silent(session.client.failure(&silence).what)),
+        Err(silence) => return silent(session, &silence),
     };
     if answer.status.is_success() {
         return Ok(Look::Reached);
@@ -132,7 +141,7 @@ async fn is_stopped(session: &Session, patience: Patience) -> Result<Look, Failu
         Ok(answer) => answer,
         // The diagnostics are the last to go.
         Err(Silence::NoConnection(_)) => return Ok(Look::Reached),
-        Err(silence) => return Ok(Look::Silent(session.client.failure(&silence).what)),
+        Err(silence) => return silent(session, &silence),
     };
     if answer.status.is_client_error() {
         return Err(answer.refusal(path));
@@ -157,7 +166,7 @@ async fn is_drained(
     let path = "/control/upgrade";
     let answer = match session.client.look(path, patience.left()).await {
         Ok(answer) => answer,
-        Err(silence) => return Ok(Look::Silent(session.client.failure(&silence).what)),
+        Err(silence) => return silent(session, &silence),
     };
     if answer.status.is_client_error() {
         return Err(answer.refusal(path));

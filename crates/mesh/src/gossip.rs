@@ -11,7 +11,7 @@
 //! # Ok::<(), gossip::InvalidOptions>(())
 //! ```
 //!
-//! With [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
+//! With [`Options::keys_file`] or [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
 //! [`Options::check`] keeps gossip on loopback. Whoever holds a key is believed, so nothing that is learned here may grant
 //! authority: that is for leases.
 //!
@@ -124,8 +124,8 @@ impl Gossip {
     /// # Errors
     ///
     /// [`InvalidOptions`] with every fault that can be found at once.
-    pub fn new(options: Options) -> Result<Self, InvalidOptions> {
-        options.check()?;
+    pub fn new(mut options: Options) -> Result<Self, InvalidOptions> {
+        options.keys = options.check_with_keys()?;
         let wire = Arc::new(Wire::default());
         let local_node_id = options.node_id_on(options.bind.port());
         // Whatever is announced must fit under any name that the node may get.

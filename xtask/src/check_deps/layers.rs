@@ -9,6 +9,8 @@ pub(crate) enum Layer {
     Runtime,
     /// Layer 1 as well, but on top of the runtime, and used by tests alone.
     TestKit,
+    /// What parts and programs are built on, and what is no part itself: it shows nothing and finds nobody.
+    Adapters,
     Parts,
     Binaries,
     /// Uses whatever it needs and is used by nothing.
@@ -97,7 +99,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         name: "lifecycle-adapters",
-        layer: Layer::Parts,
+        layer: Layer::Adapters,
         external: External::Only(&[
             "axum",
             "hyper",
@@ -139,6 +141,8 @@ pub(crate) const TABLE: &[Row] = &[
             "tokio",
             "tokio-util",
             "tracing",
+            // The names in client certificates, which rustls has verified.
+            "x509-parser",
         ]),
         silent_about: &[],
         leaves: &[],
@@ -191,14 +195,25 @@ pub(crate) const TABLE: &[Row] = &[
         external: External::Only(&[
             "axum",
             "clap",
-            // Event streams as bodies.
+            "futures-core",
+            // Event streams as bodies, and streams of answers.
             "futures-util",
             "jiff",
+            // Messages of the control protocol, and their descriptors.
+            "prost",
+            "prost-types",
+            // Compiles that protocol in the build, without `protoc`.
+            "protox",
             "serde",
             // Events as they are sent.
             "serde_json",
             "tokio",
             "tokio-util",
+            "tonic",
+            "tonic-health",
+            "tonic-prost",
+            "tonic-prost-build",
+            "tonic-reflection",
             "tracing",
         ]),
         silent_about: &[],
@@ -288,7 +303,18 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: XTASK,
         layer: Layer::Outside,
-        external: External::Only(&["anyhow", "clap", "guppy", "toml"]),
+        external: External::Only(&[
+            "anyhow",
+            "clap",
+            "guppy",
+            // Manifests and alerts of the operations kit.
+            "saphyr",
+            // The list of parts that is shipped, and the dashboard.
+            "serde_json",
+            // The sums of what is shipped.
+            "sha2",
+            "toml",
+        ]),
         silent_about: &[],
         leaves: &[],
     },

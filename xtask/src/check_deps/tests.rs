@@ -4,6 +4,7 @@
 //! what one prints: `cargo xtask check-deps --manifest-path xtask/fixtures/<name>/Cargo.toml`.
 
 use super::*;
+use crate::check_deps::layers::Use;
 
 const RUNTIME: &str = "in crates/lifecycle-runtime/Cargo.toml";
 const CORE: &str = "in crates/lifecycle-core/Cargo.toml";
@@ -105,6 +106,20 @@ fn an_edge_out_of_the_layers_is_reported() {
 fn an_edge_within_a_layer_is_reported() {
     let place = "mesh -> diagnostics [normal] in crates/mesh/Cargo.toml";
     check("layer-sideways", Rule::LayerSideways, &[place]);
+}
+
+/// They have the layer between the runtime and the parts: who shows and who finds may both serve by them.
+#[test]
+fn parts_may_use_the_adapters_and_these_no_part() {
+    let adapters = layers::row("lifecycle-adapters").expect("a row");
+    for name in ["diagnostics", "mesh"] {
+        let part = layers::row(name).expect("a row");
+        let (down, up) = (
+            layers::broken_by(part, adapters, Use::Any),
+            layers::broken_by(adapters, part, Use::Any),
+        );
+        assert_eq!((down, up), (None, Some(Rule::LayerUpward)), "{name}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::ci::{Args, advisories, tools};
 use crate::process;
-use crate::{check_deps, check_docs};
+use crate::{check_deploy, check_deps, check_docs};
 
 /// One stage of the gate. Its budget is for two cores and an empty target folder; the budgets
 /// together are that of the whole run.
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-pub(crate) const NAMES: [&str; 11] = {
+pub(crate) const NAMES: [&str; 12] = {
     let mut names = [""; STAGES.len()];
     let mut at = 0;
     while at < STAGES.len() {
@@ -53,12 +53,13 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("fmt", 20, Work::Commands(&["cargo fmt --all --check"])),
     stage("check-deps", 20, Work::Call(check_boundary)),
     stage("check-docs", 10, Work::Call(check_documents)),
+    stage("check-deploy", 20, Work::Call(check_kit)),
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
     stage("clippy", 220, Work::Commands(CLIPPY)),
     stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 1280, Work::Commands(TESTS)),
+    stage("tests", 1260, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
 ];
 
@@ -120,6 +121,11 @@ fn check_boundary(_: &Args) -> Result<Outcome> {
 
 fn check_documents(_: &Args) -> Result<Outcome> {
     let code = check_docs::run(&check_docs::Args::default())?;
+    Ok(Outcome::of(code == ExitCode::SUCCESS))
+}
+
+fn check_kit(_: &Args) -> Result<Outcome> {
+    let code = check_deploy::run(&check_deploy::Args::default())?;
     Ok(Outcome::of(code == ExitCode::SUCCESS))
 }
 

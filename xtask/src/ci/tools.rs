@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::check_deploy::KUBERNETES;
 use crate::ci::Args;
 use crate::ci::stage::Outcome;
 use crate::process::{self, say};
@@ -60,6 +61,19 @@ const TOOLS: &[Tool] = &[
         detect: &["h2load", "--version"],
         install: &["sh", "-c", INSTALL_H2LOAD],
     },
+    Tool {
+        name: "promtool",
+        version: "2.42",
+        detect: &["sh", "-c", "promtool --version 2>&1"],
+        install: &["sh", "-c", INSTALL_PROMTOOL],
+    },
+    // Behind grpcio, whose installation makes the folder anew.
+    Tool {
+        name: "schemathesis",
+        version: "4.32.5",
+        detect: &["target/python/bin/python", "-c", PRINT_SCHEMATHESIS],
+        install: &["sh", "-c", INSTALL_SCHEMATHESIS],
+    },
     // Wanted by the build script of etcd's client.
     Tool {
         name: "protoc",
@@ -67,24 +81,54 @@ const TOOLS: &[Tool] = &[
         detect: &["protoc", "--version"],
         install: &["sh", "-c", INSTALL_PROTOC],
     },
+    Tool {
+        name: "systemd-analyze",
+        version: "252",
+        detect: &["systemd-analyze", "--version"],
+        install: &["sh", "-c", INSTALL_SYSTEMD],
+    },
+    Tool {
+        name: "kubernetes-validate",
+        version: "1.37.0",
+        detect: &[KUBERNETES, "--version"],
+        install: &["sh", "-c", INSTALL_KUBERNETES],
+    },
 ];
 
 /// Fails where a test would: when anything of it is missing.
-const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health; print(grpc.__version__)";
+const PRINT_GRPCIO: &str = "import grpc, grpc_health.v1.health, grpc_reflection.v1alpha.reflection; print(grpc.__version__)";
 
 /// Into a folder of its own, which is made anew: one from another interpreter is of no use.
 const INSTALL_GRPCIO: &str = "python3 -m venv --clear target/python && \
-    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt";
+    target/python/bin/pip install --quiet --requirement crates/dispatcher/tests/foreign/requirements.txt \
+    --requirement crates/control-plane-host/tests/foreign/requirements.txt";
+
+const PRINT_SCHEMATHESIS: &str = "import schemathesis.cli, prometheus_client, importlib.metadata as it; print(it.version('schemathesis'))";
+
+/// Beside grpcio, in a folder that is there by now, if only it could be made.
+const INSTALL_SCHEMATHESIS: &str = "target/python/bin/python -m pip install --quiet \
+    --requirement crates/feature-tests/tests/conformance/requirements.txt";
 
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
+
+/// It has no package of its own: the server comes with it, without the exporters that are recommended beside that.
+const INSTALL_PROMTOOL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; $as apt-get update --quiet && \
+    $as apt-get install --yes --quiet --no-install-recommends prometheus";
 
 const INSTALL_ETCD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet etcd-server etcd-client";
 
 const INSTALL_PROTOC: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet protobuf-compiler";
+
+const INSTALL_SYSTEMD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet --no-install-recommends systemd";
+
+/// It brings the schemas of Kubernetes along.
+const INSTALL_KUBERNETES: &str = "python3 -m venv --clear target/kubernetes-validate && \
+    target/kubernetes-validate/bin/pip install --quiet kubernetes-validate==1.37.0";
 
 /// Finds every tool, and installs what is missing unless the caller said not to.
 pub(crate) fn check(args: &Args) -> Result<Outcome> {
@@ -147,6 +191,10 @@ mod tests {
             Some("0.9.143")
         );
         assert_eq!(printed_version("h2load nghttp2/1.52.0\n"), Some("1.52.0"));
+        assert_eq!(
+            printed_version("promtool, version 2.42.0+ds (branch: debian/sid)\n"),
+            Some("2.42.0+ds")
+        );
         assert_eq!(printed_version("0.9.2\n"), Some("0.9.2"));
         assert_eq!(printed_version("no such command\n"), None);
     }
@@ -156,6 +204,7 @@ mod tests {
         assert!(parts("0.9.143") > parts("0.9.99"));
         assert!(parts("1.0.0") > parts("0.20.2"));
         assert!(parts("0.20.2") >= parts("0.20.2"));
+        assert!(parts("2.42.0+ds") >= parts("2.42"));
     }
 
     /// Else a newer tool would be asked for than is installed.
@@ -165,10 +214,20 @@ mod tests {
             let package = format!("{}@{}", tool.name, tool.version);
             assert!(tool.install.contains(&package.as_str()), "{package}");
         }
-        let path = "crates/dispatcher/tests/foreign/requirements.txt";
-        let requirements = std::fs::read_to_string(process::root().join(path)).unwrap();
-        let tool = TOOLS.iter().find(|it| it.name == "grpcio").unwrap();
-        let package = format!("grpcio=={}", tool.version);
-        assert!(requirements.lines().any(|it| it == package), "{package}");
+        for (name, owner) in [
+            ("grpcio", "dispatcher/tests/foreign"),
+            ("grpcio", "control-plane-host/tests/foreign"),
+            ("schemathesis", "feature-tests/tests/conformance"),
+        ] {
+            let path = format!("crates/{owner}/requirements.txt");
+            let tool = TOOLS.iter().find(|it| it.name == name).unwrap();
+            assert!(tool.install.iter().any(|it| it.contains(&path)), "{path}");
+            let requirements = std::fs::read_to_string(process::root().join(&path)).unwrap();
+            let package = format!("{name}=={}", tool.version);
+            assert!(
+                requirements.lines().any(|it| it == package),
+                "{path}: {package}"
+            );
+        }
     }
 }

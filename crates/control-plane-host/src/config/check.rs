@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use diagnostics::TokenFileError;
+use diagnostics::{AccessError, TokenFileError};
 use host_config::sections::{gossip, policies};
 use host_config::{Flaw, Key, Report};
+use lifecycle_adapters::tls::TlsPart;
 use mesh::leadership::{OptionFault, Reach, StoreFault};
 
 use crate::config::{Config, StoreKind};
@@ -30,8 +31,9 @@ impl<'a, 'b> Checker<'a, 'b> {
 
     /// Adds every fault to the report.
     pub(super) fn check(mut self) {
-        self.check_exposure();
-        self.check_tokens();
+        self.check_access();
+        self.check_credentials();
+        self.check_tls();
         self.report.check_ports(&self.listeners());
         self.check_gossip();
         self.check_leadership();
@@ -39,42 +41,63 @@ impl<'a, 'b> Checker<'a, 'b> {
         self.check_policies();
     }
 
-    fn check_exposure(&mut self) {
-        let is_guarded = self.config.diagnostics.tokens.is_some() || self.config.insecure;
-        if is_guarded {
-            return;
-        }
-        for (section, address) in self.listeners() {
-            let guard = "name a file of tokens (diagnostics.tokens)";
-            self.report.check_exposure(&section, address, guard);
-        }
+    fn check_access(&mut self) {
+        let diagnostics = &self.config.diagnostics;
+        diagnostics.check(self.report, &self.listeners(), self.config.insecure);
     }
 
     /// What is wrong with a token is named where it is, and a file that cannot be used where it is named.
-    fn check_tokens(&mut self) {
-        let key = Key::of(&["diagnostics", "tokens"]);
+    fn check_credentials(&mut self) {
+        let key = |name| Key::of(&["diagnostics", name]);
         match self.config.credentials() {
             Ok(_) => {}
-            Err(TokenFileError::Faulty { path, faults }) => {
+            Err(AccessError::File(TokenFileError::Faulty { path, faults })) => {
                 let lines = faults.into_iter().map(|it| (it.line, it.rule));
-                self.report.blame_lines(&key, &path, lines);
+                self.report.blame_lines(&key("tokens"), &path, lines);
             }
-            Err(error) => self.report.blame_error(&key, &error),
+            Err(AccessError::File(error)) => self.report.blame_error(&key("tokens"), &error),
+            Err(AccessError::Variable(error)) => {
+                self.report.blame_error(&key("tokens-env"), &error);
+            }
+            Err(error) => self.report.blame_error(&key("client-scopes"), &error),
         }
     }
 
-    fn listeners(&self) -> [(Key, SocketAddr); 2] {
-        [
+    /// Blames the keys that name the files. One that is to blame already names no file.
+    fn check_tls(&mut self) {
+        let Some(Err(error)) = self.config.tls().map(|it| it.check()) else {
+            return;
+        };
+        let section = Key::of(&["diagnostics", "tls"]);
+        for fault in &error.faults {
+            let name = match fault.part {
+                TlsPart::Key => "key",
+                TlsPart::Ca => "client-ca",
+                // And whatever may come to be a part of it.
+                _ => "certificate",
+            };
+            if !self.report.is_blamed(&section, &[name]) {
+                let flaw = Flaw::split(&fault.to_string());
+                self.report.blame(&section.join(name), flaw);
+            }
+        }
+    }
+
+    fn listeners(&self) -> Vec<(Key, SocketAddr)> {
+        let grpc = &self.config.grpc;
+        let grpc = grpc.enabled.then(|| (Key::of(&["grpc"]), grpc.address));
+        let always = [
             (Key::of(&["diagnostics"]), self.config.diagnostics.address),
             (Key::of(&["http"]), self.config.http.address),
-        ]
+        ];
+        always.into_iter().chain(grpc).collect()
     }
 
     fn check_gossip(&mut self) {
         if !self.config.gossip.enabled {
             return;
         }
-        if let Err(invalid) = self.config.gossip_options().check() {
+        if let Err(invalid) = self.config.gossip_options().check_with_keys() {
             let flaws = invalid.faults.into_iter();
             let flaws = flaws.map(|it| (it.option, Flaw::new(it.rule, it.remedy)));
             gossip::blame(self.report, flaws);

@@ -52,11 +52,16 @@ const DOCUMENT: Group = Group {
             "probes, metrics, the snapshot and operations",
         ),
         key("gossip", Table(&GOSSIP), "who else there is"),
+        key(
+            "grpc",
+            Table(&GRPC),
+            "what happens here, for programs that speak gRPC",
+        ),
         key("http", Table(&HTTP), "control requests"),
         key(
             "insecure",
             Leaf(Flag, Is("false")),
-            "allows addresses that other machines can reach where nothing asks for credentials, and gossip that is not encrypted",
+            "allows addresses that other machines can reach where nothing asks for credentials, and gossip that is not sealed",
         ),
         KILL_TIMEOUT,
         key("leadership", Table(&LEADERSHIP), "who leads what"),
@@ -76,8 +81,8 @@ const COMPONENT_NAMES: Names = Names::Among {
 
 const COMPONENT: Group = Group {
     title: "`[components.NAME]`",
-    text: "The policies of one component: `diagnostics`, `mesh-gossip`, `mesh-leadership` or `control-plane:http`, in any case of \
-           letters; the last is written in quotes, and in a variable as `CONTROL_PLANE_HTTP`.",
+    text: "The policies of one component: `diagnostics`, `mesh-gossip`, `mesh-leadership`, `control-plane:http` or `control-plane:grpc`, in \
+           any case of letters; the last two are written in quotes, and in a variable as `CONTROL_PLANE_HTTP` and `CONTROL_PLANE_GRPC`.",
     always: true,
     keys: &[POLICIES],
 };
@@ -103,10 +108,25 @@ const HTTP: Group = Group {
     ]],
 };
 
+const GRPC: Group = Group {
+    title: "`[grpc]`",
+    text: "The component `control-plane:grpc`: what happens to the components, health and reflection. It asks for the same tokens as the \
+           diagnostics; health and reflection are open.",
+    always: true,
+    keys: &[&[
+        diagnostics::address("\"127.0.0.1:9182\""),
+        key(
+            "enabled",
+            Leaf(Flag, Is("false")),
+            "whether there is such a listener",
+        ),
+    ]],
+};
+
 const GOSSIP: Group = Group {
     title: "`[gossip]`",
     text: "The component `mesh-gossip`: finds other nodes, tells them of this one and whether it takes new work, and knows who is alive. \
-           What travels is neither authenticated nor encrypted.",
+           With `keys-file` what travels is authenticated and encrypted.",
     always: true,
     keys: &[
         gossip::KEYS,
@@ -139,6 +159,7 @@ mod tests {
         let mut options = Options {
             node_id: Some("a".into()),
             endpoint: Some("http://a".into()),
+            keys_file: Some("keys".into()),
             ..Options::default()
         };
         options.advertise = Some(options.bind);

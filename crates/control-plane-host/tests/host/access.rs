@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
+use crate::certificates::{self, Authority};
 use crate::support::{Process, ask, command, get, get_until, post};
 
 const READER: &str = "reader-0123456789abcdef";
@@ -128,17 +130,105 @@ fn tokens_that_cannot_be_used_are_faults_of_the_configuration() {
 
     write(&path, &format!("alice mesh.operate {OPERATOR}\n"), 0o600);
     assert_eq!(check().0, Some(0));
-    // With tokens, other machines may reach it.
+    // In clear text, what is sent from other machines could be read by others.
     let setting = format!("diagnostics.tokens={}", path.display());
-    let beyond = [
-        "--set",
-        &setting,
-        "--http",
-        "0.0.0.0:9181",
-        "config",
-        "check",
-    ];
-    assert_eq!(command(&beyond).output().unwrap().status.code(), Some(0));
+    let beyond = |further: &[&str]| {
+        let arguments = ["--set", &setting, "--http", "0.0.0.0:9181"];
+        let output = command(&[&arguments[..], further, &["config", "check"]].concat()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = beyond(&[]);
+    assert_eq!(code, Some(78));
+    let clear = "http.address: 0.0.0.0:9181 can be reached from other machines, and tokens travel there in clear text";
+    assert!(said.contains(clear), "{said}");
+    assert_eq!(beyond(&["--insecure"]).0, Some(0));
+}
+
+#[test]
+fn tokens_may_be_in_a_variable_that_must_be_set() {
+    let named = ["--set", "diagnostics.tokens-env=PLANE_TOKENS"];
+    let check = |value: Option<&str>| {
+        let mut command = command(&[&named[..], &["config", "check"]].concat());
+        command.envs(value.map(|it| ("PLANE_TOKENS", it)));
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    for (value, said) in [
+        (
+            None,
+            "diagnostics.tokens-env: the variable PLANE_TOKENS, which shall have tokens, is not set",
+        ),
+        (Some(" "), "PLANE_TOKENS, which shall have tokens, is blank"),
+        (
+            Some("alice secret-0123456789abcdef"),
+            "line 1: a line has three words",
+        ),
+    ] {
+        let (code, printed) = check(value);
+        assert_eq!(code, Some(78));
+        assert!(printed.contains(said), "{said} in\n{printed}");
+        assert!(!printed.contains("secret"), "{printed}");
+    }
+    let tokens = format!("grafana mesh.read {READER}; alice mesh.operate {OPERATOR}");
+    let arguments = ["--http", "127.0.0.1:0", "--diagnostics", "127.0.0.1:0"];
+    let arguments = [&arguments[..], &["--set", "gossip.enabled=false"], &named].concat();
+    let mut host = Process::start(&arguments, &[("PLANE_TOKENS", &tokens)]);
+    let address = host.address("diagnostics");
+    let status = |token| ask(address, "GET", "/control/lifecycle", token).status;
+    assert_eq!((status(None), status(Some(READER))), (401, 200));
+    host.terminate();
+    assert_eq!(host.exit().code(), Some(0));
+    assert!(!host.whole_log().contains(READER));
+}
+
+#[test]
+fn over_tls_both_listeners_let_in_who_shows_a_certificate_and_probes_need_none() {
+    let (authority, folder) = (Authority::new("ours"), tempfile::tempdir().unwrap());
+    let ca = certificates::write(folder.path(), "ca.pem", &authority.pem);
+    let (certificate, key) = authority.server().write(folder.path());
+    let client = tempfile::tempdir().unwrap();
+    let (own, own_key) = authority.client("deployer").write(client.path());
+    let file = folder.path().join("plane.toml");
+    let text = format!(
+        "[diagnostics]\nclient-scopes = {{ deployer = 'mesh.operate' }}\n[diagnostics.tls]\n\
+         certificate = {certificate:?}\nkey = {key:?}\nclient-ca = {ca:?}\n"
+    );
+    fs::write(&file, text).unwrap();
+    let mut host = Process::anywhere(&["--config", file.to_str().unwrap()]);
+    for component in ["diagnostics", "control-plane:http"] {
+        let address = host.address(component);
+        let status = |path: &str, shown: &[&Path]| {
+            let mut curl = Command::new("curl");
+            curl.args(["-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}"]);
+            curl.arg("--cacert")
+                .arg(&ca)
+                .arg(format!("https://{address}{path}"));
+            for (flag, file) in ["--cert", "--key"].iter().zip(shown) {
+                curl.arg(flag).arg(file);
+            }
+            String::from_utf8(curl.output().unwrap().stdout).unwrap()
+        };
+        assert_eq!(status("/readyz", &[]), "200", "{component}");
+        assert_eq!(status("/control/lifecycle", &[]), "401", "{component}");
+        assert_eq!(
+            status("/control/lifecycle", &[&own, &own_key]),
+            "200",
+            "{component}"
+        );
+    }
+    host.terminate();
+    assert_eq!(host.exit().code(), Some(0));
+    // What is wrong with the files is said where they are named.
+    fs::write(&key, "nonsense").unwrap();
+    let checked = command(&["--config", file.to_str().unwrap(), "config", "check"]).output();
+    let said = String::from_utf8(checked.unwrap().stderr).unwrap();
+    assert!(
+        said.contains("plane.toml:5: diagnostics.tls.key: the key ("),
+        "{said}"
+    );
 }
 
 #[test]

@@ -60,6 +60,22 @@ fn contract_47_enabled_gossip_is_registered_as_mesh_gossip_without_dependencies(
 }
 
 #[test]
+fn contract_50_the_listener_of_grpc_is_registered_as_control_plane_grpc_when_it_is_wanted() {
+    assert_eq!(plan(&config()).find("control-plane:grpc"), None);
+    let mut config = config();
+    config.grpc.address = "127.0.0.1:0".parse().unwrap();
+    config.grpc.enabled = true;
+    let plan = plan(&config);
+    let only = [("diagnostics", EdgeKind::Order)];
+    assert_eq!(edges(&plan, "control-plane:grpc"), only);
+    assert_eq!(
+        criticality(&plan, "control-plane:grpc"),
+        Criticality::Essential
+    );
+    assert!(!plan.drains(plan.find("control-plane:grpc").unwrap()));
+}
+
+#[test]
 fn contract_49_the_control_listener_depends_on_gossip_when_present() {
     let plan = plan(&config());
     assert_eq!(

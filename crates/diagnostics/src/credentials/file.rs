@@ -1,13 +1,13 @@
 //! [`TokenFile`]: tokens in a file, which is read again when it changes.
 
-use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::credentials::{Scope, Token};
+use crate::credentials::Token;
+use crate::credentials::lines::{self, Listed, TokenFault};
 
 /// How often the file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,28 +44,6 @@ pub enum TokenFileError {
         /// All that is wrong; never empty.
         faults: Vec<TokenFault>,
     },
-}
-
-/// What is wrong with one line of a file of tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFault {
-    /// Which line, counted from 1.
-    pub line: usize,
-    /// What is wrong with it, and what to do about it. Quotes nothing of the line.
-    pub rule: String,
-}
-
-/// Faults as a part of one sentence.
-struct Listed<'a>(&'a [TokenFault]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, fault) in self.0.iter().enumerate() {
-            let joint = if position > 0 { ";" } else { "" };
-            write!(f, "{joint} line {}: {}", fault.line, fault.rule)?;
-        }
-        Ok(())
-    }
 }
 
 /// The tokens of a file as it was last in order.
@@ -185,60 +163,10 @@ fn read(path: &Path) -> Result<Arc<[Token]>, TokenFileError> {
         let error = io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1 MiB");
         return Err(unreadable(error));
     }
-    parse(&text).map_err(|faults| TokenFileError::Faulty {
+    lines::parse(text.lines()).map_err(|faults| TokenFileError::Faulty {
         path: path.to_owned(),
         faults,
     })
-}
-
-fn parse(text: &str) -> Result<Arc<[Token]>, Vec<TokenFault>> {
-    let mut tokens: Vec<Token> = Vec::new();
-    let mut faults = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        match parse_line(line) {
-            Ok(token) if tokens.iter().any(|it| it.secret == token.secret) => {
-                let rule = "this token is there already; make another".to_owned();
-                faults.push(TokenFault {
-                    line: index + 1,
-                    rule,
-                });
-            }
-            Ok(token) => tokens.push(token),
-            Err(rule) => faults.push(TokenFault {
-                line: index + 1,
-                rule,
-            }),
-        }
-    }
-    if tokens.is_empty() && faults.is_empty() {
-        let rule =
-            "there is no token, so nobody could come in; write `name scope token`".to_owned();
-        faults.push(TokenFault { line: 1, rule });
-    }
-    match faults.is_empty() {
-        true => Ok(tokens.into()),
-        false => Err(faults),
-    }
-}
-
-/// Quotes nothing: whatever stands in a line may be a token in the wrong place.
-fn parse_line(line: &str) -> Result<Token, String> {
-    let parts: Vec<&str> = line.split_whitespace().collect();
-    let &[name, scopes, secret] = &*parts else {
-        let count = parts.len();
-        return Err(format!(
-            "a line has three words, not {count}; write `name scope[,scope] token`"
-        ));
-    };
-    let scopes: Option<Vec<Scope>> = scopes.split(',').map(Scope::named).collect();
-    let scope = scopes.and_then(|it| it.into_iter().max());
-    let scope =
-        scope.ok_or("the second word is mesh.read or mesh.operate, or both with a comma")?;
-    Token::new(name, scope, secret).map_err(|it| it.to_string())
 }
 
 #[cfg(test)]
@@ -248,6 +176,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::credentials::Scope;
 
     const ONE: &str = "alice mesh.operate aaaaaaaaaaaaaaaaaaaaaaaa\n";
     const TWO: &str = "# the second\n\nbob mesh.read,mesh.operate bbbbbbbbbbbbbbbbbbbbbbbb\nalice mesh.read aaaaaaaaaaaaaaaaaaaaaaaa\n";
@@ -322,30 +251,5 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn all_that_is_wrong_with_a_file_is_said_at_once_and_nothing_of_it_is_quoted() {
-        let secret = "s3cr3ts3cr3ts3cr3t";
-        let text = format!(
-            "a mesh.read {secret}\nb mesh.write {secret}x\n{secret}\nc mesh.read short\nd mesh.read {secret}\n"
-        );
-        let faults = parse(&text).unwrap_err();
-        let lines: Vec<usize> = faults.iter().map(|it| it.line).collect();
-        assert_eq!(lines, [2, 3, 4, 5]);
-        let error = TokenFileError::Faulty {
-            path: "tokens".into(),
-            faults,
-        };
-        let said = format!("{error} {error:?}");
-        assert!(
-            said.contains("line 4: a token has 16 to 512 bytes"),
-            "{said}"
-        );
-        assert!(
-            !said.contains(secret) && !said.contains("mesh.write"),
-            "{said}"
-        );
-        assert_eq!(parse("# nobody\n").unwrap_err().len(), 1);
     }
 }

@@ -10,18 +10,22 @@ use serde::Serialize;
 use crate::snapshot::{LastError, last_error, millis, timestamp};
 
 /// What components are called, by the plan of the moment.
-pub(super) struct Names {
+#[derive(Debug)]
+pub struct Names {
     handle: Handle,
     plan: Option<Arc<Plan>>,
 }
 
 impl Names {
-    pub(super) fn new(handle: Handle) -> Self {
+    /// The names in the orchestrator of `handle`.
+    #[must_use]
+    pub fn new(handle: Handle) -> Self {
         let plan = handle.plan();
         Self { handle, plan }
     }
 
-    pub(super) fn renew(&mut self) {
+    /// Looks at the plan anew. That happens by itself for a component that is not known yet.
+    pub fn renew(&mut self) {
         self.plan = self.handle.plan();
     }
 
@@ -39,24 +43,36 @@ impl Names {
     }
 }
 
+/// One event in words, as every surface tells it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Change<'a> {
-    sequence: u64,
-    at: String,
-    run: u64,
-    kind: &'static str,
+pub struct Change<'a> {
+    /// Its number.
+    pub sequence: u64,
+    /// When it happened, as RFC 3339.
+    pub at: String,
+    /// In which run, counted from 1.
+    pub run: u64,
+    /// What kind of event it is.
+    pub kind: &'static str,
     /// Null for the orchestrator and the node.
-    component: Option<String>,
-    from: Option<&'static str>,
-    to: Option<&'static str>,
-    reason: &'static str,
-    cause: Option<String>,
-    generation: Option<u32>,
-    attempt: Option<u32>,
-    error: Option<LastError<'a>>,
+    pub component: Option<String>,
+    /// The state that is left, where there is one.
+    pub from: Option<&'static str>,
+    /// The state that is entered, where there is one.
+    pub to: Option<&'static str>,
+    /// Why.
+    pub reason: &'static str,
+    /// The component at the root of it.
+    pub cause: Option<String>,
+    /// The incarnation of the component.
+    pub generation: Option<u32>,
+    /// The attempt.
+    pub attempt: Option<u32>,
+    /// The failure, where there was one.
+    pub error: Option<LastError<'a>>,
     /// The rest of it in words.
-    message: Option<String>,
+    pub message: Option<String>,
 }
 
 /// What differs from kind to kind.
@@ -71,24 +87,28 @@ struct Told<'a> {
     message: Option<String>,
 }
 
-pub(super) fn of<'a>(event: &'a Event, clock: Clock, names: &mut Names) -> Change<'a> {
-    let told = told(&event.kind, names);
-    let key = event.subject();
-    let subject = told.subject.or(key.map(|it| it.component));
-    Change {
-        sequence: event.sequence,
-        at: timestamp(clock, event.at),
-        run: event.run,
-        kind: told.kind,
-        component: told.name.or_else(|| names.of(subject?)),
-        from: told.from,
-        to: told.to,
-        reason: event.reason.as_str(),
-        cause: event.cause.and_then(|it| names.of(it)),
-        generation: key.map(|it| it.generation),
-        attempt: key.map(|it| it.attempt),
-        error: told.failure.map(last_error),
-        message: told.message,
+impl<'a> Change<'a> {
+    /// `event` by the names of `names` and the time of `clock`, both of the orchestrator that it is an event of.
+    #[must_use]
+    pub fn of(event: &'a Event, clock: Clock, names: &mut Names) -> Self {
+        let told = told(&event.kind, names);
+        let key = event.subject();
+        let subject = told.subject.or(key.map(|it| it.component));
+        Self {
+            sequence: event.sequence,
+            at: timestamp(clock, event.at),
+            run: event.run,
+            kind: told.kind,
+            component: told.name.or_else(|| names.of(subject?)),
+            from: told.from,
+            to: told.to,
+            reason: event.reason.as_str(),
+            cause: event.cause.and_then(|it| names.of(it)),
+            generation: key.map(|it| it.generation),
+            attempt: key.map(|it| it.attempt),
+            error: told.failure.map(last_error),
+            message: told.message,
+        }
     }
 }
 

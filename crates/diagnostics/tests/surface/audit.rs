@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock};
 
-use diagnostics::{Credentials, Scope, Token};
+use diagnostics::{CertificateScopes, Credentials, Scope, Token};
 use lifecycle_core::{Criticality, Registration};
 use serde_json::Value;
 
+use crate::certificates::Authority;
 use crate::support::{Rig, ask, idle};
 
 const READER: &str = "audited-reader-0123456789";
@@ -129,5 +130,38 @@ fn every_request_to_change_something_leaves_one_line_with_who_what_and_why() {
     for secret in [READER, OPERATOR, "audited-wrong-0123456789"] {
         assert!(!log().contains(secret), "no token is logged");
     }
+    rig.stop();
+}
+
+#[test]
+fn who_shows_a_certificate_is_named_in_the_line_and_in_the_operation() {
+    listen();
+    let worker = Registration::new("certified", idle()).criticality(Criticality::Degradable);
+    let authority = Authority::new();
+    let (tls, scopes) = (
+        authority.asking(),
+        CertificateScopes::default()
+            .grant("deployer", Scope::Operate)
+            .grant("scraper", Scope::Read),
+    );
+    let credentials = Credentials::default().certificates(scopes);
+    let rig = Rig::with(vec![worker], |it| it.tls(tls).credentials(credentials));
+    rig.start();
+    let restart = |name| {
+        let caller = authority.trusting(Some(&authority.client(name)));
+        let path = "/control/lifecycle/components/certified/restart";
+        let answer = caller.ask(&rig, "POST", path, &[]);
+        answer.expect("it is let in")
+    };
+    let begun = restart("deployer");
+    assert_eq!(begun.status, 202);
+    assert_eq!(begun.json()["by"], "cert:deployer");
+    assert_eq!(restart("scraper").status, 403);
+    assert_eq!(restart("stranger").status, 403);
+    let lines = audited("certified");
+    let who: Vec<_> = lines.iter().map(|it| it["who"].as_str()).collect();
+    let expected = ["cert:deployer", "cert:scraper", "cert:stranger"];
+    assert_eq!(who, expected.map(Some));
+    assert!(!log().contains("PRIVATE KEY"), "no key is logged");
     rig.stop();
 }

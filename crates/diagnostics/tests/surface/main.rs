@@ -2,7 +2,9 @@
 
 mod access;
 mod audit;
+mod certificates;
 mod described;
+mod encrypted;
 mod explained;
 mod followed;
 mod limits;

@@ -1,8 +1,8 @@
 //! Rules that no single value can break.
 
+mod credentials;
 mod gossip;
 mod tls;
-mod tokens;
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ impl<'a, 'b> Checker<'a, 'b> {
             self.check_outbound(&Key::of(&["outbounds", name]), way);
         }
         self.check_tls();
-        self.check_tokens();
+        self.check_credentials();
         self.check_names();
         self.check_relays();
         self.check_middleware();
@@ -81,15 +81,17 @@ impl<'a, 'b> Checker<'a, 'b> {
     }
 
     fn check_exposure(&mut self) {
-        if self.config.insecure {
-            return;
-        }
-        for (section, address) in self.config.listeners() {
-            if !self.config.asks_clients(&section) {
-                let guard = match section.parts().len() {
-                    1 => "name a file of tokens (diagnostics.tokens)",
-                    _ => "ask clients for certificates by `tls.client-ca`",
-                };
+        let is_insecure = self.config.insecure;
+        let (own, inbounds): (Vec<_>, Vec<_>) = self
+            .config
+            .listeners()
+            .into_iter()
+            .partition(|(section, _)| section.parts().len() == 1);
+        let diagnostics = &self.config.diagnostics.serving;
+        diagnostics.check(self.report, &own, is_insecure);
+        for (section, address) in inbounds {
+            if !is_insecure && !self.config.asks_clients(&section) {
+                let guard = "ask clients for certificates by `tls.client-ca`";
                 self.report.check_exposure(&section, address, guard);
             }
         }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 pub(crate) const GOSSIP: Group = Group {
     title: "`[gossip]`",
     text: "The component `mesh-gossip`: finds other nodes, tells them which service is offered here and whether it takes new calls, and \
-           knows who is alive. It is off unless the section is there, be it empty. What travels is neither authenticated nor encrypted.",
+           knows who is alive. It is off unless the section is there, be it empty. With `keys-file` what travels is authenticated and \
+           encrypted.",
     always: false,
     keys: &[
         KEYS,
@@ -95,12 +96,19 @@ mod tests {
 
     #[test]
     fn every_option_of_the_section_reaches_gossip() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("keys");
+        std::fs::write(&file, format!("1:{}", "00112233".repeat(8))).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).expect("closed");
+        let keys = file.to_str().expect("text");
         let config = loaded(&[
             ("gossip.advertise", "127.0.0.1:7"),
             ("gossip.bind", "127.0.0.1:0"),
             ("gossip.cluster-id", "c"),
             ("gossip.dead-node-grace", "9s"),
             ("gossip.gossip-interval", "1s"),
+            ("gossip.keys-file", keys),
             ("gossip.leave-interval", "4s"),
             ("gossip.mesh-version", "v"),
             ("gossip.node-id", "n"),
@@ -113,11 +121,11 @@ mod tests {
         ]);
         let gossip = config.gossip().expect("it is there");
         let options = gossip.options(true);
-        let expected: Options = toml::from_str(
+        let expected: Options = toml::from_str(&format!(
             "advertise = '127.0.0.1:7'\nbind = '127.0.0.1:0'\ncluster-id = 'c'\ndead-node-grace = '9s'\n\
              gossip-interval = '1s'\nleave-interval = '4s'\nmesh-version = 'v'\nnode-id = 'n'\nregion = 'r'\n\
-             role = 'o'\nseeds = ['a:1', 'b:2']\nsuspicion-interval = '3s'\ninsecure = true",
-        )
+             role = 'o'\nseeds = ['a:1', 'b:2']\nsuspicion-interval = '3s'\ninsecure = true\nkeys-file = '{keys}'",
+        ))
         .expect("options");
         assert_eq!(options, expected);
         assert_eq!(gossip.criticality, Criticality::Essential);

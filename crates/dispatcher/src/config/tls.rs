@@ -72,10 +72,19 @@ pub(crate) struct Trusted {
 
 /// What an inbound presents; opens nothing.
 pub(crate) fn presented(tls: &Presented) -> ServerTls {
+    asking(tls, ServerTls::client_ca)
+}
+
+/// What a listener presents that lets in who has no certificate, too; opens nothing.
+pub(crate) fn optionally(tls: &Presented) -> ServerTls {
+    asking(tls, ServerTls::optional_client_ca)
+}
+
+fn asking(tls: &Presented, ask: fn(ServerTls, Pem) -> ServerTls) -> ServerTls {
     let settings = ServerTls::new(Pem::file(&tls.certificate), Pem::file(&tls.key))
         .reload_interval(tls.reload_interval.into());
     match &tls.client_ca {
-        Some(ca) => settings.client_ca(Pem::file(ca)),
+        Some(ca) => ask(settings, Pem::file(ca)),
         None => settings,
     }
 }

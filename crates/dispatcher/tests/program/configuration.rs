@@ -136,8 +136,27 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "http-inbounds.0.address = '127.0.0.1:0'\n[diagnostics]\naddress = '0.0.0.0:9182'\ntokens = '/nowhere/tokens'\nopen-metrics = 'no'",
         &[
+            "FILE:3: diagnostics.address: 0.0.0.0:9182 can be reached from other machines, and tokens travel there in clear text; serve it over TLS (diagnostics.tls), use a loopback address, or set `insecure = true` on a network that you trust",
             "FILE:4: diagnostics.tokens: cannot read the tokens in /nowhere/tokens: No such file or directory (os error 2)",
             "FILE:5: diagnostics.open-metrics: expected true or false, found \"no\"; write it like true",
+        ],
+    ),
+    (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[diagnostics]\ntokens-env = 'SET_BY_NOBODY'\nclient-scopes = { a = 'mesh.read' }",
+        &[
+            "FILE:3: diagnostics.tokens-env: the variable SET_BY_NOBODY, which shall have tokens, is not set; set it to `name scope token`",
+            "FILE:4: diagnostics.client-scopes: certificates are good for something, and no client is asked for one; name the CA of clients by diagnostics.tls.client-ca",
+        ],
+    ),
+    (
+        "http-inbounds.0.address = '127.0.0.1:0'\n[diagnostics]\ntokens = '/nowhere/tokens'\ntokens-env = 'A'\n[diagnostics.tls]\ncertificate = '/nowhere/a'\nkey = '/nowhere/b'\nclient-ca = '/nowhere/c'",
+        &[
+            "FILE:2: diagnostics.client-scopes: clients may show certificates, and none is good for anything; say what names in them are good for, as in `\"*\" = \"mesh.read\"`",
+            "FILE:3: diagnostics.tokens: cannot read the tokens in /nowhere/tokens: No such file or directory (os error 2)",
+            "FILE:4: diagnostics.tokens-env: the tokens are in a file already (diagnostics.tokens); name a file or a variable, not both",
+            "FILE:6: diagnostics.tls.certificate: the certificate (/nowhere/a) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
+            "FILE:7: diagnostics.tls.key: the key (/nowhere/b) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
+            "FILE:8: diagnostics.tls.client-ca: the CA (/nowhere/c) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
         ],
     ),
     (

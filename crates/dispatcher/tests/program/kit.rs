@@ -51,7 +51,14 @@ pub(crate) fn started() -> (Program, String, String) {
 
 /// The program with these arguments, once it has printed so many addresses: each with its name.
 pub(crate) fn run(arguments: &[&str], addresses: usize) -> (Program, Vec<(String, String)>) {
-    let mut command = program(arguments);
+    listening(program(arguments), addresses)
+}
+
+/// The same of a command that has more than arguments.
+pub(crate) fn listening(
+    mut command: Command,
+    addresses: usize,
+) -> (Program, Vec<(String, String)>) {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut program = Program(child.expect("it runs"));
     let output = program.0.stdout.take().expect("it is piped");

@@ -9,6 +9,7 @@ mod kit;
 mod middleware;
 mod peers;
 mod relays;
+mod shipped;
 mod tls;
 
 use std::io::{Read as _, Write as _};

@@ -34,6 +34,11 @@ pub const KEYS: &[Entry] = &[
         "the time between two rounds, 10 ms to 60 s",
     ),
     key(
+        "keys-file",
+        Leaf(Text, Unset),
+        "a file of keys that seal what travels, the same on every node: one a line as `id:key`, the key of 64 hexadecimal digits; the first seals, each opens; it is read again when it changes; unset, nothing is sealed, and gossip stays on loopback unless `insecure` is set",
+    ),
+    key(
         "leave-interval",
         Leaf(Duration, Is("\"11s\"")),
         "a node that is silent for longer has left; longer than the suspicion interval",

@@ -12,23 +12,29 @@ use crate::schema::{Entry, key};
 
 /// The keys of what a listener presents.
 pub const PRESENTED: &[Entry] = &[
-    key(
-        "certificate",
-        Leaf(Text, Required("\"\"")),
-        "the file with the certificate, and those between it and its CA",
-    ),
+    CERTIFICATE,
     key(
         "client-ca",
         Leaf(Text, Unset),
         "the file with the CAs whose clients are let in, and nobody else; unset, clients are not asked for a certificate",
     ),
-    key(
-        "key",
-        Leaf(Text, Required("\"\"")),
-        "the file with its private key, not encrypted",
-    ),
+    KEY,
     RELOAD_INTERVAL,
 ];
+
+/// `certificate`: what a listener presents.
+pub const CERTIFICATE: Entry = key(
+    "certificate",
+    Leaf(Text, Required("\"\"")),
+    "the file with the certificate, and those between it and its CA",
+);
+
+/// `key`: the private key of the certificate.
+pub const KEY: Entry = key(
+    "key",
+    Leaf(Text, Required("\"\"")),
+    "the file with its private key, not encrypted",
+);
 
 /// `reload-interval`: how often files of TLS are read again.
 pub const RELOAD_INTERVAL: Entry = key(

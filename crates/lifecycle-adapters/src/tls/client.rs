@@ -31,9 +31,9 @@ pub struct ClientTls {
 /// What is spoken over TLS, and agreed on in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
-    /// HTTP/1.1; a server that names nothing will do.
+    /// HTTP/1.1; to a client, a server that names nothing will do.
     Http1,
-    /// HTTP/2; a server that does not name it is no use.
+    /// HTTP/2; to a client, a server that does not name it is no use.
     Http2,
 }
 
@@ -141,7 +141,7 @@ impl ClientTls {
 }
 
 impl Alpn {
-    fn name(self) -> &'static [u8] {
+    pub(super) fn name(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
             Self::Http2 => b"h2",

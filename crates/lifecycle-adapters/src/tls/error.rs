@@ -1,6 +1,7 @@
 //! [`TlsError`].
 
 use std::fmt;
+use std::io;
 
 use lifecycle_core::ComponentError;
 
@@ -21,6 +22,13 @@ impl TlsError {
         let source = ComponentError::permanent(said.join("; and "));
         Self { faults, source }
     }
+}
+
+/// Whether `error` is about TLS itself, and not about what is beneath it: one side does not trust the other, or does not speak TLS.
+/// To try again does not help.
+#[must_use]
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|it| it.is::<rustls::Error>())
 }
 
 /// One thing that is wrong with what TLS needs: what, where it is, and after a semicolon what to do about it.

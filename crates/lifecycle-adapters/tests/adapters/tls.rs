@@ -1,5 +1,6 @@
 //! Servers over TLS, asked by the client of this crate.
 
+mod clients;
 mod handshakes;
 mod reloading;
 mod starting;
@@ -8,15 +9,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::Extension;
-use axum::routing::get;
-use axum::{Router, body};
+use axum::body;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use lifecycle_adapters::HttpServer;
-use lifecycle_adapters::tls::{
-    Alpn, ClientConnector, ClientStream, ClientTls, PeerCertificate, Pem, ServerTls,
-};
+use lifecycle_adapters::tls::{Alpn, ClientConnector, ClientStream, ClientTls, Pem, ServerTls};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -123,40 +119,6 @@ async fn a_server_is_trusted_by_its_authority_and_the_name_that_it_is_called_by(
         let right = trusting(&ours).server_name(name);
         get_over(address, &right, "/").await.expect(name);
     }
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn a_client_is_let_in_by_its_certificate_alone_and_handlers_see_which_it_was() {
-    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
-    let show = async |certificate: Option<Extension<PeerCertificate>>| {
-        certificate.map_or(Vec::new(), |it| it.der().to_vec())
-    };
-    let tls = presenting(&ours.server()).client_ca(Pem::text(ours.pem.as_str()));
-    let show = |_| {
-        let router = Router::new().route("/", get(show));
-        HttpServer::new(router).bind(any_port()).tls(tls)
-    };
-    let (rig, address) = Rig::started_with(show).await;
-    let (client, foreign) = (ours.client("shop"), other.client("shop"));
-    for refused in [
-        trusting(&ours),
-        with(trusting(&ours), &foreign),
-        // What a server may present is nothing that a client may.
-        with(trusting(&ours), &ours.server()),
-    ] {
-        let answer = get_over(address, &refused, "/").await;
-        answer.expect_err("it is not let in");
-    }
-    let mut stream = connect(address, &with(trusting(&ours), &client)).await;
-    let stream = stream.as_mut().expect("it is let in");
-    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    stream.write_all(request).await.expect("it reads");
-    let mut answer = Vec::new();
-    let read = within(stream.read_to_end(&mut answer)).await;
-    read.expect("it answers");
-    assert!(answer.starts_with(b"HTTP/1.1 200 "));
-    assert!(answer.ends_with(client.certificate.der()));
     rig.stop().await;
 }
 

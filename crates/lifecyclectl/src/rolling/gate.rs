@@ -86,6 +86,15 @@ impl Gate {
         }))
     }
 
+    /// Who asks the places that were named.
+    ///
+    /// # Errors
+    ///
+    /// When TLS is spoken at one of them, and nobody is trusted.
+    pub(super) fn clients(&self, client: &Client) -> Result<Vec<Client>, Failure> {
+        self.urls.iter().map(|it| client.to(it.clone())).collect()
+    }
+
     /// Reads the counters of the places that were named, or else of `remaining`.
     ///
     /// # Errors
@@ -96,7 +105,7 @@ impl Gate {
         client: &Client,
         remaining: Vec<Client>,
     ) -> Result<Reading, Failure> {
-        let named: Vec<_> = self.urls.iter().map(|it| client.to(it.clone())).collect();
+        let named = self.clients(client)?;
         let clients = if named.is_empty() { remaining } else { named };
         let mut reading = Reading::default();
         for client in clients {

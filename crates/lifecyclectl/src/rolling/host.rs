@@ -36,12 +36,15 @@ impl fmt::Display for Host {
 }
 
 impl Host {
-    pub(super) fn new(session: &Session, endpoint: Endpoint) -> Self {
-        let client = session.client.to(endpoint.clone());
-        Self {
+    /// # Errors
+    ///
+    /// When TLS is spoken there, and nobody is trusted.
+    pub(super) fn new(session: &Session, endpoint: Endpoint) -> Result<Self, Failure> {
+        let client = session.client.to(endpoint.clone())?;
+        Ok(Self {
             endpoint,
             session: Session::new(client, session.screen, session.timeout),
-        }
+        })
     }
 
     /// In front of what is said of it.

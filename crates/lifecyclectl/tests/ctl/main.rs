@@ -1,6 +1,7 @@
 //! The program, as a process, against hosts of this test and against real ones.
 
 mod documents;
+mod encrypted;
 mod events;
 mod failures;
 mod fleet;

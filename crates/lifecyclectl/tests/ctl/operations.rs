@@ -46,6 +46,22 @@ fn a_restart_that_is_waited_for_says_what_blocks_it_each_time_that_changes() {
 }
 
 #[test]
+fn a_restart_that_is_over_before_anybody_has_waited_is_told_once() {
+    let over = || operation("restart", json!("db"), success());
+    let line = "POST /control/lifecycle/components/db/restart";
+    let server = operating(line, over(), [over()]);
+    let run = run(&server, "restart db --wait").ended(0);
+    let lines: Vec<_> = run.stdout.lines().chain(run.stderr.lines()).collect();
+    assert_eq!(
+        lines,
+        [
+            "restart of db has begun: operation op-7",
+            "restart of db succeeded in 2 s"
+        ]
+    );
+}
+
+#[test]
 fn reason_force_and_plan_travel_with_an_operation() {
     let first = operation("stop", json!("http-inbound:0"), success());
     let line = "POST /control/lifecycle/components/http-inbound%3A0/stop";

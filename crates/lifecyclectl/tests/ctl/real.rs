@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnostics::Diagnostics;
+use diagnostics::{Diagnostics, DiagnosticsBuilder};
 use lifecycle_core::{Component, Registration, Retry, component};
 use lifecycle_runtime::{Handle, Orchestrator};
 use tokio::runtime::{Builder, Runtime};
@@ -14,15 +14,22 @@ use tokio::sync::Notify;
 use crate::kit::{Run, command};
 
 /// A host in this process.
-struct Host {
+pub(crate) struct Host {
     runtime: Runtime,
     handle: Handle,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Host {
     /// Begins to start these, beside the diagnostics.
     fn starting(registrations: Vec<Registration>) -> Self {
+        Self::starting_with(registrations, |it| it)
+    }
+
+    pub(crate) fn starting_with(
+        registrations: Vec<Registration>,
+        configure: impl FnOnce(DiagnosticsBuilder) -> DiagnosticsBuilder,
+    ) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -30,9 +37,8 @@ impl Host {
             .unwrap();
         let mut builder = Orchestrator::builder();
         let any_port = "127.0.0.1:0".parse().unwrap();
-        let diagnostics = Diagnostics::builder(builder.handle())
-            .bind(any_port)
-            .build();
+        let diagnostics = Diagnostics::builder(builder.handle()).bind(any_port);
+        let diagnostics = configure(diagnostics).build();
         builder.register(diagnostics.registration());
         builder.registrations(registrations);
         let entered = runtime.enter();
@@ -59,7 +65,7 @@ impl Host {
     }
 }
 
-fn good() -> Component {
+pub(crate) fn good() -> Component {
     component::from_fn(async |_| Ok(()), async |_| Ok(()))
 }
 

@@ -1,7 +1,9 @@
 //! What a host may say about gossip, and the rules that it is checked against.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lifecycle_core::Nanos;
@@ -72,10 +74,12 @@ pub struct Options {
     pub dead_node_grace: Nanos,
     /// Free labels, told to the peers. Default: none.
     pub labels: BTreeMap<String, String>,
-    /// The keys that seal what travels between nodes; every node of a cluster needs the same. Not a key of the configuration:
-    /// the host program reads them from where they are kept. Default: none, so that nothing is sealed.
+    /// The keys that seal what travels between nodes; every node of a cluster needs the same. Not a key of the configuration, for
+    /// programs that have them at hand. Default: none, so that nothing is sealed unless there is a [file](Self::keys_file).
     #[serde(skip)]
     pub keys: Option<Keys>,
+    /// The file of these keys, as [`Keys::from_file`] reads it. Default: none.
+    pub keys_file: Option<PathBuf>,
     /// Allows `bind` to be reachable from other machines without [`keys`](Self::keys): whoever reaches the port can then read
     /// everything, invent members and dismiss real ones. Default: no.
     pub insecure: bool,
@@ -100,6 +104,7 @@ impl Default for Options {
             dead_node_grace: Nanos::from_secs(15 * 60),
             labels: BTreeMap::new(),
             keys: None,
+            keys_file: None,
             insecure: false,
         }
     }
@@ -118,7 +123,22 @@ impl Options {
         self.check_seeds(&mut faults);
         self.check_intervals(&mut faults);
         self.check_size(&mut faults);
+        self.check_keys(&mut faults);
         faults.into_result()
+    }
+
+    /// As [`check`](Self::check), and reads the file of keys, if one is named; gives its keys, or those at hand.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOptions`] with every fault that can be found at once.
+    pub fn check_with_keys(&self) -> Result<Option<Keys>, InvalidOptions> {
+        let mut faults = Faults::default();
+        if let Err(invalid) = self.check() {
+            faults.0 = invalid.faults;
+        }
+        let keys = self.read_keys(&mut faults);
+        faults.into_result().map(|()| keys)
     }
 
     /// The name of the node when it listens on `port`.
@@ -166,6 +186,39 @@ impl Options {
         !is_loopback(self.bind)
     }
 
+    fn is_sealed(&self) -> bool {
+        self.keys.is_some() || self.keys_file.is_some()
+    }
+
+    fn check_keys(&self, faults: &mut Faults) {
+        if self.keys.is_some() && self.keys_file.is_some() {
+            faults.add(
+                "keys-file",
+                "is set although the program has keys of its own",
+                "leave one of both out",
+            );
+        }
+    }
+
+    /// The keys of the file, or those at hand.
+    fn read_keys(&self, faults: &mut Faults) -> Option<Keys> {
+        let (None, Some(path)) = (&self.keys, &self.keys_file) else {
+            return self.keys.clone();
+        };
+        match Keys::from_file(path) {
+            Ok(keys) => Some(keys),
+            Err(error) => {
+                let rule = match error.source() {
+                    Some(source) => format!("cannot be used: {error}: {source}"),
+                    None => format!("cannot be used: {error}"),
+                };
+                let remedy = "write one `id:key` a line, readable for this user alone; `openssl rand -hex 32` makes a key";
+                faults.add("keys-file", rule, remedy);
+                None
+            }
+        }
+    }
+
     fn check_names(&self, faults: &mut Faults) {
         if let Some(node_id) = &self.node_id {
             faults.check_name("node-id", node_id);
@@ -191,7 +244,7 @@ impl Options {
     }
 
     fn check_addresses(&self, faults: &mut Faults) {
-        if self.is_exposed() && self.keys.is_none() && !self.insecure {
+        if self.is_exposed() && !self.is_sealed() && !self.insecure {
             faults.add(
                 "bind",
                 format!(
@@ -199,7 +252,7 @@ impl Options {
                      port can invent members and dismiss real ones",
                     self.bind
                 ),
-                "give every node the same keys, bind to a loopback address, or set `insecure = true` on a network that you \
+                "give every node the same file of keys (`keys-file`), bind to a loopback address, or set `insecure = true` on a network that you \
                  trust",
             );
         }
@@ -410,7 +463,9 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("(give every node the same keys, bind to a loopback"),
+            text.contains(
+                "(give every node the same file of keys (`keys-file`), bind to a loopback"
+            ),
             "{text}"
         );
     }
@@ -431,6 +486,30 @@ mod tests {
             ..exposed(false)
         };
         assert_eq!(sealed.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_file_of_keys_is_read_with_the_check_and_its_faults_are_told_with_the_others() {
+        let named = |path: &str| Options {
+            node_id: Some("a".into()),
+            bind: "192.0.2.1:17421".parse().unwrap(),
+            keys_file: Some(path.into()),
+            ..Options::default()
+        };
+        assert_eq!(named("/nowhere/keys").check(), Ok(()), "it is not read");
+        let missing = Options {
+            role: String::new(),
+            ..named("/nowhere/keys")
+        };
+        let faults = missing.check_with_keys().unwrap_err().faults;
+        let options: Vec<_> = faults.iter().map(|it| it.option).collect();
+        assert_eq!(options, ["role", "keys-file"]);
+        assert!(
+            faults[1].rule.contains("/nowhere/keys"),
+            "{}",
+            faults[1].rule
+        );
+        assert_eq!(Options::default().check_with_keys(), Ok(None));
     }
 
     #[test]

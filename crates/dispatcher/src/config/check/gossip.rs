@@ -49,7 +49,7 @@ impl Checker<'_, '_> {
     }
 
     fn check_options(&mut self, gossip: &Gossip) {
-        let Err(invalid) = gossip.options(self.config.insecure).check() else {
+        let Err(invalid) = gossip.options(self.config.insecure).check_with_keys() else {
             return;
         };
         let flaws = invalid.faults.into_iter();

@@ -19,6 +19,10 @@ impl Checker<'_, '_> {
                 self.check_presented(&section.join("tls"), tls);
             }
         }
+        if let Some(Err(error)) = config.diagnostics_tls().map(|it| it.check()) {
+            let section = Key::of(&["diagnostics", "tls"]);
+            self.blame_files(&section, "client-ca", &error);
+        }
         for (name, way) in &config.outbounds {
             if let Some(tls) = &way.tls {
                 self.check_trusted(&Key::of(&["outbounds", name, "tls"]), tls);

@@ -1,0 +1,186 @@
+//! The commands of docs/operations.md, and [`Play`]: those of one section, run one after the other.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::{fs, panic};
+
+use crate::golden;
+use crate::shell::{Outcome, Shell};
+use crate::transcript::says_the_same;
+
+/// A command of the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The section that it is in.
+    pub(crate) heading: String,
+    /// As it is run: lines that go on are one.
+    pub(crate) command: String,
+    /// As it is written, with what it prints.
+    text: String,
+    /// What it prints; in a block of `sh` it is not said.
+    printed: Option<String>,
+}
+
+impl Listed {
+    /// Puts what was printed into the page.
+    fn write(&self, expected: &str, printed: &str) {
+        let page = fs::read_to_string(path()).expect("it was read");
+        let section = page.find(&format!("## {}\n", self.heading));
+        let section = section.expect("it was found");
+        // The same command may be there with more below it.
+        let ends = ["```", "$ "].map(|end| format!("{}{end}", self.text));
+        let places = ends.iter().filter_map(|it| page[section..].find(it));
+        let begin = section + places.min().expect("it was found");
+        let end = begin + self.text.len();
+        let begin = end - expected.len();
+        let page = format!("{}{printed}{}", &page[..begin], &page[end..]);
+        fs::write(path(), page).expect("it is written");
+    }
+}
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md")
+}
+
+/// All commands of the page, in order: the lines of its blocks of `sh`, and those of its blocks of `console` that begin with
+/// a prompt.
+pub(crate) fn commands() -> Vec<Listed> {
+    read(&fs::read_to_string(path()).expect("there is a runbook"))
+}
+
+fn read(page: &str) -> Vec<Listed> {
+    let mut commands: Vec<Listed> = Vec::new();
+    let (mut heading, mut block) = (String::new(), None);
+    let mut goes_on = false;
+    for line in page.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            block = block.is_none().then_some(language);
+            goes_on = false;
+            continue;
+        }
+        let begins = match block {
+            Some("sh") => Some(line),
+            Some("console") => line.strip_prefix("$ "),
+            Some(_) => continue,
+            None => {
+                if let Some(title) = line.strip_prefix("## ") {
+                    title.clone_into(&mut heading);
+                }
+                continue;
+            }
+        };
+        let (part, ends) = match line.strip_suffix('\\') {
+            Some(part) => (part, false),
+            None => (line, true),
+        };
+        match (commands.last_mut().filter(|_| goes_on), begins) {
+            (Some(last), _) => {
+                last.command.push_str(part.trim_start());
+                last.text.push_str(&format!("{line}\n"));
+            }
+            (None, Some(begin)) => commands.push(Listed {
+                heading: heading.clone(),
+                command: begin.trim_end_matches('\\').to_owned(),
+                text: format!("{line}\n"),
+                printed: (block == Some("console")).then(String::new),
+            }),
+            (None, None) => {
+                let last = commands.last_mut().expect("a block begins with a command");
+                last.text.push_str(&format!("{line}\n"));
+                let printed = last.printed.as_mut().expect("it is in a block of its own");
+                printed.push_str(&format!("{line}\n"));
+                continue;
+            }
+        }
+        goes_on = !ends;
+    }
+    commands
+}
+
+/// The commands of one section, while they are run.
+pub(crate) struct Play {
+    heading: &'static str,
+    left: VecDeque<Listed>,
+}
+
+impl Play {
+    /// Runs the commands of the section as `scene` does, which must run all.
+    pub(crate) fn through(heading: &'static str, scene: fn(&mut Self)) {
+        let mut commands = commands();
+        commands.retain(|it| it.heading == heading);
+        assert!(
+            !commands.is_empty(),
+            "the section {heading:?} has no command"
+        );
+        let mut play = Self {
+            heading,
+            left: commands.into(),
+        };
+        scene(&mut play);
+        let left: Vec<_> = play.left.iter().map(|it| &it.command).collect();
+        assert!(left.is_empty(), "nobody has run {left:#?} of {heading:?}");
+    }
+
+    /// Runs the next command, and compares what it prints with the page.
+    #[track_caller]
+    pub(crate) fn next(&mut self, shell: &Shell) -> Outcome {
+        let heading = self.heading;
+        let next = self.left.pop_front();
+        let listed = next.unwrap_or_else(|| panic!("{heading:?} has no further command"));
+        let outcome = shell.run(&listed.command);
+        let Some(expected) = &listed.printed else {
+            return outcome.ended(0);
+        };
+        let page = outcome.page();
+        if !says_the_same(expected, &page) {
+            assert!(
+                golden::writes(),
+                "{heading:?}: `{}` prints\n{page}\n-- and the page has\n{expected}",
+                listed.command
+            );
+            listed.write(expected, &page);
+        }
+        outcome
+    }
+
+    /// Runs so many.
+    #[track_caller]
+    pub(crate) fn several(&mut self, count: usize, shell: &Shell) {
+        for _ in 0..count {
+            self.next(shell);
+        }
+    }
+}
+
+#[test]
+fn a_command_is_a_line_of_its_block_or_several_that_go_on() {
+    let page = "## One\n\n```sh\na b\nc \\\n    d\n```\n\ntext\n\n## Two\n\n```console\n$ e \\\n    f\nsays\nmuch\n$ g\n```\n\n```\n$ h\n```\n";
+    let read = read(page);
+    let commands: Vec<_> = read
+        .iter()
+        .map(|it| {
+            (
+                it.heading.as_str(),
+                it.command.as_str(),
+                it.printed.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            ("One", "a b", None),
+            ("One", "c d", None),
+            ("Two", "e f", Some("says\nmuch\n")),
+            ("Two", "g", Some("")),
+        ]
+    );
+    assert_eq!(read[2].text, "$ e \\\n    f\nsays\nmuch\n");
+}
+
+#[test]
+fn a_section_is_refused_when_a_command_of_it_was_not_run() {
+    let heading = "Who did what";
+    let played = panic::catch_unwind(|| Play::through(heading, |_| {}));
+    assert!(played.is_err());
+}
