@@ -147,3 +147,14 @@ fn frame(name: &str, data: &impl Serialize) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_missed_something_is_told_how_much() {
+        let expected = "event: gap\ndata: {\"kind\":\"gap\",\"missed\":3}\n\n";
+        assert_eq!(told(Notice::Missed(3)), expected);
+    }
+}

@@ -214,8 +214,30 @@ fn a_stream_on_the_control_listener_does_not_hold_up_a_drain() {
     assert!(begin.elapsed() < DEADLINE / 3, "{:?}", begin.elapsed());
 }
 
+#[test]
+fn streams_are_limited_and_one_that_is_closed_makes_room() {
+    let mut host = Process::anywhere(&[]);
+    let (http, diagnostics) = (
+        host.address("control-plane:http"),
+        host.address("diagnostics"),
+    );
+    let mut open: Vec<_> = (0..32).map(|_| Events::of(http, EVENTS)).collect();
+    for stream in &mut open {
+        stream.next().expect("a snapshot");
+    }
+    let refused = get(diagnostics, EVENTS);
+    assert_eq!(refused.status, 503, "they are those of both listeners");
+    assert_eq!(refused.header("retry-after"), Some("5"));
+    drop(open);
+    let begin = Instant::now();
+    while Events::of(diagnostics, EVENTS).next().is_none() {
+        assert!(begin.elapsed() < DEADLINE, "no room is made");
+    }
+}
+
 #[cfg(feature = "sqlite")]
 #[test]
+#[expect(clippy::print_stdout, reason = "how long it takes is worth being read")]
 fn two_hosts_share_a_file_and_the_stop_of_one_lets_the_other_lead_in_less_than_five_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let path = format!(

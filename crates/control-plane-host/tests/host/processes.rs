@@ -81,6 +81,7 @@ fn contract_b21_a_port_in_use_ends_the_program_with_70_after_a_rollback() {
     );
     let line = host.logged("diagnostics are listening");
     let (_, diagnostics) = line.rsplit_once("address=").unwrap();
+    let (diagnostics, _) = diagnostics.split_once(' ').unwrap_or((diagnostics, ""));
     let diagnostics = diagnostics.trim().parse().unwrap();
     assert_eq!(host.exit().code(), Some(70));
     assert_tcp_free(diagnostics);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 
-use crate::support::{ANYWHERE, Process, get};
+use crate::support::{ANYWHERE, Process, command, get};
 
 fn shipped(path: &str) -> String {
     format!("{}/../../deploy/{path}", env!("CARGO_MANIFEST_DIR"))
@@ -35,6 +35,30 @@ fn the_configuration_for_pods_starts_answers_probes_and_stops() {
     }
     host.terminate();
     assert_eq!(host.exit().code(), Some(0));
+}
+
+#[test]
+fn the_configuration_for_pods_is_good_where_other_machines_are_too() {
+    let mut tokens = tempfile::NamedTempFile::new().unwrap();
+    writeln!(tokens, "prometheus mesh.read 0123456789abcdef").unwrap();
+    let tokens = format!("diagnostics.tokens={}", tokens.path().display());
+    let configuration = shipped("kubernetes/control-plane-host/control-plane-host.toml");
+    let mut check = command(&[
+        "config",
+        "check",
+        "--config",
+        &configuration,
+        "--set",
+        &tokens,
+    ]);
+    check.env(
+        "CONTROL_PLANE_HOST__GOSSIP__NODE_ID",
+        "control-plane-host-0",
+    );
+    check.env("CONTROL_PLANE_HOST__GOSSIP__ADVERTISE", "192.0.2.1:17421");
+    let output = check.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
 /// The variables of the unit, as systemd would set them.

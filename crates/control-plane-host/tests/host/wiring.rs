@@ -65,9 +65,16 @@ fn contract_50_the_listener_of_grpc_is_registered_as_control_plane_grpc_when_it_
     let mut config = config();
     config.grpc.address = "127.0.0.1:0".parse().unwrap();
     config.grpc.enabled = true;
+    let diagnostics = ("diagnostics", EdgeKind::Order);
+    let leadership = ("mesh-leadership", EdgeKind::Hard);
+    let mut alone = config.clone();
+    alone.leadership.enabled = false;
+    let found = plan(&alone);
+    assert_eq!(edges(&found, "control-plane:grpc"), [diagnostics]);
     let plan = plan(&config);
-    let only = [("diagnostics", EdgeKind::Order)];
-    assert_eq!(edges(&plan, "control-plane:grpc"), only);
+    let mut found = edges(&plan, "control-plane:grpc");
+    found.sort_unstable_by_key(|(name, _)| *name);
+    assert_eq!(found, [diagnostics, leadership]);
     assert_eq!(
         criticality(&plan, "control-plane:grpc"),
         Criticality::Essential
