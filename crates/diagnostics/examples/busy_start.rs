@@ -175,9 +175,8 @@ async fn follow(handle: Handle) -> (Vec<Duration>, u64) {
         match notice {
             Notice::Event(event) => {
                 times.push(clock.now().since(event.at).into());
-                let to = match event.kind {
-                    EventKind::Orchestrator { to, .. } => to,
-                    _ => continue,
+                let EventKind::Orchestrator { to, .. } = event.kind else {
+                    continue;
                 };
                 if to == OrchestratorState::Running {
                     break;
