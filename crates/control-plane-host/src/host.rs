@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use crate::announce::announce;
 use crate::config::Config;
 use crate::grpc::{self, ControlGrpc};
-use crate::leaders::Leaders;
+use crate::leaders::{self, Leaders};
 use crate::peers;
 
 /// The name of the control listener.
@@ -139,7 +139,10 @@ fn connect(
         .bind(config.diagnostics.address)
         .allow_hosts(&config.diagnostics.hosts)
         .credentials(credentials.clone())
-        .merge(leaders.routes());
+        .merge(leaders.routes())
+        .merge(peers::routes(members.as_ref()))
+        .describe(leaders::described())
+        .describe(peers::described());
     let diagnostics = match config.tls() {
         Some(tls) => diagnostics.tls(tls),
         None => diagnostics,

@@ -4,17 +4,19 @@ mod stream;
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use diagnostics::Problem;
 use diagnostics::server::Line;
+use diagnostics::{Described, Problem};
 use jiff::Timestamp;
 use lifecycle_runtime::StatusWatch;
 use mesh::leadership::{LeaderRow, Observer, Snapshot};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -54,9 +56,30 @@ impl Leaders {
     }
 }
 
+/// What the routes answer.
+pub(crate) fn described() -> [Described; 2] {
+    let scope = &[("scope", "the only scope to tell of, in any case of letters")];
+    [
+        Described::get("/control/leaders", "Who leads, as this node knows")
+            .query(scope)
+            .json::<Document>()
+            .problems(&[UNKNOWN]),
+        Described::get(
+            "/control/events/leadership",
+            "The same, and what happens to it, as server-sent events",
+        )
+        .query(scope)
+        .events()
+        .problems(&[UNKNOWN, (503, "all streams are taken")]),
+    ]
+}
+
+const UNKNOWN: (u16, &str) = (400, "there is no such parameter");
+
 /// Who leads.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Leaders")]
 struct Document {
     schema_version: &'static str,
     generated_at: String,
@@ -88,6 +111,14 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// What the query says.
+    fn of(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
+        query.map(|Query(it)| it).map_err(|_| {
+            let detail = "the only parameter is \"scope\", and it is given once";
+            Problem::new(StatusCode::BAD_REQUEST, detail)
+        })
+    }
+
     /// The scope that alone is wanted, if there is one.
     fn scope(&self) -> Option<&str> {
         let scope = self.scope.as_deref().map(str::trim);
@@ -95,20 +126,28 @@ impl Wanted {
     }
 }
 
-async fn list(State(leaders): State<Leaders>, Query(wanted): Query<Wanted>) -> Json<Document> {
+async fn list(
+    State(leaders): State<Leaders>,
+    query: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Document>, Problem> {
+    let wanted = Wanted::of(query)?;
     let snapshot = leaders.observer.map(|it| it.snapshot());
     let snapshot = snapshot.map(|it| match wanted.scope() {
         Some(scope) => it.only(scope),
         None => it,
     });
-    Json(snapshot.into())
+    Ok(Json(snapshot.into()))
 }
 
 async fn open(
     State(leaders): State<Leaders>,
-    Query(wanted): Query<Wanted>,
+    query: Result<Query<Wanted>, QueryRejection>,
     line: Option<Extension<Line>>,
 ) -> Response {
+    let wanted = match Wanted::of(query) {
+        Ok(wanted) => wanted,
+        Err(problem) => return problem.into_response(),
+    };
     let Ok(permit) = leaders.streams.try_acquire_owned() else {
         let detail = "all event streams are taken; close one, or ask for /control/leaders";
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);

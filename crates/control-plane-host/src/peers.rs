@@ -3,14 +3,17 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use diagnostics::Described;
 use mesh::gossip::{Members, Membership as _, Peer};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The schema of the document; a mere addition keeps it.
 const SCHEMA: &str = "v1";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Peers")]
 struct Document {
     schema_version: &'static str,
     generated_at: String,
@@ -25,6 +28,12 @@ pub(crate) fn routes(members: Option<&Members>) -> Router {
         .route("/control/peers", get(list))
         .route("/omnirelay/control/peers", get(list))
         .with_state(members.cloned())
+}
+
+/// What they answer.
+pub(crate) fn described() -> [Described; 2] {
+    ["/control/peers", "/omnirelay/control/peers"]
+        .map(|path| Described::get(path, "The members as this node sees them").json::<Document>())
 }
 
 async fn list(State(members): State<Option<Members>>) -> Json<Document> {

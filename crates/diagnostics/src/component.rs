@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::credentials::Credentials;
 use crate::events;
+use crate::openapi::Described;
 use crate::operations::Ledger;
 use crate::readiness::{Issue, Provider};
 use crate::router::{self, Shared, Surface};
@@ -79,6 +80,7 @@ pub struct DiagnosticsBuilder {
     event_streams: usize,
     providers: Vec<Provider>,
     extra: Router,
+    mounted: Vec<Described>,
 }
 
 impl Diagnostics {
@@ -92,6 +94,7 @@ impl Diagnostics {
             event_streams: events::STREAMS,
             providers: Vec::new(),
             extra: Router::new(),
+            mounted: Vec::new(),
         }
     }
 
@@ -217,6 +220,13 @@ impl DiagnosticsBuilder {
         self
     }
 
+    /// Describes routes that were mounted, in `/openapi.json`.
+    #[must_use]
+    pub fn describe(mut self, routes: impl IntoIterator<Item = Described>) -> Self {
+        self.mounted.extend(routes);
+        self
+    }
+
     /// Makes the component; nothing is opened before it is started.
     #[must_use]
     pub fn build(self) -> Diagnostics {
@@ -226,6 +236,7 @@ impl DiagnosticsBuilder {
             troubles: Troubles::default(),
             timelines: Timelines::default(),
             providers: self.providers,
+            mounted: self.mounted,
             recorder: self.recorder,
             listed_components: self.listed_components,
             instance: instance(),

@@ -392,6 +392,7 @@ mod tests {
                 providers: Vec::new(),
                 recorder: None,
                 listed_components: 200,
+                mounted: Vec::new(),
                 instance: 0xbeef,
                 streams: Arc::new(Semaphore::new(1)),
             };

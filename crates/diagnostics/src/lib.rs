@@ -54,6 +54,7 @@ pub use credentials::{
 };
 pub use events::{Change, Names};
 pub use metrics::{InstallError, install_recorder};
+pub use openapi::Described;
 pub use problem::Problem;
 pub use readiness::{Issue, Severity};
 pub use router::{answers, paths};

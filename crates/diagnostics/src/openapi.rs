@@ -4,11 +4,13 @@
 //! are, is one row of [`operations`] each; a test compares them with the routes.
 
 use axum::Json;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::router::Shared;
 use crate::{
     dry_run, graph, health, logging, operations as orders, problem, snapshot, timeline, upgrade,
     why,
@@ -18,12 +20,12 @@ use crate::{
 const SCHEMAS: &str = "/components/schemas";
 
 /// The description.
-pub(crate) async fn show() -> Response {
-    Json(document()).into_response()
+pub(crate) async fn show(State(surface): State<Shared>) -> Response {
+    Json(document(&surface.mounted)).into_response()
 }
 
 /// Who may ask.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Scope {
     /// Everybody.
     Open,
@@ -51,8 +53,20 @@ struct Sent {
 /// A schema, made by a generator that collects those with a name.
 type Shape = fn(&mut SchemaGenerator) -> Schema;
 
-/// One method of one path.
-struct Operation {
+/// One method of one path, as `/openapi.json` describes it.
+///
+/// A host that [mounts](crate::DiagnosticsBuilder::merge) a route says what it answers, so that the description has all there is:
+///
+/// ```
+/// use diagnostics::Described;
+///
+/// let described = Described::get("/control/weather", "How the weather is")
+///     .query(&[("place", "where; everywhere, unless given")])
+///     .json::<String>()
+///     .problems(&[(400, "there is no such parameter")]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Described {
     method: &'static str,
     path: &'static str,
     summary: &'static str,
@@ -81,14 +95,14 @@ const OTHER_TYPE: (u16, &str) = (415, "the body is not declared as JSON");
 const BUSY: (u16, &str) = (429, "too much is under way already");
 
 /// One row for each route and method.
-fn operations() -> Vec<Operation> {
+fn operations() -> Vec<Described> {
     let mut rows = shown();
     rows.extend(ordered());
     rows
 }
 
 /// What can be done.
-fn ordered() -> Vec<Operation> {
+fn ordered() -> Vec<Described> {
     let component = |path, summary| {
         post(path, summary)
             .order::<orders::Wish>()
@@ -104,7 +118,7 @@ fn ordered() -> Vec<Operation> {
                 GONE,
             ])
     };
-    let node = |operation: Operation| {
+    let node = |operation: Described| {
         operation
             .json::<upgrade::Document<'_>>()
             .begun::<upgrade::Begun<'_>>()
@@ -177,7 +191,7 @@ fn ordered() -> Vec<Operation> {
 }
 
 /// What can be seen.
-fn shown() -> Vec<Operation> {
+fn shown() -> Vec<Described> {
     vec![
         get("/livez", "Whether the process serves")
             .open()
@@ -258,15 +272,21 @@ fn shown() -> Vec<Operation> {
     ]
 }
 
-const fn get(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("get", path, summary)
+const fn get(path: &'static str, summary: &'static str) -> Described {
+    Described::get(path, summary)
 }
 
-const fn post(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("post", path, summary)
+const fn post(path: &'static str, summary: &'static str) -> Described {
+    Described::new("post", path, summary)
 }
 
-impl Operation {
+impl Described {
+    /// Asking for `path`, which needs the scope `mesh.read`; a part in braces, as in `{name}`, stands for any one part.
+    #[must_use]
+    pub const fn get(path: &'static str, summary: &'static str) -> Self {
+        Self::new("get", path, summary)
+    }
+
     const fn new(method: &'static str, path: &'static str, summary: &'static str) -> Self {
         Self {
             method,
@@ -294,7 +314,9 @@ impl Operation {
         self
     }
 
-    const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+    /// The parameters behind the path, each with what it is for. None has to be given.
+    #[must_use]
+    pub const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
         self
     }
@@ -309,7 +331,9 @@ impl Operation {
         self
     }
 
-    fn json<T: JsonSchema>(mut self) -> Self {
+    /// It is answered with a document of this type as JSON.
+    #[must_use]
+    pub fn json<T: JsonSchema>(mut self) -> Self {
         self.answers
             .push(("application/json", SchemaGenerator::subschema_for::<T>));
         self
@@ -334,8 +358,9 @@ impl Operation {
         self
     }
 
-    /// The schema is that of each event, as it is when it was read.
-    fn events(mut self) -> Self {
+    /// It is answered with server-sent events. The schema is that of each event, as it is when it was read.
+    #[must_use]
+    pub fn events(mut self) -> Self {
         self.answers
             .push(("text/event-stream", SchemaGenerator::subschema_for::<Sent>));
         self
@@ -346,7 +371,9 @@ impl Operation {
         self
     }
 
-    const fn problems(mut self, problems: &'static [(u16, &'static str)]) -> Self {
+    /// Codes that are answered with a problem document, each with the reason.
+    #[must_use]
+    pub const fn problems(mut self, problems: &'static [(u16, &'static str)]) -> Self {
         self.problems = problems;
         self
     }
@@ -476,10 +503,12 @@ impl Schemas {
     }
 }
 
-fn document() -> Value {
+/// What this crate answers, and what the host has mounted beside it.
+fn document(mounted: &[Described]) -> Value {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
-    for operation in operations() {
+    let own = operations();
+    for operation in own.iter().chain(mounted) {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method] = operation.describe(&mut schemas);
     }
@@ -510,12 +539,29 @@ mod tests {
 
     #[test]
     fn operations_have_ids_of_their_own() {
-        let ids: BTreeSet<_> = operations().iter().map(Operation::id).collect();
+        let ids: BTreeSet<_> = operations().iter().map(Described::id).collect();
         assert_eq!(ids.len(), operations().len());
         assert!(
             ids.contains("getControlLifecycleComponentsNameWhy"),
             "{ids:?}"
         );
+    }
+
+    #[test]
+    fn what_a_host_mounts_is_described_beside_the_rest() {
+        let mounted = Described::get("/control/peers", "Who else there is")
+            .query(&[("role", "of which role")])
+            .json::<Vec<String>>()
+            .problems(&[(400, "there is no such parameter")]);
+        let document = document(&[mounted]);
+        let described = &document["paths"]["/control/peers"]["get"];
+        assert_eq!(described["operationId"], "getControlPeers");
+        assert_eq!(described["x-scope"], "mesh.read");
+        assert_eq!(described["parameters"][0]["name"], "role");
+        let answers = &described["responses"];
+        assert!(answers["200"]["content"]["application/json"].is_object());
+        assert!(answers["400"]["content"]["application/problem+json"].is_object());
+        assert!(document["paths"]["/livez"].is_object());
     }
 
     #[test]
@@ -534,7 +580,7 @@ mod tests {
                 _ => {}
             }
         }
-        let document = document();
+        let document = document(&[]);
         let schemas = &document["components"]["schemas"];
         assert!(
             schemas["Snapshot"]["properties"]["planId"].is_object(),

@@ -11,6 +11,7 @@ use lifecycle_runtime::{Handle, Status};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use crate::openapi::Described;
 use crate::operations::Ledger;
 use crate::problem::Problem;
 use crate::readiness::{Provider, Readiness};
@@ -34,6 +35,8 @@ pub(crate) struct Surface {
     /// How many components have series of their own.
     pub(crate) listed_components: usize,
     pub(crate) operations: Ledger,
+    /// What the host has mounted and described.
+    pub(crate) mounted: Vec<Described>,
     /// Tells the event sequences of this process from those of the one before.
     pub(crate) instance: u64,
     /// One permit for each event stream that may be open at once.

@@ -164,6 +164,8 @@ pub(crate) const TABLE: &[Row] = &[
             "rusqlite",
             // The clock that goes on while the machine sleeps.
             "rustix",
+            // The shapes of what hosts show, for their descriptions.
+            "schemars",
             "serde",
             "serde_json",
             "thiserror",
@@ -204,6 +206,8 @@ pub(crate) const TABLE: &[Row] = &[
             "prost-types",
             // Compiles that protocol in the build, without `protoc`.
             "protox",
+            // The shapes of what it shows beside the diagnostics.
+            "schemars",
             "serde",
             // Events as they are sent.
             "serde_json",

@@ -28,13 +28,18 @@ fn it_runs_on_defaults_prints_its_addresses_and_ends_cleanly_on_sigterm() {
         assert_eq!(snapshot["orchestrator"]["state"], "running");
         assert_eq!(snapshot["counts"]["running"], 4);
     }
-    for path in ["/control/peers", "/omnirelay/control/peers"] {
-        let peers = get(http, path).json();
-        assert_eq!(peers["schemaVersion"], "v1");
-        assert_eq!(peers["peers"][0]["nodeId"], peers["localNodeId"]);
-        assert_eq!(peers["peers"][0]["status"], "alive");
+    for address in [diagnostics, http] {
+        for path in ["/control/peers", "/omnirelay/control/peers"] {
+            let peers = get(address, path).json();
+            assert_eq!(peers["schemaVersion"], "v1");
+            assert_eq!(peers["peers"][0]["nodeId"], peers["localNodeId"]);
+            assert_eq!(peers["peers"][0]["status"], "alive");
+        }
+        let described = get(address, "/openapi.json").json();
+        for path in ["/control/peers", "/control/leaders", "/livez"] {
+            assert!(described["paths"][path]["get"].is_object(), "{path}");
+        }
     }
-    assert_eq!(get(diagnostics, "/control/peers").status, 404);
 
     host.terminate();
     assert_eq!(host.exit().code(), Some(0));

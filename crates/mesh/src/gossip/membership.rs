@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use tokio::sync::{broadcast, watch};
 
@@ -101,7 +102,7 @@ impl View {
 }
 
 /// One member.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
     /// Its name.
@@ -110,6 +111,7 @@ pub struct Peer {
     pub status: Status,
     /// When this node last saw a sign of life of it, by this node's own clock. Serialised as RFC 3339.
     #[serde(serialize_with = "as_timestamp")]
+    #[schemars(with = "String")]
     pub last_seen: SystemTime,
     /// How long it took to answer last; unknown for the local node and for members not asked yet. Serialised as
     /// milliseconds with at most three decimals.
@@ -118,20 +120,24 @@ pub struct Peer {
         serialize_with = "as_millis",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Option<f64>")]
     pub rtt: Option<Duration>,
     /// Where it listens.
+    #[schemars(with = "String")]
     pub address: SocketAddr,
     /// Which incarnation it is: the time of its start in nanoseconds since 1970, by its own clock. Compare, do not read.
     /// Serialised as a decimal string: such times are above 2^53, where a number of JavaScript loses its last digits.
     #[serde(serialize_with = "as_decimal")]
+    #[schemars(with = "String")]
     pub generation: u64,
     /// What it says about itself. Empty but for its name when that cannot be read.
     pub metadata: Metadata,
 }
 
 /// Whether a member is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "MemberStatus")]
 pub enum Status {
     /// It gives signs of life.
     Alive,

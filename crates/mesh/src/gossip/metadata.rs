@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gossip::error::InvalidMetadata;
@@ -27,8 +28,9 @@ const SCHEMA: &str = "v1";
 /// What a node says about itself. Its own word: nothing in it grants anything.
 ///
 /// Serialised in camel case. What a node did not say is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(rename = "MemberMetadata")]
 pub struct Metadata {
     /// The node's name; always the one that it gossips under.
     pub node_id: String,
@@ -55,8 +57,9 @@ pub struct Metadata {
 /// Where a node offers a service.
 ///
 /// By protocol: further ones come as further fields, which old readers ignore.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
+#[schemars(rename = "OfferedService")]
 pub struct Service {
     /// Over gRPC: at most 8 places, each a `host:port` of at most 262 bytes.
     pub grpc: Vec<String>,

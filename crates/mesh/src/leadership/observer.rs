@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use lifecycle_core::{Nanos, Time};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
@@ -42,10 +43,11 @@ impl Snapshot {
 }
 
 /// Who leads one scope.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaderRow {
     /// Which scope.
+    #[schemars(with = "String")]
     pub scope: Scope,
     /// What kind of scope that is.
     pub scope_kind: ScopeKind,
@@ -58,12 +60,15 @@ pub struct LeaderRow {
     /// The term.
     pub term: Option<u64>,
     /// The fencing token.
+    #[schemars(with = "Option<String>")]
     pub fence_token: Option<FencingToken>,
     /// When this node learned of it.
     #[serde(serialize_with = "as_timestamp_or_null")]
+    #[schemars(with = "Option<String>")]
     pub issued_at: Option<SystemTime>,
     /// When the lease ends unless it is renewed, as far as this node knows.
     #[serde(serialize_with = "as_timestamp_or_null")]
+    #[schemars(with = "Option<String>")]
     pub expires_at: Option<SystemTime>,
     /// What is wrong, for people.
     pub issue: Option<String>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The most bytes that the name of a scope may have.
@@ -31,7 +32,7 @@ const SHARD: &str = "shard";
 pub struct Scope(String);
 
 /// What kind of scope it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScopeKind {
     /// The whole control plane.
