@@ -162,7 +162,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "grpc-inbounds.0.address = '127.0.0.1:0'\n[gossip]\nbind = '192.0.2.1:1'\nnode-id = 'a'",
         &[
-            "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while there are no keys to seal gossip with: whoever reaches the port can invent members and dismiss real ones; give every node the same keys, bind to a loopback address, or set `insecure = true` on a network that you trust",
+            "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while there are no keys to seal gossip with: whoever reaches the port can invent members and dismiss real ones; give every node the same file of keys (`keys-file`), bind to a loopback address, or set `insecure = true` on a network that you trust",
         ],
     ),
     (

@@ -79,7 +79,8 @@ impl Process {
     pub(crate) fn diagnostics(&mut self) -> SocketAddr {
         let line = self.logged(&["diagnostics are listening"]);
         let (_, address) = line.rsplit_once("address=").expect("an address");
-        address.trim().parse().expect("an address")
+        let address = address.split_whitespace().next();
+        address.and_then(|it| it.parse().ok()).expect("an address")
     }
 
     /// Waits for a log line with all of `parts`.
