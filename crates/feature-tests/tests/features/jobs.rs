@@ -1,7 +1,7 @@
 //! [`Jobs`]: what command lines have left running behind them.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -28,6 +28,7 @@ impl Jobs {
             let group_id = format!("-{group}");
             let _ = Command::new("kill")
                 .args(["-KILL", "--", &group_id])
+                .stderr(Stdio::null())
                 .status();
             let end = Instant::now() + DEADLINE;
             while is_there(group) && Instant::now() < end {

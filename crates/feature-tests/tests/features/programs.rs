@@ -72,10 +72,8 @@ fn remedy(folder: &Path) -> String {
 pub(crate) fn knows_etcd() {
     let mut check = program("control-plane-host");
     check.args(["config", "check", "--set", "leadership.store.kind=etcd"]);
-    check.args([
-        "--set",
-        "leadership.store.endpoints=[\"http://127.0.0.1:2379\"]",
-    ]);
+    let endpoints = "leadership.store.endpoints=http://127.0.0.1:2379";
+    check.args(["--set", endpoints]);
     let checked = check.output().expect("it can be run");
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(
