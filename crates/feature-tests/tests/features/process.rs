@@ -84,10 +84,9 @@ impl Process {
     #[track_caller]
     pub(crate) fn diagnostics(&mut self) -> SocketAddr {
         let line = self.logged(&["diagnostics are listening"]);
-        let mut fields = line.split_whitespace();
-        let address = fields.find_map(|it| it.strip_prefix("address="));
-        let address = address.expect("an address");
-        address.parse().expect("an address")
+        let (_, address) = line.rsplit_once("address=").expect("an address");
+        let address = address.split_whitespace().next();
+        address.and_then(|it| it.parse().ok()).expect("an address")
     }
 
     /// Waits for a log line with all of `parts`.
