@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const PROTOCOLS: [&str; 1] = ["controlplane/v1/lifecycle.proto"];
+const PROTOCOLS: [&str; 2] = [
+    "controlplane/v1/leadership.proto",
+    "controlplane/v1/lifecycle.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

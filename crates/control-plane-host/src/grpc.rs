@@ -3,6 +3,7 @@
 //! | service | |
 //! |---|---|
 //! | [`controlplane.v1.LifecycleService`](v1) | a snapshot, then each change; whoever comes back goes on where they left off |
+//! | [`controlplane.v1.LeadershipService`](v1) | who leads, then each event |
 //! | `grpc.health.v1.Health` | serving while the host is ready; a watcher is told of each change as it happens |
 //! | `grpc.reflection.v1.ServerReflection`, and `v1alpha` | what is served here |
 //!
@@ -13,6 +14,7 @@
 
 mod feed;
 mod health;
+mod leadership;
 mod lifecycle;
 pub mod v1;
 mod wording;
@@ -28,6 +30,7 @@ use lifecycle_adapters::tls::{PeerCertificate, ServerTls};
 use lifecycle_adapters::{GrpcServer, Limits};
 use lifecycle_core::{BoxError, Criticality, Lifecycle, Registration, StartContext, StopContext};
 use lifecycle_runtime::Handle;
+use mesh::leadership::Observer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -35,8 +38,10 @@ use tonic::{Request, Status};
 use tonic_reflection::server::Error as ReflectionError;
 
 use crate::grpc::health::Readiness;
+use crate::grpc::leadership::Leaderships;
 use crate::grpc::lifecycle::Lifecycles;
-use crate::grpc::v1::lifecycle_service_server::{LifecycleServiceServer, SERVICE_NAME};
+use crate::grpc::v1::leadership_service_server::{self, LeadershipServiceServer};
+use crate::grpc::v1::lifecycle_service_server::{self, LifecycleServiceServer};
 
 /// The name under which it is registered.
 pub const NAME: &str = "control-plane:grpc";
@@ -49,6 +54,12 @@ const WRONG_TOKEN: Duration = Duration::from_millis(100);
 
 const REFLECTION: &str = "/grpc.reflection.";
 
+/// The services of ours.
+const SERVICES: [&str; 2] = [
+    leadership_service_server::SERVICE_NAME,
+    lifecycle_service_server::SERVICE_NAME,
+];
+
 /// What a host says about its gRPC listener.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,6 +70,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Its certificate, and which CA vouches for those of clients. Default: none, so that it speaks in clear text.
     pub tls: Option<ServerTls>,
+    /// Who leads; without it, nobody does. Default: none.
+    pub leaders: Option<Observer>,
     /// How many streams of each service are open at once; further ones are refused. Default: 32.
     pub streams: usize,
     /// What a client may take. Default: 256 connections of 64 calls each, and for the rest that of [`Limits`].
@@ -71,6 +84,7 @@ impl Default for Options {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9182),
             credentials: Credentials::default(),
             tls: None,
+            leaders: None,
             streams: 32,
             limits: Limits {
                 connections: 256,
@@ -101,12 +115,15 @@ impl ControlGrpc {
         let readiness = Readiness::new(handle.status(), Arc::clone(&line));
         let lifecycles = Lifecycles::new(handle, Arc::clone(&line));
         let lifecycles = LifecycleServiceServer::new(lifecycles);
+        let leaderships = Leaderships::new(options.leaders.clone(), Arc::clone(&line));
+        let leaderships = LeadershipServiceServer::new(leaderships);
         let descriptors = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let routes = Routes::new(lifecycles.max_decoding_message_size(QUESTION_BYTES))
+            .add_service(leaderships.max_decoding_message_size(QUESTION_BYTES))
             .add_service(health::service(readiness))
             .add_service(descriptors().build_v1()?)
             .add_service(descriptors().build_v1alpha()?);

@@ -24,7 +24,7 @@ use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Handle, Host, HostConfig, OrchestratorBuilder, StatusWatch};
 use mesh::gossip::{self, Gossip, Members, Membership as _};
-use mesh::leadership::{self, Leadership};
+use mesh::leadership::{self, Leadership, Observer};
 use tokio::sync::watch;
 
 use crate::announce::announce;
@@ -132,7 +132,8 @@ fn connect(
     let shown = leadership
         .as_ref()
         .filter(|_| config.leadership.diagnostics);
-    let leaders = Leaders::new(shown.map(Leadership::observer), builder.handle().status());
+    let observer = shown.map(Leadership::observer);
+    let leaders = Leaders::new(observer.clone(), builder.handle().status());
 
     let credentials = config.credentials()?;
     let diagnostics = diagnostics
@@ -151,7 +152,7 @@ fn connect(
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
-    let grpc = control_grpc(config, builder.handle(), credentials.clone())?;
+    let grpc = control_grpc(config, builder.handle(), credentials.clone(), observer)?;
     let routes = diagnostics.routes();
     let routes = routes.merge(peers::routes(members.as_ref()));
     let routes = routes.merge(leaders.routes());
@@ -205,6 +206,7 @@ fn control_grpc(
     config: &Config,
     handle: Handle,
     credentials: Credentials,
+    leaders: Option<Observer>,
 ) -> Result<Option<Arc<ControlGrpc>>, BoxError> {
     if !config.grpc.enabled {
         return Ok(None);
@@ -213,6 +215,7 @@ fn control_grpc(
         address: config.grpc.address,
         credentials,
         tls: config.tls(),
+        leaders,
         ..grpc::Options::default()
     };
     Ok(Some(Arc::new(ControlGrpc::new(handle, &options)?)))
@@ -329,7 +332,7 @@ mod tests {
         (config.grpc.address, config.grpc.enabled) = (address, true);
         let make = || {
             let handle = Orchestrator::builder().handle();
-            let grpc = control_grpc(&config, handle, Credentials::default());
+            let grpc = control_grpc(&config, handle, Credentials::default(), None);
             let grpc = grpc.expect("good descriptors").expect("it is enabled");
             grpc.registration().component
         };

@@ -221,7 +221,6 @@ impl DiagnosticsBuilder {
     }
 
     /// Describes routes that were mounted, in `/openapi.json`.
-    #[must_use]
     pub fn describe(mut self, routes: impl IntoIterator<Item = Described>) -> Self {
         self.mounted.extend(routes);
         self

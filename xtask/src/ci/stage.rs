@@ -79,8 +79,10 @@ const DOCS: &[&str] = &[
      --profile ci",
 ];
 
+/// The programs that the feature tests start are those that the same command has just built: nobody has to look whether they are
+/// older than their sources, and cargo lists these after a plain build alone.
 const TESTS: &[&str] = &[
-    "cargo nextest run --workspace --all-features --locked --cargo-profile ci \
+    "FEATURE_TESTS_PROGRAMS=target/ci cargo nextest run --workspace --all-features --locked --cargo-profile ci \
      --profile ci",
 ];
 

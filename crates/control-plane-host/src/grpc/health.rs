@@ -11,7 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::grpc::{Line, QUESTION_BYTES, SERVICE_NAME, Stay, stopping};
+use crate::grpc::{Line, QUESTION_BYTES, SERVICES, Stay, stopping};
 
 pub(super) fn service(readiness: Readiness) -> HealthServer<Readiness> {
     HealthServer::new(readiness).max_decoding_message_size(QUESTION_BYTES)
@@ -31,7 +31,7 @@ impl Readiness {
 }
 
 fn is_known(service: &str) -> bool {
-    service.is_empty() || service == SERVICE_NAME
+    service.is_empty() || SERVICES.contains(&service)
 }
 
 type Changes = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;

@@ -59,6 +59,7 @@ async fn grpcio_learns_the_protocol_by_reflection_and_follows_a_host_to_its_stop
     }
     assert!(in_time(python.wait()).await.unwrap().success());
     let expected = [
+        "service controlplane.v1.LeadershipService",
         "service controlplane.v1.LifecycleService",
         "service grpc.health.v1.Health",
         "service grpc.reflection.v1alpha.ServerReflection",

@@ -3,5 +3,6 @@
 mod access;
 mod foreign;
 mod health;
+mod leadership;
 mod lifecycle;
 mod stage;

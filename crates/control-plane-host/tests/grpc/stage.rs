@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control_plane_host::grpc::v1::leadership_service_client::LeadershipServiceClient;
 use control_plane_host::grpc::v1::lifecycle_service_client::LifecycleServiceClient;
 use control_plane_host::grpc::{ControlGrpc, Options};
 use lifecycle_core::{Registration, component};
@@ -21,6 +22,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start(configure: impl FnOnce(&mut Options)) -> Self {
+        Self::start_with(configure, Vec::new()).await
+    }
+
+    /// With `others` beside the listener.
+    pub(crate) async fn start_with(
+        configure: impl FnOnce(&mut Options),
+        others: Vec<Registration>,
+    ) -> Self {
         let mut options = Options {
             address: "127.0.0.1:0".parse().unwrap(),
             ..Options::default()
@@ -34,6 +43,7 @@ impl Stage {
             Registration::new("pool", idle),
             Arc::clone(&grpc).registration().depends_on(["pool"]),
         ]);
+        builder.registrations(others);
         let handle = builder.build().expect("a plan").spawn();
         handle.start().await.expect("starts");
         Self { handle, grpc }
@@ -50,6 +60,10 @@ impl Stage {
 
     pub(crate) async fn lifecycle(&self) -> LifecycleServiceClient<Channel> {
         LifecycleServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn leadership(&self) -> LeadershipServiceClient<Channel> {
+        LeadershipServiceClient::new(self.channel().await)
     }
 
     pub(crate) async fn health(&self) -> HealthClient<Channel> {

@@ -151,9 +151,9 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "http-inbounds.0.address = '127.0.0.1:0'\n[diagnostics]\ntokens = '/nowhere/tokens'\ntokens-env = 'A'\n[diagnostics.tls]\ncertificate = '/nowhere/a'\nkey = '/nowhere/b'\nclient-ca = '/nowhere/c'",
         &[
-            "FILE:2: diagnostics.client-scopes: clients may show certificates, and none is good for anything; say what names in them are good for, as in `\"*\" = \"mesh.read\"`",
             "FILE:3: diagnostics.tokens: cannot read the tokens in /nowhere/tokens: No such file or directory (os error 2)",
             "FILE:4: diagnostics.tokens-env: the tokens are in a file already (diagnostics.tokens); name a file or a variable, not both",
+            "FILE:6: diagnostics.client-scopes: clients may show certificates, and none is good for anything; say what names in them are good for, as in `\"*\" = \"mesh.read\"`",
             "FILE:6: diagnostics.tls.certificate: the certificate (/nowhere/a) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
             "FILE:7: diagnostics.tls.key: the key (/nowhere/b) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
             "FILE:8: diagnostics.tls.client-ca: the CA (/nowhere/c) cannot be read: No such file or directory (os error 2); name a file that is there and that this process may read",
@@ -162,7 +162,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (
         "grpc-inbounds.0.address = '127.0.0.1:0'\n[gossip]\nbind = '192.0.2.1:1'\nnode-id = 'a'",
         &[
-            "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while gossip is neither authenticated nor encrypted: whoever reaches the port can invent members and dismiss real ones; bind to a loopback address, or set `insecure = true` on a network that you trust",
+            "FILE:3: gossip.bind: 192.0.2.1:1 can be reached from other machines, while there are no keys to seal gossip with: whoever reaches the port can invent members and dismiss real ones; give every node the same file of keys (`keys-file`), bind to a loopback address, or set `insecure = true` on a network that you trust",
         ],
     ),
     (

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 use std::{env, fs};
 
-/// Names a folder with programs that were built elsewhere, such as those that are shipped; they are taken as they are.
+/// Names a folder with programs, from the root of the workspace, such as those that are shipped; they are taken as they are.
 const FOLDER: &str = "FEATURE_TESTS_PROGRAMS";
 
 /// A program under test, with an environment of nothing but `PATH`.
@@ -38,7 +38,8 @@ fn folder() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         if let Some(folder) = env::var_os(FOLDER) {
-            return folder.into();
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            return root.join(folder);
         }
         let folder = built_beside_us();
         for name in ["control-plane-host", "dispatcher", "lifecyclectl"] {

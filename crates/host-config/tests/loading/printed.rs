@@ -65,6 +65,7 @@ fn the_page_has_every_table_once_with_its_keys_in_order() {
             "`[parts.NAME]`",
             "Restarts: `restart`",
             "Attempts: `start` and `stop`",
+            "`[diagnostics.tls]`",
             "Health: `health-check`",
             "`[doors.NAME.locks.NAME]`",
             "`[doors.NAME.tls]`",

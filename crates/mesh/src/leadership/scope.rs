@@ -43,6 +43,18 @@ pub enum ScopeKind {
     Custom,
 }
 
+impl ScopeKind {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Shard => "shard",
+            Self::Custom => "custom",
+        }
+    }
+}
+
 impl Scope {
     /// The scope of the whole control plane.
     #[must_use]
