@@ -31,13 +31,15 @@ const PROGRAMS: [&str; 3] = ["control-plane-host", "dispatcher", "lifecyclectl"]
 const NAME: &str = "lifecycle";
 
 /// Pages that explain what is in the folder. They name others, which are in the sources.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 8] = [
     "CHANGELOG.md",
     "docs/control-plane-host.md",
     "docs/deployment.md",
     "docs/dispatcher-configuration.md",
     "docs/lifecyclectl.md",
     "docs/operations.md",
+    "docs/quickstart.md",
+    "docs/security.md",
 ];
 
 const SHELLS: [&str; 3] = ["bash", "fish", "zsh"];

@@ -40,6 +40,12 @@ pub(crate) const LEDGERS: &[Ledger] = &[
         numbered: 0,
         beyond: 0,
     },
+    Ledger {
+        path: "docs/security.md",
+        prefix: None,
+        numbered: 0,
+        beyond: 0,
+    },
 ];
 
 /// The columns that are read. What is written under `OPEN` is still to be done.

@@ -91,6 +91,7 @@ fn a_legal_tree_breaks_no_rule() {
             "docs/museum.md: 0 rows proved, 0 in part, 38 open",
             "docs/parity.md: 1 rows proved, 0 in part, 105 open",
             "docs/requirements.md: 1 rows proved, 0 in part, 0 open",
+            "docs/security.md: 0 rows proved, 0 in part, 0 open",
         ]
     );
 }

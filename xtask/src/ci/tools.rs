@@ -61,6 +61,13 @@ const TOOLS: &[Tool] = &[
         detect: &["h2load", "--version"],
         install: &["sh", "-c", INSTALL_H2LOAD],
     },
+    // Commands of the quickstart, which a test runs, make keys and certificates with it.
+    Tool {
+        name: "openssl",
+        version: "3.0",
+        detect: &["openssl", "version"],
+        install: &["sh", "-c", INSTALL_OPENSSL],
+    },
     Tool {
         name: "promtool",
         version: "2.42",
@@ -112,6 +119,9 @@ const INSTALL_SCHEMATHESIS: &str = "target/python/bin/python -m pip install --qu
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
+
+const INSTALL_OPENSSL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet openssl";
 
 /// It has no package of its own: the server comes with it, without the exporters that are recommended beside that.
 const INSTALL_PROMTOOL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; $as apt-get update --quiet && \

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -14,16 +15,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::programs;
+use crate::secrets::Secrets;
 
 /// How long a test waits for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A host as a process; killed when it is dropped before its end.
+/// A host as a process; killed when it is dropped before its end. None of the secrets that it was given may be in what it has
+/// printed.
 pub(crate) struct Process {
     child: Child,
     output: Lines,
     log: Lines,
     folder: TempDir,
+    secrets: Secrets,
 }
 
 impl Process {
@@ -34,6 +38,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let secrets = Secrets::of(&command);
         let mut child = command.spawn().expect("the program can be run");
         let journal = File::create(folder.path().join("journal")).expect("a file");
         Self {
@@ -41,6 +46,7 @@ impl Process {
             log: Lines::of(child.stderr.take().expect("it is piped"), Some(journal)),
             child,
             folder,
+            secrets,
         }
     }
 
@@ -140,6 +146,14 @@ impl Drop for Process {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // One panic says enough.
+        if thread::panicking() {
+            return;
+        }
+        for stream in [&mut self.output, &mut self.log] {
+            stream.rest();
+            self.secrets.are_not_in(&stream.seen.join("\n"));
+        }
     }
 }
 
@@ -267,4 +281,22 @@ pub(crate) fn fixed_port() -> u16 {
 pub(crate) fn script(path: &Path, text: &str) {
     fs::write(path, format!("#!/bin/sh\n{text}\n")).expect("it is written");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn a_process_that_prints_a_secret_of_its_own_fails_its_test() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens = folder.path().join("tokens");
+    let token = "0123456789abcdef";
+    fs::write(&tokens, format!("alice mesh.read {token}\n")).expect("it is written");
+    let run = |line: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).arg(&tokens);
+        catch_unwind(AssertUnwindSafe(|| Process::start(command).exit()))
+    };
+    let quiet = run("cut -d ' ' -f 1,2 \"$0\"");
+    assert_eq!(quiet.ok(), Some(Some(0)));
+    for line in ["cat \"$0\"", "cat \"$0\" >&2"] {
+        assert!(run(line).is_err(), "{line}");
+    }
 }

@@ -63,7 +63,25 @@ fn remedy(folder: &Path) -> String {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    format!("cargo build --profile {profile} -p control-plane-host -p dispatcher -p lifecyclectl")
+    format!(
+        "cargo build --profile {profile} --all-features -p control-plane-host -p dispatcher -p lifecyclectl"
+    )
+}
+
+/// Fails the test when the control-plane host was built without the feature `etcd`.
+#[track_caller]
+pub(crate) fn knows_etcd() {
+    let mut check = program("control-plane-host");
+    check.args(["config", "check", "--set", "leadership.store.kind=etcd"]);
+    let endpoints = "leadership.store.endpoints=http://127.0.0.1:2379";
+    check.args(["--set", endpoints]);
+    let checked = check.output().expect("it can be run");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        checked.status.success(),
+        "control-plane-host must be built with the feature `etcd`: {said}\nbuild it: {}",
+        remedy(folder())
+    );
 }
 
 /// Compares a program with its sources, as make does: cargo lists them beside it. A build by us would be with other features

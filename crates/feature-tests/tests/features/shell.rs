@@ -7,12 +7,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::jobs::Jobs;
 use crate::process::{DEADLINE, Process, script};
 use crate::programs;
+use crate::secrets::Secrets;
 
 /// A shell with `lifecyclectl` on its path.
 pub(crate) struct Shell {
@@ -21,6 +25,10 @@ pub(crate) struct Shell {
     variables: BTreeMap<String, String>,
     /// How many commands were run.
     runs: AtomicU32,
+    /// What no command, and nothing that one has left running, may print.
+    secrets: Mutex<Secrets>,
+    /// Ends before the folder goes, which they write to.
+    jobs: Jobs,
     folder: TempDir,
 }
 
@@ -35,11 +43,14 @@ pub(crate) struct Outcome {
 impl Shell {
     /// A shell on a machine without a host.
     pub(crate) fn alone() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         Self {
             names: Vec::new(),
             variables: BTreeMap::new(),
             runs: AtomicU32::new(0),
-            folder: tempfile::tempdir().expect("a folder"),
+            secrets: Mutex::new(Secrets::new(folder.path())),
+            jobs: Jobs::default(),
+            folder,
         }
     }
 
@@ -81,6 +92,11 @@ impl Shell {
         script(&self.tools().join(name), text);
     }
 
+    /// What a test has found wrong is told by its own panic.
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tools(&self) -> PathBuf {
         let tools = self.folder.path().join("tools");
         // It may be there.
@@ -88,7 +104,7 @@ impl Shell {
         tools
     }
 
-    /// Runs a command line to its end.
+    /// Runs a command line to its end. What it leaves in the background ends with the shell.
     #[track_caller]
     pub(crate) fn run(&self, line: &str) -> Outcome {
         let meant = self
@@ -100,7 +116,8 @@ impl Shell {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let out = self.folder.path().join(format!("out-{run}"));
         let file = || File::options().append(true).create(true).open(&out);
-        let status = Command::new("timeout")
+        let mut timeout = Command::new("timeout");
+        timeout
             .args([&DEADLINE.as_secs().to_string(), "sh", "-c", &meant])
             .current_dir(self.folder.path())
             .env_clear()
@@ -111,13 +128,23 @@ impl Shell {
             .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(file().expect("a file"))
-            .stderr(file().expect("a file"))
-            .status()
-            .expect("timeout is there");
+            .stderr(file().expect("a file"));
+        let mut child = timeout.spawn().expect("timeout is there");
+        let status = child.wait().expect("it is ours");
+        // It makes a group of its own, which is called as it is.
+        self.jobs.take_over(child.id());
         // What `timeout` ends with when it has killed.
         assert_ne!(status.code(), Some(124), "`{line}` does not end");
         let printed = fs::read(&out).expect("it was written");
         let printed = String::from_utf8_lossy(&printed).into_owned();
+        {
+            let mut secrets = self.secrets();
+            secrets.add(&meant);
+            for (name, value) in &self.variables {
+                secrets.add(&format!("{name}={value}"));
+            }
+            secrets.are_not_in(&printed);
+        }
         // Of two names for the same, the later one is meant.
         let named = self
             .names
@@ -156,6 +183,21 @@ impl Shell {
     }
 }
 
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.jobs.end();
+        if thread::panicking() {
+            return;
+        }
+        let files = fs::read_dir(self.folder()).expect("it is ours").flatten();
+        let logs = files.filter(|it| it.path().extension().is_some_and(|it| it == "log"));
+        for log in logs {
+            let log = fs::read(log.path()).expect("it was written");
+            self.secrets().are_not_in(&String::from_utf8_lossy(&log));
+        }
+    }
+}
+
 impl Outcome {
     #[track_caller]
     pub(crate) fn ended(self, exit: i32) -> Self {
@@ -184,4 +226,31 @@ impl Outcome {
             code => format!("{page}(exit code {})\n", code.unwrap_or(-1)),
         }
     }
+}
+
+#[test]
+fn what_a_command_leaves_running_ends_with_the_shell() {
+    let shell = Shell::alone();
+    let left = shell.run("sleep 600 > sleep.log 2>&1 & echo $!");
+    let stat = format!("/proc/{}/stat", left.ended(0).printed.trim());
+    assert!(fs::exists(&stat).is_ok_and(|it| it));
+    drop(shell);
+    // Nobody may have asked for its exit code yet.
+    assert!(fs::read_to_string(&stat).map_or(true, |it| it.contains(") Z ")));
+}
+
+#[test]
+fn a_secret_in_what_a_command_prints_or_its_job_logs_fails_the_test() {
+    let write = "echo alice mesh.read 0123456789abcdef > tokens";
+    let panics = |line: &'static str| {
+        std::panic::catch_unwind(|| {
+            let shell = Shell::alone();
+            shell.run(write);
+            shell.run(line);
+        })
+        .is_err()
+    };
+    assert!(!panics("cut -c 1-15 tokens | tee job.log"));
+    assert!(panics("cat tokens"));
+    assert!(panics("cat tokens > job.log"));
 }

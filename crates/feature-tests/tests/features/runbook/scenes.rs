@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use crate::fleet::Fleet;
+use crate::page::Play;
 use crate::process::{OpenCall, Process, fixed_port};
-use crate::runbook::page::Play;
 use crate::shell::Shell;
 
 /// A control-plane host that is ready, and a shell beside it.

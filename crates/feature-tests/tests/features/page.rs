@@ -1,14 +1,34 @@
-//! The commands of docs/operations.md, and [`Play`]: those of one section, run one after the other.
+//! [`Page`]: a page whose commands are run, and [`Play`]: those of one of its sections, one after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::{fs, panic};
 
 use crate::golden;
+use crate::runbook::RUNBOOK;
 use crate::shell::{Outcome, Shell};
 use crate::transcript::says_the_same;
 
-/// A command of the page.
+/// A page of the documents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page(pub(crate) &'static str);
+
+/// A test for each section with commands, and the list of them: `SECTIONS`.
+macro_rules! sections {
+    ($page:expr; $($scene:ident: $heading:literal,)*) => {
+        $(
+            #[test]
+            fn $scene() {
+                $crate::page::Play::through($page, $heading, scenes::$scene);
+            }
+        )*
+
+        const SECTIONS: &[&str] = &[$($heading),*];
+    };
+}
+pub(crate) use sections;
+
+/// A command of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// The section that it is in.
@@ -21,10 +41,44 @@ pub(crate) struct Listed {
     printed: Option<String>,
 }
 
+impl Page {
+    /// All commands of the page, in order: the lines of its blocks of `sh`, those of its blocks of `console` that begin with a
+    /// prompt, and for each block of `toml` that begins with the name of a file as a comment, one that writes it.
+    pub(crate) fn commands(self) -> Vec<Listed> {
+        read(&fs::read_to_string(self.path()).expect("there is such a page"))
+    }
+
+    /// Fails the test when there are other sections with commands than these.
+    #[track_caller]
+    pub(crate) fn has_only(self, sections: &[&str]) {
+        let commands = self.commands().into_iter();
+        let with_commands: BTreeSet<_> = commands.map(|it| it.heading).collect();
+        let played: BTreeSet<_> = sections.iter().map(|it| (*it).to_owned()).collect();
+        assert_eq!(with_commands, played);
+    }
+
+    fn path(self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(self.0)
+    }
+}
+
 impl Listed {
+    /// What writes the file of that name, as far as its first line; more are added, and then what ends it.
+    fn file(heading: &str, name: &str, line: &str) -> Self {
+        Self {
+            heading: heading.to_owned(),
+            command: format!("cat > {name} <<'END-OF-{name}'\n{line}\n"),
+            text: String::new(),
+            printed: None,
+        }
+    }
+
     /// Puts what was printed into the page.
-    fn write(&self, expected: &str, printed: &str) {
-        let page = fs::read_to_string(path()).expect("it was read");
+    fn write(&self, page: Page, expected: &str, printed: &str) {
+        let path = page.path();
+        let page = fs::read_to_string(&path).expect("it was read");
         let section = page.find(&format!("## {}\n", self.heading));
         let section = section.expect("it was found");
         // The same command may be there with more below it.
@@ -34,33 +88,41 @@ impl Listed {
         let end = begin + self.text.len();
         let begin = end - expected.len();
         let page = format!("{}{printed}{}", &page[..begin], &page[end..]);
-        fs::write(path(), page).expect("it is written");
+        fs::write(path, page).expect("it is written");
     }
-}
-
-fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md")
-}
-
-/// All commands of the page, in order: the lines of its blocks of `sh`, and those of its blocks of `console` that begin with
-/// a prompt.
-pub(crate) fn commands() -> Vec<Listed> {
-    read(&fs::read_to_string(path()).expect("there is a runbook"))
 }
 
 fn read(page: &str) -> Vec<Listed> {
     let mut commands: Vec<Listed> = Vec::new();
     let (mut heading, mut block) = (String::new(), None);
-    let mut goes_on = false;
+    let (mut goes_on, mut file) = (false, None);
     for line in page.lines() {
         if let Some(language) = line.strip_prefix("```") {
+            if let Some(name) = file.take() {
+                let last: &mut Listed = commands.last_mut().expect("it began with its name");
+                last.command.push_str(&format!("END-OF-{name}"));
+            }
             block = block.is_none().then_some(language);
             goes_on = false;
+            continue;
+        }
+        if let (Some("toml"), Some(_)) = (block, &file) {
+            let last = commands.last_mut().expect("it began with its name");
+            last.command.push_str(&format!("{line}\n"));
             continue;
         }
         let begins = match block {
             Some("sh") => Some(line),
             Some("console") => line.strip_prefix("$ "),
+            Some("toml") => {
+                file = line.strip_prefix("# ").filter(|it| it.ends_with(".toml"));
+                match file {
+                    Some(name) => commands.push(Listed::file(&heading, name, line)),
+                    // A piece of a file.
+                    None => block = Some("text"),
+                }
+                continue;
+            }
             Some(_) => continue,
             None => {
                 if let Some(title) = line.strip_prefix("## ") {
@@ -99,20 +161,22 @@ fn read(page: &str) -> Vec<Listed> {
 
 /// The commands of one section, while they are run.
 pub(crate) struct Play {
+    page: Page,
     heading: &'static str,
     left: VecDeque<Listed>,
 }
 
 impl Play {
     /// Runs the commands of the section as `scene` does, which must run all.
-    pub(crate) fn through(heading: &'static str, scene: fn(&mut Self)) {
-        let mut commands = commands();
+    pub(crate) fn through(page: Page, heading: &'static str, scene: fn(&mut Self)) {
+        let mut commands = page.commands();
         commands.retain(|it| it.heading == heading);
         assert!(
             !commands.is_empty(),
             "the section {heading:?} has no command"
         );
         let mut play = Self {
+            page,
             heading,
             left: commands.into(),
         };
@@ -138,7 +202,7 @@ impl Play {
                 "{heading:?}: `{}` prints\n{page}\n-- and the page has\n{expected}",
                 listed.command
             );
-            listed.write(expected, &page);
+            listed.write(self.page, expected, &page);
         }
         outcome
     }
@@ -153,8 +217,8 @@ impl Play {
 }
 
 #[test]
-fn a_command_is_a_line_of_its_block_or_several_that_go_on() {
-    let page = "## One\n\n```sh\na b\nc \\\n    d\n```\n\ntext\n\n## Two\n\n```console\n$ e \\\n    f\nsays\nmuch\n$ g\n```\n\n```\n$ h\n```\n";
+fn a_command_is_a_line_of_its_block_or_several_that_go_on_or_a_file() {
+    let page = "## One\n\n```sh\na b\nc \\\n    d\n```\n\ntext\n\n```toml\n# f.toml\n[g]\n```\n\n```toml\n[h]\n# i.toml\n```\n\n## Two\n\n```console\n$ e \\\n    f\nsays\nmuch\n$ g\n```\n\n```\n$ h\n```\n";
     let read = read(page);
     let commands: Vec<_> = read
         .iter()
@@ -171,16 +235,21 @@ fn a_command_is_a_line_of_its_block_or_several_that_go_on() {
         [
             ("One", "a b", None),
             ("One", "c d", None),
+            (
+                "One",
+                "cat > f.toml <<'END-OF-f.toml'\n# f.toml\n[g]\nEND-OF-f.toml",
+                None
+            ),
             ("Two", "e f", Some("says\nmuch\n")),
             ("Two", "g", Some("")),
         ]
     );
-    assert_eq!(read[2].text, "$ e \\\n    f\nsays\nmuch\n");
+    assert_eq!(read[3].text, "$ e \\\n    f\nsays\nmuch\n");
 }
 
 #[test]
 fn a_section_is_refused_when_a_command_of_it_was_not_run() {
     let heading = "Who did what";
-    let played = panic::catch_unwind(|| Play::through(heading, |_| {}));
+    let played = panic::catch_unwind(|| Play::through(RUNBOOK, heading, |_| {}));
     assert!(played.is_err());
 }
