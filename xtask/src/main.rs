@@ -10,6 +10,7 @@ mod check_docs;
 mod ci;
 mod dist;
 mod example;
+mod fuzz;
 mod model;
 mod process;
 mod relay_cost;
@@ -41,6 +42,8 @@ enum Command {
     Ci(ci::Args),
     /// Builds the programs as they are shipped, with licences, a list of parts and the operations kit
     Dist(dist::Args),
+    /// Looks for inputs that break the parsers of what strangers send
+    Fuzz(fuzz::Args),
     /// Runs the tests and doctests as the gate does
     Test,
     /// Runs the model checker on the orchestrator
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
         Command::RelayCost(args) => relay_cost::run(&args),

@@ -164,6 +164,16 @@ fn check_secret(secret: &str) -> Result<(), TokenError> {
     }
 }
 
+/// Reads tokens as somebody may have written them down.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_tokens(text: &str) {
+    if let Err(faults) = lines::parse(text.lines()) {
+        let lines = text.lines().count().max(1);
+        assert!(!faults.is_empty());
+        assert!(faults.iter().all(|it| (1..=lines).contains(&it.line)));
+    }
+}
+
 /// Who is let in. Cheap to clone; clones share the tokens, also after a reload.
 ///
 /// The probes are open to all, whatever is said here. For the rest:

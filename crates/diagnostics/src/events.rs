@@ -8,6 +8,7 @@ mod change;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -98,12 +99,29 @@ struct EventId {
 impl FromStr for EventId {
     type Err = ();
 
+    /// Reads what was written, and nothing that only looks like it.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (instance, sequence) = text.split_once('-').ok_or(())?;
-        Ok(Self {
+        let read = Self {
             instance: u64::from_str_radix(instance, 16).map_err(drop)?,
             sequence: sequence.parse().map_err(drop)?,
-        })
+        };
+        (read.to_string() == text).then_some(read).ok_or(())
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instance, sequence } = self;
+        write!(f, "{instance:x}-{sequence}")
+    }
+}
+
+/// Reads the id of an event as a client may have written it, and holds it against what is written.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_id(text: &str) {
+    if let Ok(id) = text.parse::<EventId>() {
+        assert_eq!(id.to_string(), text);
     }
 }
 
@@ -321,11 +339,12 @@ impl Stream {
 
     /// The lines of an event before its data.
     fn head(&self, kind: &str, sequence: Option<u64>) -> String {
+        let Some(sequence) = sequence else {
+            return format!("event: {kind}\n");
+        };
         let instance = self.surface.instance;
-        match sequence {
-            Some(sequence) => format!("event: {kind}\nid: {instance:x}-{sequence}\n"),
-            None => format!("event: {kind}\n"),
-        }
+        let id = EventId { instance, sequence };
+        format!("event: {kind}\nid: {id}\n")
     }
 }
 
@@ -545,7 +564,10 @@ mod tests {
             sequence: 12,
         };
         assert_eq!("beef-12".parse(), Ok(id));
-        for wrong in ["", "12", "beef-", "-12", "x-1", "beef-1-2"] {
+        for wrong in [
+            "", "12", "beef-", "-12", "x-1", "beef-1-2", "+beef-12", "beef-+12", "BEEF-12",
+            "0beef-12", "beef-012",
+        ] {
             assert_eq!(wrong.parse::<EventId>(), Err(()), "{wrong}");
         }
     }

@@ -27,6 +27,8 @@ mod component;
 mod credentials;
 mod dry_run;
 mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod graph;
 mod guard;
 mod health;

@@ -5,6 +5,8 @@
 
 mod codec;
 mod discovery;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod health;
 mod incoming;
 mod metadata;

@@ -7,6 +7,8 @@
 mod answer;
 mod event_reader;
 mod events;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod incoming;
 mod meters;
 mod names;

@@ -17,6 +17,8 @@ mod codec;
 mod dispatcher;
 mod error;
 mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grpc;
 mod handler;
 mod headers;

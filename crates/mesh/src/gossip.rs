@@ -24,6 +24,8 @@
 
 mod account;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod key_file;
 mod keys;
 mod membership;

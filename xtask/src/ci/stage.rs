@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::ci::{Args, advisories, tools};
 use crate::process;
-use crate::{check_deploy, check_deps, check_docs};
+use crate::{check_deploy, check_deps, check_docs, fuzz};
 
 /// One stage of the gate. Its budget is for two cores and an empty target folder; the budgets
 /// together are that of the whole run.
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-pub(crate) const NAMES: [&str; 12] = {
+pub(crate) const NAMES: [&str; 13] = {
     let mut names = [""; STAGES.len()];
     let mut at = 0;
     while at < STAGES.len() {
@@ -50,7 +50,7 @@ pub(crate) const NAMES: [&str; 12] = {
 /// clippy and docs the metadata of dependencies, tests and doctests the code.
 pub(crate) const STAGES: &[Stage] = &[
     stage("tools", 550, Work::Call(tools::check)),
-    stage("fmt", 20, Work::Commands(&["cargo fmt --all --check"])),
+    stage("fmt", 20, Work::Commands(FMT)),
     stage("check-deps", 20, Work::Call(check_boundary)),
     stage("check-docs", 10, Work::Call(check_documents)),
     stage("check-deploy", 20, Work::Call(check_kit)),
@@ -61,6 +61,13 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("docs", 80, Work::Commands(DOCS)),
     stage("tests", 1260, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
+    stage("fuzz", 420, Work::Call(search_briefly)),
+];
+
+/// The fuzz targets are a workspace of their own.
+const FMT: &[&str] = &[
+    "cargo fmt --all --check",
+    "cargo fmt --manifest-path fuzz/Cargo.toml --check",
 ];
 
 const DENY: &[&str] = &[
@@ -128,6 +135,12 @@ fn check_documents(_: &Args) -> Result<Outcome> {
 
 fn check_kit(_: &Args) -> Result<Outcome> {
     let code = check_deploy::run(&check_deploy::Args::default())?;
+    Ok(Outcome::of(code == ExitCode::SUCCESS))
+}
+
+fn search_briefly(_: &Args) -> Result<Outcome> {
+    const SECONDS_EACH: u64 = 5;
+    let code = fuzz::run_for(SECONDS_EACH)?;
     Ok(Outcome::of(code == ExitCode::SUCCESS))
 }
 

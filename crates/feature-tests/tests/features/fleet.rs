@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread;
 
 use crate::process::{Process, fixed_port};
@@ -49,9 +50,9 @@ impl Fleet {
         let members = Arc::new([member(0), member(1)]);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let supervisor = listener.local_addr().expect("it is bound");
-        let supervised = Arc::clone(&members);
-        // It ends with the process of the test.
-        thread::spawn(move || supervise(&listener, &*supervised));
+        // It ends with the process of the test, behind the hosts, which must not wait for that.
+        let supervised = Arc::downgrade(&members);
+        thread::spawn(move || supervise(&listener, &supervised));
         Self {
             members,
             supervisor,
@@ -121,8 +122,11 @@ impl Member {
 }
 
 /// Restarts the host whose address is asked for, and answers when the old process has gone.
-fn supervise(listener: &TcpListener, members: &[Mutex<Member>]) {
+fn supervise(listener: &TcpListener, members: &Weak<[Mutex<Member>; 2]>) {
     for stream in listener.incoming().flatten() {
+        let Some(members) = members.upgrade() else {
+            return;
+        };
         let mut line = String::new();
         let mut reader = BufReader::new(&stream);
         let _ = reader.read_line(&mut line);
@@ -135,5 +139,15 @@ fn supervise(listener: &TcpListener, members: &[Mutex<Member>]) {
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         // Who has gone does not want to know.
         let _ = (&stream).write_all(head.as_bytes());
+    }
+}
+
+#[test]
+fn a_fleet_that_goes_leaves_no_host_behind() {
+    let fleet = Fleet::start();
+    let ids = fleet.ids();
+    drop(fleet);
+    for id in ids {
+        assert!(!Path::new(&format!("/proc/{id}")).exists(), "{id}");
     }
 }

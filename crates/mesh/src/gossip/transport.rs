@@ -4,6 +4,9 @@
 //! socket is ours: it is bound before the protocol exists, swallows what passes, counts everything, and drops what is not
 //! of this cluster before the protocol sees it. With keys it seals and opens every datagram.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
