@@ -13,7 +13,9 @@ use diagnostics::{Access, AccessError, Credentials};
 use host_config::sections::diagnostics::{Diagnostics, Secret};
 use host_config::sections::log::Log;
 use host_config::sections::policies::Policies;
+use host_config::sections::traces::{About, Traces, TracesFault};
 use host_config::{ConfigError, Configuration, Layers, Loaded, Report, Schema, Sources, load};
+use lifecycle_adapters::otlp;
 use lifecycle_adapters::tls::{Pem, ServerTls};
 use lifecycle_core::{Defaults, Nanos, Registration};
 use mesh::gossip;
@@ -50,6 +52,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// Policies of single components, by name.
     pub components: BTreeMap<String, Policies>,
+    /// Spans to a collector. Default: none.
+    pub traces: Option<Traces>,
 }
 
 /// A TCP listener.
@@ -91,6 +95,9 @@ impl Configuration for Config {
         self.log.settle(layers);
         self.diagnostics.settle(sources);
         self.gossip.options.host.clone_from(&sources.machine);
+        if let Some(traces) = &mut self.traces {
+            traces.settle(sources);
+        }
     }
 
     fn check(&self, report: &mut Report<'_>) {
@@ -160,6 +167,25 @@ impl Config {
             Some(ca) => tls.optional_client_ca(Pem::file(ca)),
             None => tls,
         })
+    }
+
+    /// Where spans go, if anywhere. Reads the file of headers, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesFault`] as for [`Traces::settings`].
+    pub fn traces(&self) -> Result<Option<otlp::Settings>, TracesFault> {
+        let Some(traces) = self.traces.as_ref().filter(|it| it.enabled) else {
+            return Ok(None);
+        };
+        let gossip = &self.gossip.options;
+        let node = gossip.known_node_id().filter(|_| self.gossip.enabled);
+        let about = About {
+            service: &self.service_name,
+            version: env!("CARGO_PKG_VERSION"),
+            instance: About::instance(node, gossip.host.as_deref()),
+        };
+        traces.settings(&about).map(Some)
     }
 
     /// What is spoken at both listeners: `http` or `https`.

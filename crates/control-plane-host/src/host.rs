@@ -20,6 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use diagnostics::server;
 use diagnostics::{Credentials, Diagnostics, DiagnosticsBuilder};
+use lifecycle_adapters::otlp::Exporter;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Handle, Host, HostConfig, OrchestratorBuilder, StatusWatch};
@@ -51,13 +52,22 @@ pub const COMPONENTS: [&str; 5] = [
 /// When everything runs, the addresses that were bound are printed on standard output, one a line.
 #[must_use]
 pub fn run(config: &Config) -> ExitCode {
+    // What was wrong with it when it was checked was said; what has become wrong since is said where all is put together.
+    let (traces, flaw) = match config.traces() {
+        Ok(settings) => (settings.map(|it| Arc::new(Exporter::new(it)) as _), None),
+        Err(fault) => (None, Some(fault)),
+    };
     let settings = HostConfig {
         service: Some(config.service_name.clone()),
         log: config.log.settings(),
         kill_timeout: config.kill_timeout.map(Duration::from),
+        traces,
         ..HostConfig::default()
     };
     Host::main(settings, |builder| {
+        if let Some(flaw) = flaw {
+            return Err(flaw.into());
+        }
         let recorder = diagnostics::install_recorder()?;
         let diagnostics = Diagnostics::builder(builder.handle()).metrics(recorder);
         let ports = connect(config, builder, diagnostics)?;

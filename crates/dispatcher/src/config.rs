@@ -18,9 +18,11 @@ use dispatcher::{Breaker, Chooser, DEFAULT_KEY, Gate, Shape};
 use host_config::sections::diagnostics::{Diagnostics, Secret};
 use host_config::sections::log::Log;
 use host_config::sections::policies::Policies;
-use host_config::sections::tls::Presented;
+use host_config::sections::tls::{Presented, Trusted};
+use host_config::sections::traces::{About, Traces, TracesFault};
 use host_config::{Configuration, Key, Layers, Report, Schema, Sources};
 use lifecycle_adapters::Limits;
+use lifecycle_adapters::otlp;
 use lifecycle_adapters::tls::ServerTls;
 use lifecycle_core::{Criticality, Defaults, Nanos, Registration};
 use serde::{Deserialize, Deserializer};
@@ -30,7 +32,7 @@ use crate::config::gossip::Gossip;
 pub(crate) use crate::config::middleware::Bounds;
 use crate::config::middleware::{Attempts, Middleware};
 use crate::config::schema::SCHEMA;
-pub(crate) use crate::config::tls::{Trusted, optionally, presented};
+pub(crate) use crate::config::tls::{optionally, presented};
 
 /// What the program is told, checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,6 +53,11 @@ pub(crate) struct Config {
     pub(crate) grpc_inbounds: BTreeMap<String, GrpcPlace>,
     pub(crate) outbounds: BTreeMap<String, Way>,
     pub(crate) relays: BTreeMap<String, Passing>,
+    /// Also when it is switched off.
+    traces: Option<Traces>,
+    /// The name of this machine.
+    #[serde(skip)]
+    machine: Option<String>,
     pub(crate) defaults: Defaults,
 }
 
@@ -210,6 +217,10 @@ impl Configuration for Config {
         if let Some(gossip) = &mut self.gossip {
             gossip.settle(sources.machine.as_deref());
         }
+        if let Some(traces) = &mut self.traces {
+            traces.settle(sources);
+        }
+        self.machine.clone_from(&sources.machine);
     }
 
     fn check(&self, report: &mut Report<'_>) {
@@ -221,6 +232,31 @@ impl Config {
     /// Gossip, unless there is none.
     pub(crate) fn gossip(&self) -> Option<&Gossip> {
         self.gossip.as_ref().filter(|it| it.enabled)
+    }
+
+    /// Where spans go, unless there are none.
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.traces.as_ref().filter(|it| it.enabled)
+    }
+
+    /// The same for an exporter. Reads the file of headers, if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesFault`] as for [`Traces::settings`].
+    pub(crate) fn exporting(&self) -> Result<Option<otlp::Settings>, TracesFault> {
+        let Some(traces) = self.traces() else {
+            return Ok(None);
+        };
+        let node = self
+            .gossip()
+            .and_then(|it| it.options(true).known_node_id());
+        let about = About {
+            service: self.service.trim(),
+            version: env!("CARGO_PKG_VERSION"),
+            instance: About::instance(node, self.machine.as_deref()),
+        };
+        traces.settings(&about).map(Some)
     }
 
     /// Every inbound's section and address, and that of the diagnostics.
@@ -376,6 +412,14 @@ impl Protocol {
         match self {
             Self::Http | Self::Http2 => schema::SHAPES.split_at(3).0,
             Self::Grpc => schema::SHAPES,
+        }
+    }
+
+    /// What calls by it are said to go over.
+    pub(crate) const fn transport(self) -> &'static str {
+        match self {
+            Self::Http | Self::Http2 => "http",
+            Self::Grpc => "grpc",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The wiring: what the configuration says, as a dispatcher and registrations.
 
 mod middleware;
+mod traces;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,13 +28,22 @@ use crate::offered::{Advertised, Offered};
 ///
 /// When everything runs, the addresses that were bound are printed on standard output, one a line.
 pub(crate) fn run(config: &Config) -> ExitCode {
+    // What was wrong with it when it was checked was said; what has become wrong since is said where all is put together.
+    let (traces, flaw) = match config.exporting() {
+        Ok(settings) => (settings.map(traces::exporter), None),
+        Err(fault) => (None, Some(fault)),
+    };
     let settings = HostConfig {
         service: Some(config.service.trim().to_owned()),
         log: config.log.settings(),
         kill_timeout: config.kill_timeout.map(Duration::from),
+        traces,
         ..HostConfig::default()
     };
-    Host::main(settings, |builder| wire(config, builder))
+    Host::main(settings, |builder| match flaw {
+        Some(flaw) => Err(flaw.into()),
+        None => wire(config, builder),
+    })
 }
 
 fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxError> {
@@ -368,7 +378,7 @@ mod tests {
         ]);
         let (all, bounds) = (&config.middleware, &config.middleware.bounds);
         let tracing = Tracing::new().service("echo");
-        assert_eq!(all.tracing(&config.service), Some(tracing));
+        assert_eq!(all.tracing(&config.service, None), Some(tracing));
         assert_eq!(all.logging(), Some(Logging::new().quiet()));
         let minute = Deadlines::new().at_most(Duration::from_secs(60));
         assert_eq!(bounds.deadlines(), Some(minute));

@@ -82,6 +82,7 @@ impl Kind {
             Self::Number(least, most) => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
             }
+            Self::Ratio => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
             Self::OneOf(choices) => json!({ "enum": choices }),
             Self::SomeOf(choices) => {
                 json!({ "type": "array", "items": { "enum": choices }, "minItems": 1, "uniqueItems": true })

@@ -26,6 +26,8 @@ pub enum Kind {
     Limit,
     /// A whole number from the first to the second.
     Number(i64, i64),
+    /// A number from 0 to 1.
+    Ratio,
     /// One of these.
     OneOf(&'static [&'static str]),
     /// A list of these, at least one, each once.
@@ -64,6 +66,7 @@ impl Kind {
                 length => check_duration(length),
             },
             Self::Number(least, most) => check_number(value, least, most),
+            Self::Ratio => check_ratio(value),
             Self::OneOf(choices) => check_choice(text(value, "a text", choices[0])?, choices),
             Self::SomeOf(choices) => check_choices(value, choices),
             Self::Backoff => check_backoff(value),
@@ -84,7 +87,9 @@ impl Kind {
             | Self::Limit
             | Self::OneOf(_)
             | Self::Filter => plain(),
-            Self::Flag | Self::Number(..) | Self::Backoff => inline(raw).unwrap_or_else(plain),
+            Self::Flag | Self::Number(..) | Self::Ratio | Self::Backoff => {
+                inline(raw).unwrap_or_else(plain)
+            }
             Self::Texts | Self::SomeOf(_) => {
                 Value::Array(parts(raw).map(|it| Value::String(it.to_owned())).collect())
             }
@@ -224,6 +229,19 @@ fn check_number(value: &Value, least: i64, most: i64) -> Result<(), Flaw> {
     }
 }
 
+fn check_ratio(value: &Value) -> Result<(), Flaw> {
+    let number = match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(0) => Some(0.0),
+        Value::Integer(1) => Some(1.0),
+        _ => None,
+    };
+    match number {
+        Some(number) if (0.0..=1.0).contains(&number) => Ok(()),
+        Some(_) | None => Err(expected(value, "a number from 0 to 1", "0.1")),
+    }
+}
+
 fn check_choice(text: &str, choices: &[&str]) -> Result<(), Flaw> {
     if choices.contains(&text) {
         return Ok(());
@@ -305,6 +323,18 @@ mod tests {
         assert!(SIZES.check(&SIZES.read("small,large")).is_ok());
         assert!(SIZES.check(&SIZES.read("small,small")).is_err());
         assert!(SIZES.check(&SIZES.read("")).is_err());
+        for ratio in ["0", "0.001", "1", "1.0"] {
+            assert!(
+                Kind::Ratio.check(&Kind::Ratio.read(ratio)).is_ok(),
+                "{ratio}"
+            );
+        }
+        for ratio in ["-0.1", "1.1", "2", "nan", "half"] {
+            assert!(
+                Kind::Ratio.check(&Kind::Ratio.read(ratio)).is_err(),
+                "{ratio}"
+            );
+        }
         let labels = Kind::Labels.read("zone=z1,rack=r2");
         assert!(Kind::Labels.check(&labels).is_ok());
         assert!(Kind::Labels.check(&Kind::Labels.read("zone")).is_err());

@@ -91,6 +91,7 @@ impl Kind {
             Self::Time => "a duration that is not 0".to_owned(),
             Self::Limit => "a duration, or *never*".to_owned(),
             Self::Number(least, _) => format!("a whole number from {least}"),
+            Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::OneOf(choices) => list(choices),
             Self::SomeOf(choices) => format!("a list of {}", list(choices)),
             Self::Backoff => "`\"none\"`, `{ fixed = \"1s\" }`, or `{ exponential = { initial = \"100ms\", factor = 2.0, cap = \"30s\" } }`".to_owned(),

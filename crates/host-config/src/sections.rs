@@ -9,3 +9,4 @@ pub mod gossip;
 pub mod log;
 pub mod policies;
 pub mod tls;
+pub mod traces;

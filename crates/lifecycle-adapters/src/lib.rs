@@ -10,6 +10,8 @@
 //! With the feature `tls` they serve over TLS, ask clients for certificates if they are told to, and read the files again while they
 //! run; the module `tls` has the other end too, for clients.
 //!
+//! With the feature `otlp` the spans of a host go to a collector, from a thread of its own.
+//!
 //! This crate knows no host, no configuration file, environment or signal, and no other component.
 //!
 //! ```
@@ -35,6 +37,8 @@ mod grpc;
 mod http;
 mod interval;
 mod limits;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod server;
 #[cfg(feature = "tls")]
 pub mod tls;

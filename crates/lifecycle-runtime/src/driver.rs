@@ -26,7 +26,6 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
 
 use crate::attempt;
 use crate::executor::Executor;
@@ -726,7 +725,10 @@ impl Driver {
         self.status.run = event.run;
         self.status.sequence = event.sequence;
         match &event.kind {
-            EventKind::Orchestrator { to, .. } => self.orchestrator_entered(event, *to),
+            EventKind::Orchestrator { to, .. } => {
+                self.status.state = *to;
+                self.status.started_once |= *to == OrchestratorState::Running;
+            }
             EventKind::StopEnded { report } => {
                 self.status.last_stop = Some(Arc::clone(report));
                 self.status.stops += 1;
@@ -766,19 +768,9 @@ impl Driver {
             | EventKind::Disposed { .. } => {}
         }
         self.observe(event);
+        let plan = self.engine.plan();
+        self.executor.follow(event, |id| plan.name(id).as_str());
         self.link.events.send(event, &mut self.outlet);
-    }
-
-    fn orchestrator_entered(&mut self, event: &Event, to: OrchestratorState) {
-        self.status.state = to;
-        self.status.started_once |= to == OrchestratorState::Running;
-        match to {
-            OrchestratorState::Starting => self.executor.enter_run(Observer::run_span(event.run)),
-            OrchestratorState::Stopped => self.executor.enter_run(Span::none()),
-            OrchestratorState::Created
-            | OrchestratorState::Running
-            | OrchestratorState::Stopping => {}
-        }
     }
 
     fn observe(&mut self, event: &Event) {

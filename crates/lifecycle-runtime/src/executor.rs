@@ -1,8 +1,8 @@
 //! [`Executor`]: what the tasks of one orchestrator share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lifecycle_core::engine::{AttemptKey, Input};
+use lifecycle_core::engine::{AttemptKey, Call, Event, Input};
 use lifecycle_core::{ComponentId, ComponentName};
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::handle::Link;
 use crate::isolated::{Isolated, Threads};
 use crate::leaving::Exit;
+use crate::spans::{self, Spans};
 
 /// Where calls and tasks run, and how they answer.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(crate) struct Executor {
     /// Unbounded, so that a guard can answer from `drop`. What can be in it is bounded all the same: one answer a
     /// call in flight, one a scope, one a live task.
     completions: mpsc::UnboundedSender<Input>,
-    /// The span of the present run, parent of the spans of its attempts and tasks; disabled between runs.
-    run_span: Mutex<Span>,
+    /// The spans of what is under way, parents of those of attempts and tasks.
+    spans: Mutex<Spans>,
 }
 
 impl Executor {
@@ -43,7 +44,7 @@ impl Executor {
             watch: link.watch.get().map(Arc::clone),
             threads: link.threads.clone(),
             completions,
-            run_span: Mutex::new(Span::none()),
+            spans: Mutex::default(),
         }
     }
 
@@ -79,49 +80,29 @@ impl Executor {
         let _ = self.completions.send(input);
     }
 
-    /// Replaces the span of the run.
-    pub(crate) fn enter_run(&self, span: Span) {
-        *self.run_span() = span;
+    /// Opens and closes spans by what has happened; `name` says what a component is called.
+    pub(crate) fn follow<'a>(&self, event: &Event, name: impl Fn(ComponentId) -> &'a str) {
+        self.spans().follow(event, name);
     }
 
     /// A span of one call, or a disabled one when nobody listens.
-    pub(crate) fn call_span(
-        &self,
-        phase: &'static str,
-        name: &ComponentName,
-        key: AttemptKey,
-    ) -> Span {
-        // Asked first: without a listener the lock of the run's span is not taken.
-        if !tracing::enabled!(target: "lifecycle", tracing::Level::INFO) {
+    pub(crate) fn call_span(&self, call: Call, name: &ComponentName, key: AttemptKey) -> Span {
+        // Asked first: without a listener the lock of the spans is not taken.
+        if !spans::are_wanted() {
             return Span::none();
         }
-        tracing::info_span!(
-            target: "lifecycle",
-            parent: &*self.run_span(),
-            "attempt",
-            component = name.as_str(),
-            generation = key.generation,
-            attempt = key.attempt,
-            phase,
-        )
+        self.spans().of_call(call, name, key)
     }
 
     /// A span of one task of a scope, or a disabled one when nobody listens.
     pub(crate) fn task_span(&self, task: &str, name: &ComponentName, key: AttemptKey) -> Span {
-        if !tracing::enabled!(target: "lifecycle", tracing::Level::INFO) {
+        if !spans::are_wanted() {
             return Span::none();
         }
-        tracing::info_span!(
-            target: "lifecycle",
-            parent: &*self.run_span(),
-            "task",
-            component = name.as_str(),
-            generation = key.generation,
-            task,
-        )
+        self.spans().of_task(task, name, key)
     }
 
-    fn run_span(&self) -> std::sync::MutexGuard<'_, Span> {
-        self.run_span.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

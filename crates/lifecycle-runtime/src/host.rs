@@ -11,9 +11,11 @@ mod notify;
 mod run;
 mod shutdown;
 mod stderr;
+mod traces;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle_core::BoxError;
@@ -24,6 +26,7 @@ use shutdown::Interrupts;
 pub use exit::ExitStatus;
 pub use log::{LogConfig, LogFormat};
 pub use log_filter::{LogFilter, LogFilterError};
+pub use traces::Traces;
 
 /// What a host needs to know beside its components.
 #[derive(Clone, Debug)]
@@ -46,6 +49,9 @@ pub struct HostConfig {
     /// For how long a call or a task may hold its thread before it is named in the log, in
     /// [`Handle::blocked`](crate::Handle::blocked) and in a metric (1 s); `None`: nobody looks.
     pub blocked_after: Option<Duration>,
+    /// Where spans go beside the log; unset, nowhere. Not used where log output is installed already, nor by
+    /// [`Host::run_until`].
+    pub traces: Option<Arc<dyn Traces>>,
 }
 
 impl Default for HostConfig {
@@ -57,6 +63,7 @@ impl Default for HostConfig {
             leftover_timeout: Duration::from_secs(1),
             kill_timeout: None,
             blocked_after: Some(Duration::from_secs(1)),
+            traces: None,
         }
     }
 }
@@ -84,6 +91,7 @@ impl Host {
     /// - Log output is installed unless there is some, and panics are logged. It never waits for who reads it; what nobody
     ///   reads in time is lost, and counted.
     /// - The service manager is told what happens, where `NOTIFY_SOCKET` is set.
+    /// - Spans go to [`HostConfig::traces`], to the last one; what is left of them is handed on at the very end.
     ///
     /// `build` is called on this thread, within the context of the components' runtime.
     #[expect(
@@ -94,7 +102,8 @@ impl Host {
         config: HostConfig,
         build: impl FnOnce(&mut OrchestratorBuilder) -> Result<(), BoxError>,
     ) -> ExitCode {
-        log::install(&config.log);
+        let traces = config.traces.as_deref();
+        log::install(&config.log, traces);
         log::install_panic_hook();
         if cfg!(panic = "abort") {
             tracing::warn!(
@@ -104,6 +113,9 @@ impl Host {
             );
         }
         let status = run::run(&config, build, Interrupts::of_process);
+        if let Some(traces) = traces {
+            traces.flush();
+        }
         stderr::end(log::LAST_LINES);
         status.into()
     }

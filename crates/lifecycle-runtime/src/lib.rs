@@ -39,6 +39,7 @@ mod observe;
 mod orchestrator;
 mod request;
 mod scope;
+mod spans;
 mod status;
 mod user_future;
 
@@ -51,7 +52,9 @@ pub use error::{
 };
 pub use events::{Notice, Subscription};
 pub use handle::Handle;
-pub use host::{ExitStatus, Host, HostConfig, LogConfig, LogFilter, LogFilterError, LogFormat};
+pub use host::{
+    ExitStatus, Host, HostConfig, LogConfig, LogFilter, LogFilterError, LogFormat, Traces,
+};
 pub use orchestrator::Orchestrator;
 pub use request::{Order, UnknownGate};
 pub use status::{Abandoned, Status, StatusWatch};

@@ -14,8 +14,8 @@ use lifecycle_core::engine::{
 };
 use lifecycle_core::{ComponentId, Failure, FailureKind, Nanos, Plan};
 use metrics::{Counter, Gauge, Histogram};
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Span};
 
 /// Tells the story to logs and metrics.
 #[derive(Debug)]
@@ -49,11 +49,6 @@ impl Observer {
     /// Looks names up in `plan` from now on. Those of removed components stay in it until their place is used again.
     pub(crate) fn follow(&mut self, plan: &Arc<Plan>) {
         self.plan = Arc::clone(plan);
-    }
-
-    /// The span of one run, parent of the spans of its attempts.
-    pub(crate) fn run_span(run: u64) -> Span {
-        tracing::info_span!(target: "lifecycle", parent: None, "run", run)
     }
 
     /// Takes in one event; `left` names what an event of abandoning leaves behind, and is empty otherwise.

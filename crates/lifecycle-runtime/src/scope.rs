@@ -194,7 +194,7 @@ impl AttemptScope {
 
     /// A span of one call of this generation.
     pub(crate) fn call_span(&self, call: Call, key: AttemptKey) -> Span {
-        self.executor.call_span(call.as_str(), &self.name, key)
+        self.executor.call_span(call, &self.name, key)
     }
 
     /// Takes what the component has said since this was last asked.

@@ -16,6 +16,7 @@ use tokio::runtime;
 use tracing::Span;
 
 use crate::scope::AttemptScope;
+use crate::spans;
 
 /// What is to be run. Made into a future in the task that runs it, since a factory is user code too.
 pub(crate) enum Work {
@@ -85,6 +86,7 @@ impl UserFuture {
             Ok(Poll::Ready(outcome)) => outcome,
             Err(panic) => Err(Arc::new(failure_of(panic))),
         };
+        spans::ended(span, outcome.as_ref().err().map(|it| &**it));
         drop_quietly(std::mem::replace(state, State::Gone));
         Poll::Ready(outcome)
     }
@@ -99,6 +101,7 @@ impl UserFuture {
     /// Drops what is left of the user's.
     pub(crate) fn let_go(&mut self) {
         let _entered = self.span.enter();
+        spans::aborted(&self.span);
         drop_quietly(std::mem::replace(&mut self.state, State::Gone));
     }
 }

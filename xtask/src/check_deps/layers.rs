@@ -104,6 +104,10 @@ pub(crate) const TABLE: &[Row] = &[
             "axum",
             "hyper",
             "hyper-util",
+            // What became of spans, and what of them is sent to a collector; behind a feature.
+            "metrics",
+            "opentelemetry-proto",
+            "percent-encoding",
             "pin-project-lite",
             // TLS, behind a feature.
             "rustls",
@@ -114,6 +118,8 @@ pub(crate) const TABLE: &[Row] = &[
             "tonic",
             "tower-service",
             "tracing",
+            // Takes in spans, behind a feature.
+            "tracing-subscriber",
         ]),
         silent_about: &[HOSTS, MESH],
         leaves: &[],

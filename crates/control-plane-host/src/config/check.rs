@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use diagnostics::{AccessError, TokenFileError};
-use host_config::sections::{gossip, policies};
+use host_config::sections::{gossip, policies, tls};
 use host_config::{Flaw, Key, Report};
-use lifecycle_adapters::tls::TlsPart;
 use mesh::leadership::{OptionFault, Reach, StoreFault};
 
 use crate::config::{Config, StoreKind};
@@ -38,6 +37,10 @@ impl<'a, 'b> Checker<'a, 'b> {
         self.check_gossip();
         self.check_leadership();
         self.check_store();
+        let traces = self.config.traces.as_ref();
+        if let Some(traces) = traces.filter(|it| it.enabled) {
+            traces.check(self.report, self.config.insecure);
+        }
         self.check_policies();
     }
 
@@ -69,18 +72,7 @@ impl<'a, 'b> Checker<'a, 'b> {
             return;
         };
         let section = Key::of(&["diagnostics", "tls"]);
-        for fault in &error.faults {
-            let name = match fault.part {
-                TlsPart::Key => "key",
-                TlsPart::Ca => "client-ca",
-                // And whatever may come to be a part of it.
-                _ => "certificate",
-            };
-            if !self.report.is_blamed(&section, &[name]) {
-                let flaw = Flaw::split(&fault.to_string());
-                self.report.blame(&section.join(name), flaw);
-            }
-        }
+        tls::blame(self.report, &section, "client-ca", &error);
     }
 
     fn listeners(&self) -> Vec<(Key, SocketAddr)> {

@@ -6,6 +6,7 @@ use host_config::Node::{Each, Leaf, Table};
 use host_config::sections::defaults::{DEFAULTS, KILL_TIMEOUT};
 use host_config::sections::log::LOG;
 use host_config::sections::policies::POLICIES;
+use host_config::sections::traces::TRACES;
 use host_config::sections::{diagnostics, gossip};
 use host_config::{Group, Initial, Names, Schema, WithoutAFile, key};
 
@@ -69,8 +70,9 @@ const DOCUMENT: Group = Group {
         key(
             "service-name",
             Leaf(Text, Is("\"control-plane-host\"")),
-            "what the host is called in its own log lines",
+            "what the host is called in its own log lines, and in spans",
         ),
+        TRACES,
     ]],
 };
 

@@ -3,6 +3,8 @@
 mod access;
 #[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
 mod certificates;
+#[path = "../../../lifecycle-adapters/tests/adapters/collector.rs"]
+mod collector;
 mod configuration;
 mod draining;
 mod leadership;
@@ -11,4 +13,5 @@ mod recovery;
 mod shipped;
 mod sockets;
 mod support;
+mod traces;
 mod wiring;

@@ -46,6 +46,9 @@ impl<'a, 'b> Checker<'a, 'b> {
         self.check_names();
         self.check_relays();
         self.check_middleware();
+        if let Some(traces) = self.config.traces() {
+            traces.check(self.report, self.config.insecure);
+        }
         self.check_policies();
         if self.report.is_empty() {
             self.check_whole();

@@ -12,6 +12,7 @@ use dispatcher::Code;
 use dispatcher::middleware::{
     ConcurrencyLimit, Deadlines, Logging, Metrics, RateLimit, Retries, Tracing,
 };
+use host_config::sections::traces::Traces;
 use lifecycle_core::{
     Backoff, Defaults, GraphFault, Jitter, Nanos, Plan, Registration, Retry, component,
 };
@@ -48,10 +49,17 @@ struct Hops {
 }
 
 impl Middleware {
-    pub(crate) fn tracing(&self, service: &str) -> Option<Tracing> {
-        let hops = self.tracing.filter(|it| it.enabled)?;
+    /// Where nothing is said of hops, there are such as spans need, if these go anywhere.
+    pub(crate) fn tracing(&self, service: &str, traces: Option<&Traces>) -> Option<Tracing> {
         let tracing = Tracing::new().service(service.trim());
-        Some(tracing.sampled_percent(hops.sampled_percent))
+        match (self.tracing, traces) {
+            (Some(hops), _) => {
+                let tracing = tracing.sampled_percent(hops.sampled_percent);
+                hops.enabled.then_some(tracing)
+            }
+            (None, Some(traces)) => Some(tracing.sample_ratio(traces.sample_ratio)),
+            (None, None) => None,
+        }
     }
 
     pub(crate) fn logging(&self) -> Option<Logging> {

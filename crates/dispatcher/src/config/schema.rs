@@ -7,6 +7,7 @@ use host_config::sections::defaults::{DEFAULTS, KILL_TIMEOUT};
 use host_config::sections::diagnostics;
 use host_config::sections::log::LOG;
 use host_config::sections::policies::{POLICIES, criticality};
+use host_config::sections::traces::TRACES;
 use host_config::{Entry, Group, Names, Schema, WithoutAFile, key};
 
 use crate::config::gossip::GOSSIP;
@@ -390,6 +391,7 @@ const DOCUMENT: Group = Group {
             Leaf(Word, Is("\"dispatcher\"")),
             "the service whose procedures are offered; over gRPC the first part of the path",
         ),
+        TRACES,
     ]],
 };
 

@@ -1,15 +1,9 @@
 //! TLS of inbounds and outbounds: its keys, and what is read from them.
 
-use std::path::PathBuf;
-
-use host_config::Initial::{Required, Unset};
-use host_config::Kind::Text;
-use host_config::Node::{Leaf, Table};
-use host_config::sections::tls::{PRESENTED, Presented, RELOAD_INTERVAL};
+use host_config::Node::Table;
+use host_config::sections::tls::{PRESENTED, Presented, TRUSTED};
 use host_config::{Entry, Group, key};
-use lifecycle_adapters::tls::{ClientTls, Pem, ServerTls};
-use lifecycle_core::Nanos;
-use serde::Deserialize;
+use lifecycle_adapters::tls::{Pem, ServerTls};
 
 pub(crate) const INBOUND_TLS: Entry = key(
     "tls",
@@ -34,41 +28,8 @@ const OUTBOUND: Group = Group {
     title: "`[outbounds.NAME.tls]`",
     text: "Whom an outbound trusts, and what it presents.",
     always: false,
-    keys: &[&[
-        key(
-            "ca",
-            Leaf(Text, Required("\"\"")),
-            "the file with the CAs that the upstream's certificate may come from; those of the system are trusted only when their file is named",
-        ),
-        key(
-            "certificate",
-            Leaf(Text, Unset),
-            "the file with the certificate that is presented to an upstream that asks for one",
-        ),
-        key(
-            "key",
-            Leaf(Text, Unset),
-            "the file with its private key, not encrypted",
-        ),
-        RELOAD_INTERVAL,
-        key(
-            "server-name",
-            Leaf(Text, Unset),
-            "the name that the upstream's certificate must have; unset, the host that is called",
-        ),
-    ]],
+    keys: &[TRUSTED],
 };
-
-/// Whom an outbound trusts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Trusted {
-    ca: PathBuf,
-    pub(crate) certificate: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-    server_name: Option<String>,
-    reload_interval: Nanos,
-}
 
 /// What an inbound presents; opens nothing.
 pub(crate) fn presented(tls: &Presented) -> ServerTls {
@@ -86,20 +47,5 @@ fn asking(tls: &Presented, ask: fn(ServerTls, Pem) -> ServerTls) -> ServerTls {
     match &tls.client_ca {
         Some(ca) => ask(settings, Pem::file(ca)),
         None => settings,
-    }
-}
-
-impl Trusted {
-    /// Opens nothing.
-    pub(crate) fn settings(&self) -> ClientTls {
-        let mut tls =
-            ClientTls::trusting(Pem::file(&self.ca)).reload_interval(self.reload_interval.into());
-        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
-            tls = tls.identity(Pem::file(certificate), Pem::file(key));
-        }
-        match &self.server_name {
-            Some(name) => tls.server_name(name),
-            None => tls,
-        }
     }
 }

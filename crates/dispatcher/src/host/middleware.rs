@@ -9,7 +9,7 @@ pub(super) fn around_all(builder: DispatcherBuilder, config: &Config) -> Dispatc
     let all = &config.middleware;
     let builder = with(
         builder,
-        all.tracing(&config.service),
+        all.tracing(&config.service, config.traces()),
         DispatcherBuilder::layer,
     );
     let builder = with(builder, all.logging(), DispatcherBuilder::layer);
@@ -46,7 +46,9 @@ pub(super) fn around_outbound(outbound: Outbound, way: &Way, config: &Config) ->
     let retries = way.retries.as_ref().map(|it| it.retries());
     let outbound = with(outbound, all.metrics(), Outbound::layer);
     let outbound = with(outbound, retries, Outbound::layer);
-    let outbound = with(outbound, all.tracing(&config.service), Outbound::layer);
+    let tracing = all.tracing(&config.service, config.traces());
+    let tracing = tracing.map(|it| it.transport(way.protocol.transport()));
+    let outbound = with(outbound, tracing, Outbound::layer);
     let outbound = with(outbound, bounds.concurrency_limit(), Outbound::layer);
     with(outbound, bounds.rate_limit(), Outbound::layer)
 }

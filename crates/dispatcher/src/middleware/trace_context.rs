@@ -59,6 +59,11 @@ impl Place {
         format!("{:016x}", self.span)
     }
 
+    /// Whether somebody is to keep it.
+    pub(super) const fn is_sampled(self) -> bool {
+        self.is_sampled
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (known, further) = text.split_at_checked(PARENT_LENGTH)?;
         let mut fields = known.split('-');

@@ -21,12 +21,12 @@ use crate::shape::Shape;
 /// on as it came, unless it is no list of at most 32 members and 512 bytes.
 ///
 /// The span `hop`, of level info and under the target `rpc`, is around all that the call does, to the end of its stream. It has
-/// `trace_id`, `span_id`, `parent_id` unless it is the first one, `service` when it was [set](Self::service), `procedure` as
+/// `trace_id`, `span_id`, `parent_id` unless it is the first one, `sampled`, `service` when it was [set](Self::service), `procedure` as
 /// registered (`unknown` when there is none), `outbound` for calls that go elsewhere, `shape`, `transport`, and at the end `code`
 /// (`OK` for success) and the `reason` of an error. Around what tells of calls, it gives their lines the trace. Around a dispatcher
 /// it is the hop that comes in, around an outbound the one that goes out: inside of retries, each attempt is one.
 ///
-/// Nothing is sent to a collector: whoever listens to `tracing` may do so. Ids are random, and nothing to grant rights by.
+/// Nothing is sent to a collector from here: whoever listens to `tracing` may do so, and finds the ids in the fields. Ids are random, and nothing to grant rights by.
 ///
 /// ```
 /// use dispatcher::middleware::Tracing;
@@ -38,10 +38,11 @@ use crate::shape::Shape;
 ///     .outbound(Outbound::from(billing).layer(Tracing::new().service("pets")));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tracing {
     service: Option<String>,
-    sampled_percent: u8,
+    transport: Option<&'static str>,
+    sample_ratio: f64,
 }
 
 impl Tracing {
@@ -50,7 +51,8 @@ impl Tracing {
     pub fn new() -> Self {
         Self {
             service: None,
-            sampled_percent: 100,
+            transport: None,
+            sample_ratio: 1.0,
         }
     }
 
@@ -61,11 +63,24 @@ impl Tracing {
         self
     }
 
+    /// Says what is spoken, for a layer around an outbound; unset, what the call has come by.
+    #[must_use]
+    pub const fn transport(mut self, transport: &'static str) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
     /// Sets how many of a hundred traces that begin here are said to be sampled (100; more is 100), which most others on the way
     /// take as their own choice. Those that began elsewhere stay what they are.
     #[must_use]
-    pub fn sampled_percent(mut self, percent: u8) -> Self {
-        self.sampled_percent = percent.min(100);
+    pub fn sampled_percent(self, percent: u8) -> Self {
+        self.sample_ratio(f64::from(percent) / 100.0)
+    }
+
+    /// The same as a ratio, from 0 to 1; what is beyond is the nearest of these.
+    #[must_use]
+    pub const fn sample_ratio(mut self, ratio: f64) -> Self {
+        self.sample_ratio = ratio.clamp(0.0, 1.0);
         self
     }
 
@@ -75,7 +90,7 @@ impl Tracing {
         match parent {
             Some(parent) => parent.next(&mut chance),
             None => {
-                let is_sampled = chance.next_u64() % 100 < u64::from(self.sampled_percent);
+                let is_sampled = chance.next_f64() < self.sample_ratio;
                 Place::first(is_sampled, &mut chance)
             }
         }
@@ -89,11 +104,12 @@ impl Tracing {
             trace_id = place.trace_id(),
             span_id = place.span_id(),
             parent_id = parent.map(Place::span_id),
+            sampled = place.is_sampled(),
             service = self.service,
             procedure = call.procedure,
             outbound = call.outbound,
             shape = call.shape.map(Shape::as_str),
-            transport = call.transport,
+            transport = self.transport.or(call.transport),
             code = field::Empty,
             reason = field::Empty,
         )

@@ -3,6 +3,9 @@
 mod access;
 #[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
 mod certificates;
+#[expect(dead_code, reason = "other tests ask more of it")]
+#[path = "../../../lifecycle-adapters/tests/adapters/collector.rs"]
+mod collector;
 mod configuration;
 mod drain;
 mod kit;
@@ -11,6 +14,7 @@ mod peers;
 mod relays;
 mod shipped;
 mod tls;
+mod traces;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -17,7 +17,7 @@ const NAMED: usize = 8;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the service manager kills after {granted}, but a stop may take {needed}: the shutdown timeout of {shutdown}, {force} \
-     to force what refuses, {leftover} for what is left, {ABORTING} to abort; {remedy}"
+     to force what refuses, {leftover} for what is left, {spans}{ABORTING} to abort; {remedy}"
 )]
 pub(super) struct DoesNotFit {
     granted: Nanos,
@@ -25,7 +25,21 @@ pub(super) struct DoesNotFit {
     shutdown: Nanos,
     force: Nanos,
     leftover: Nanos,
+    spans: Spans,
     remedy: Remedy,
+}
+
+/// How long the last spans may take; nothing is said of them where there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spans(Nanos);
+
+impl fmt::Display for Spans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Nanos::ZERO => Ok(()),
+            time => write!(f, "{time} for the last spans, "),
+        }
+    }
 }
 
 /// What to change.
@@ -55,9 +69,11 @@ impl fmt::Display for Remedy {
 /// [`DoesNotFit`]: then the host must not start, since it would be killed in a stop that keeps all its limits.
 pub(super) fn check(config: &HostConfig, plan: &Plan) -> Result<(), DoesNotFit> {
     let granted = config.kill_timeout.map(Nanos::from);
-    let leftover = Nanos::from(config.leftover_timeout);
     if let Some(granted) = granted {
-        fits(plan, granted, leftover)?;
+        let leftover = Nanos::from(config.leftover_timeout);
+        let traces = config.traces.as_ref();
+        let spans = traces.map_or(Nanos::ZERO, |it| it.flush_timeout().into());
+        fits(plan, granted, leftover, Spans(spans))?;
     }
     let worst = plan.worst_stop();
     match concern(plan, &worst, granted) {
@@ -84,10 +100,11 @@ pub(super) fn check(config: &HostConfig, plan: &Plan) -> Result<(), DoesNotFit> 
     Ok(())
 }
 
-fn fits(plan: &Plan, granted: Nanos, leftover: Nanos) -> Result<(), DoesNotFit> {
+fn fits(plan: &Plan, granted: Nanos, leftover: Nanos, spans: Spans) -> Result<(), DoesNotFit> {
     let shutdown = plan.defaults().shutdown_timeout;
     let force = plan.defaults().force_timeout;
-    let beside = force.saturating_add(leftover).saturating_add(ABORTING);
+    let beside = force.saturating_add(leftover).saturating_add(spans.0);
+    let beside = beside.saturating_add(ABORTING);
     let needed = shutdown.saturating_add(beside);
     if needed <= granted {
         return Ok(());
@@ -99,6 +116,7 @@ fn fits(plan: &Plan, granted: Nanos, leftover: Nanos) -> Result<(), DoesNotFit> 
         shutdown,
         force,
         leftover,
+        spans,
         remedy: match most {
             Nanos::ZERO => Remedy::GrantMore,
             most => Remedy::Shorten(most),
@@ -227,18 +245,19 @@ mod tests {
     }
 
     const SECOND: Nanos = Nanos::from_secs(1);
+    const NO_SPANS: Spans = Spans(Nanos::ZERO);
 
     #[test]
     fn a_stop_that_cannot_end_before_it_is_killed_is_refused_with_both_lengths_and_the_remedy() {
         let plan = chain(1, 45);
-        let error = fits(&plan, Nanos::from_secs(30), SECOND).unwrap_err();
+        let error = fits(&plan, Nanos::from_secs(30), SECOND, NO_SPANS).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the service manager kills after 30s, but a stop may take 47032ms: the shutdown timeout of 45s, 1s to force what \
              refuses, 1s for what is left, 32ms to abort; let it wait longer (terminationGracePeriodSeconds, \
              TimeoutStopSec), or set the shutdown timeout to at most 27968ms"
         );
-        let error = fits(&plan, SECOND, SECOND).unwrap_err();
+        let error = fits(&plan, SECOND, SECOND, NO_SPANS).unwrap_err();
         assert_eq!(error.remedy, Remedy::GrantMore);
     }
 
@@ -246,9 +265,26 @@ mod tests {
     fn a_stop_that_just_fits_is_no_fault() {
         let plan = chain(1, 45);
         let least = Nanos::from_millis(47_032);
-        assert_eq!(fits(&plan, least, SECOND), Ok(()));
+        assert_eq!(fits(&plan, least, SECOND, NO_SPANS), Ok(()));
         let less = Nanos::new(least.as_nanos() - 1);
-        assert!(fits(&plan, less, SECOND).is_err());
+        assert!(fits(&plan, less, SECOND, NO_SPANS).is_err());
+    }
+
+    #[test]
+    fn the_last_spans_are_a_part_of_the_stop() {
+        let plan = chain(1, 45);
+        let without = Nanos::from_millis(47_032);
+        let error = fits(&plan, without, SECOND, Spans(SECOND)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("may take 48032ms"), "{text}");
+        assert!(
+            text.contains("1s for what is left, 1s for the last spans, 32ms"),
+            "{text}"
+        );
+        assert_eq!(
+            fits(&plan, without.saturating_add(SECOND), SECOND, Spans(SECOND)),
+            Ok(())
+        );
     }
 
     #[test]

@@ -4,10 +4,13 @@ use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::log_filter;
 use super::stderr::{self, Lines};
+use super::traces::Traces;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,8 +57,16 @@ impl LogConfig {
 /// How long the end of the process waits for what is still to be written.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Installs log output, unless there is some.
-pub(super) fn install(config: &LogConfig) {
+/// Installs log output, unless there is some, and with it what spans go to.
+pub(super) fn install(config: &LogConfig, traces: Option<&dyn Traces>) {
+    match traces {
+        None => install_alone(config),
+        Some(traces) => install_beside(config, traces.layer()),
+    }
+}
+
+/// Installs log output whose filter decides for everything: what is not written costs nothing.
+fn install_alone(config: &LogConfig) {
     let filter = config.filter();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&filter))
@@ -77,6 +88,25 @@ pub(super) fn install(config: &LogConfig) {
                 log_filter::installed(filter, move |it| reload.reload(it));
             }
         }
+    }
+}
+
+/// Installs log output whose filter decides for the log alone, beside what `spans` go to.
+fn install_beside(config: &LogConfig, spans: Box<dyn Layer<Registry> + Send + Sync>) {
+    let filter = config.filter();
+    let (reloading, reload) = reload::Layer::new(EnvFilter::new(&filter));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Lines)
+        .with_ansi(io::stderr().is_terminal());
+    let lines = match config.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let subscriber = tracing_subscriber::registry()
+        .with(spans)
+        .with(lines.with_filter(reloading));
+    if subscriber.try_init().is_ok() {
+        log_filter::installed(filter, move |it| reload.reload(it));
     }
 }
 

@@ -202,9 +202,71 @@ async fn contract_b10_what_a_call_logs_stands_in_the_span_of_its_attempt_within_
     let text = lines.text();
     let line = text.lines().find(|it| it.contains("speaking")).unwrap();
     assert!(
-        line.contains("run{run=1}:attempt{component=\"a\" generation=1 attempt=1 phase=\"start\"}"),
+        line.contains("run{run=1}:start{reason=\"start-requested\"}:attempt{component=\"a\" generation=1 attempt=1 phase=\"start\"}"),
         "{line}"
     );
+}
+
+/// One that logs as it starts and as it stops.
+fn speaking(name: &'static str) -> lifecycle_core::Registration {
+    let component = lifecycle_core::component::from_fn(
+        async move |_| {
+            tracing::info!("{name} comes");
+            Ok(())
+        },
+        async move |_| {
+            tracing::info!("{name} goes");
+            Ok(())
+        },
+    );
+    lifecycle_core::Registration::new(name, component)
+}
+
+#[tokio::test(start_paused = true)]
+async fn contract_b10_operations_are_spans_and_whoever_goes_along_is_within_that_of_the_cause() {
+    let lines = Lines::capture();
+    let handle = run([speaking("a"), speaking("b").depends_on(["a"])]);
+    handle.start().await.unwrap();
+    handle.restart("a").await.unwrap();
+    handle.wait_ready().await.unwrap();
+    handle.stop().await.unwrap();
+    let text = lines.text();
+    for (what, spans) in [
+        (
+            "a comes",
+            [
+                "run{run=1}:start{reason=",
+                "run{run=1}:restart{component=\"a\" ",
+            ],
+        ),
+        (
+            "b comes",
+            [
+                "run{run=1}:start{reason=",
+                "run{run=1}:restart{component=\"a\" ",
+            ],
+        ),
+        (
+            "b goes",
+            [
+                "run{run=1}:restart{component=\"a\" ",
+                "run{run=1}:stop{reason=",
+            ],
+        ),
+        (
+            "a goes",
+            [
+                "run{run=1}:restart{component=\"a\" ",
+                "run{run=1}:stop{reason=",
+            ],
+        ),
+    ] {
+        let said: Vec<_> = text.lines().filter(|it| it.ends_with(what)).collect();
+        assert_eq!(said.len(), 2, "{what}: {text}");
+        for (line, span) in said.iter().zip(spans) {
+            assert!(line.contains(span), "{span}: {line}");
+        }
+    }
 }
 
 /// Metrics in memory, by name and labels.

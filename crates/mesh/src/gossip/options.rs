@@ -141,6 +141,14 @@ impl Options {
         faults.into_result().map(|()| keys)
     }
 
+    /// The name of this node, if it is known before it listens: not when it is made of a port that is yet to be given.
+    #[must_use]
+    pub fn known_node_id(&self) -> Option<String> {
+        let port = self.bind.port();
+        let is_known = self.node_id.is_some() || port != 0;
+        is_known.then(|| self.node_id_on(port))
+    }
+
     /// The name of the node when it listens on `port`.
     #[must_use]
     pub fn node_id_on(&self, port: u16) -> String {
@@ -580,6 +588,10 @@ mod tests {
         assert_eq!(options.node_id_on(17421), "mesh-tower-17421");
         assert_eq!(options.node_id_on(17422), "mesh-tower-17422");
         assert_eq!(Options::default().node_id_on(1), "mesh-local-1");
+        options.bind.set_port(0);
+        assert_eq!(options.known_node_id(), None);
+        options.bind.set_port(9);
+        assert_eq!(options.known_node_id().as_deref(), Some("mesh-tower-9"));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(crate) const MIDDLEWARE: Group = Group {
             Table(&Group {
                 title: "`[middleware.tracing]`",
                 text: "A span for each hop of a trace, around calls that come in and each attempt by an outbound, and the headers \
-                       `traceparent` and `tracestate` to tie them together. Without this section these are passed on as they come.",
+                       `traceparent` and `tracestate` to tie them together. Without this section there are such if there is `[traces]`, sampled as that says, and else these are passed on as they come.",
                 always: false,
                 keys: &[&[
                     key("enabled", Leaf(Flag, Is("true")), "whether there are any"),
