@@ -90,6 +90,7 @@ impl Configuration for Config {
     fn settle(&mut self, layers: &Layers, sources: &Sources) {
         self.log.settle(layers);
         self.diagnostics.settle(sources);
+        self.leadership.store.settle(sources);
         self.gossip.options.host.clone_from(&sources.machine);
     }
 

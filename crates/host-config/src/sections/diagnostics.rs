@@ -109,6 +109,15 @@ pub struct Diagnostics {
 pub struct Secret(String);
 
 impl Secret {
+    /// What is in the variable `name` of the environment; `None` when it is not set.
+    #[must_use]
+    pub fn of(name: &str, sources: &Sources) -> Option<Self> {
+        let mut environment = sources.environment.iter();
+        let (_, value) = environment.find(|it| it.0 == *name)?;
+        // What is no Unicode is no secret of anybody either; it is refused as such.
+        Some(Self(value.to_string_lossy().into_owned()))
+    }
+
     /// The text.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -126,10 +135,7 @@ impl Diagnostics {
     /// Takes in the variable that has the tokens, if one is named.
     pub fn settle(&mut self, sources: &Sources) {
         let name = self.tokens_env.as_deref();
-        let mut environment = sources.environment.iter();
-        let found = environment.find(|it| name.is_some_and(|name| it.0 == *name));
-        // What is no Unicode is no token either; it is refused as such.
-        self.variable = found.map(|it| Secret(it.1.to_string_lossy().into_owned()));
+        self.variable = name.and_then(|it| Secret::of(it, sources));
     }
 
     /// Blames what does not go together, and addresses of `listeners` where nothing is asked for, or tokens can be read by others.
