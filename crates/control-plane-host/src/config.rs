@@ -94,6 +94,7 @@ impl Configuration for Config {
     fn settle(&mut self, layers: &Layers, sources: &Sources) {
         self.log.settle(layers);
         self.diagnostics.settle(sources);
+        self.leadership.store.settle(sources);
         self.gossip.options.host.clone_from(&sources.machine);
         if let Some(traces) = &mut self.traces {
             traces.settle(sources);

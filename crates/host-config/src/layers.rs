@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -67,8 +68,41 @@ impl Layers {
             let place = Place::Flag(flag.name.clone());
             layers.put(flag.key.clone(), place, &flag.value, faults);
         }
+        layers.find_twins(faults);
         layers.complete(&Key::default(), &schema.document, faults);
         layers
+    }
+
+    /// Blames tables whose names are the same but for the case of letters and blanks around them: one of them would be silent.
+    fn find_twins(&self, faults: &mut Vec<Fault>) {
+        for entry in self.schema.document.entries() {
+            let Node::Each(Names::Among { .. }, _) = entry.node else {
+                continue;
+            };
+            let section = Key::of(&[entry.name]);
+            let mut first: BTreeMap<String, (&Place, &str)> = BTreeMap::new();
+            for (place, name) in self.in_order(&section) {
+                let folded = name.trim().to_ascii_lowercase();
+                let Some((told, as_what)) = first.get(&folded) else {
+                    first.insert(folded, (place, name));
+                    continue;
+                };
+                let rule = format!("the same name is written {as_what:?} at {told}");
+                let flaw = Flaw::new(rule, "write it in one way, so that all of it counts");
+                faults.push(Fault::new(place.clone(), &section.join(name), flaw));
+            }
+        }
+    }
+
+    /// The names of the tables in `section`, in the order in which they were said.
+    fn in_order(&self, section: &Key) -> Vec<(&Place, &str)> {
+        let places = self.named.iter().filter_map(|(key, place)| {
+            let (last, above) = key.parts().split_last()?;
+            (above == section.parts()).then_some((place, last.as_str()))
+        });
+        let mut places: Vec<_> = places.collect();
+        places.sort();
+        places
     }
 
     /// Takes in a value that is given as text.
@@ -252,18 +286,45 @@ fn written(text: &str) -> Value {
     inline(text).expect("the schema writes values as TOML does")
 }
 
+/// The most bytes of a file; more is something else, perhaps without an end.
+const LARGEST: u64 = 1024 * 1024;
+
 fn read_file(schema: &'static Schema, path: &Path, faults: &mut Vec<Fault>) -> Contents {
-    match fs::read_to_string(path) {
-        Ok(text) => document::read(&schema.document, path, &text, faults),
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
         Err(error) => {
             let rule = format!("cannot read {}: {error}", path.display());
             let otherwise = schema.without_a_file.is;
             let remedy = format!("name a file that exists, or leave the flag out for {otherwise}");
             let place = Place::Flag("--config".to_owned());
             faults.push(Fault::new(place, &Key::default(), Flaw::new(rule, remedy)));
+            return Contents::default();
+        }
+    };
+    match str::from_utf8(&bytes) {
+        Ok(text) => document::read(&schema.document, path, text, faults),
+        Err(error) => {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|it| **it == b'\n').count();
+            let path = path.to_owned();
+            let flaw = Flaw::new("this line is no UTF-8", "save the file in that encoding");
+            let place = Place::File { path, line };
+            faults.push(Fault::new(place, &Key::default(), flaw));
             Contents::default()
         }
     }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|it| it > LARGEST) {
+        let error = "it has more than 1 MiB";
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok(bytes)
 }
 
 /// What holds when no file is named.

@@ -39,6 +39,7 @@ mod observe;
 mod observer;
 mod options;
 mod outlook;
+mod password;
 mod scope;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -65,7 +66,7 @@ use crate::leadership::condition::{AliveInOwnView, TakesWork};
 pub use crate::leadership::config::{EtcdOptions, StoreFault, StoreOptions};
 use crate::leadership::election::Rules;
 #[cfg(feature = "etcd")]
-pub use crate::leadership::etcd::EtcdStore;
+pub use crate::leadership::etcd::{EtcdError, EtcdStore};
 pub use crate::leadership::event::{EventKind, LeadershipEvent, Notice, Subscription};
 pub use crate::leadership::fence::{Fence, FenceGuard, StaleToken};
 use crate::leadership::gatekeeper::{Gatekeeper, Rest, gate_name};
@@ -74,6 +75,7 @@ pub use crate::leadership::memory::MemoryStore;
 pub use crate::leadership::observer::{LeaderRow, Observer, Snapshot, Tenure};
 pub use crate::leadership::options::{InvalidOptions, Options, Shards};
 use crate::leadership::outlook::Lookout;
+pub use crate::leadership::password::Password;
 pub use crate::leadership::scope::{GLOBAL_CONTROL, Scope, ScopeError, ScopeKind};
 #[cfg(feature = "sqlite")]
 pub use crate::leadership::sqlite::SqliteStore;

@@ -3,8 +3,8 @@
 //!
 //! [`gossip::registration`] turns [`gossip::Options`] into a registration for an orchestrator and a handle for everyone
 //! who wants to know the members; [`leadership::Leadership`] does the same for leases. This crate knows neither host, and no
-//! configuration file, environment or signal: it takes values. Only keys it reads from a file itself, since that may change
-//! while it runs.
+//! configuration file, environment or signal: it takes values. Only keys, passwords and certificates it reads from files itself, since
+//! those may change while it runs.
 //!
 //! ```
 //! use mesh::gossip::{self, Membership, Options};
@@ -20,3 +20,4 @@
 
 pub mod gossip;
 pub mod leadership;
+mod secret_file;

@@ -143,13 +143,25 @@ impl<'a, 'b> Checker<'a, 'b> {
             self.report
                 .blame_one_of(&section.join("path"), &[kind], flaw);
         }
+        self.check_login();
         let options = store.options();
         let suits = options.check_reach(self.needed_reach());
         match suits.and_then(|()| options.open().map(drop)) {
             Ok(()) => {}
             Err(StoreFault::Option { option, rule }) => {
+                // A variable that is not as it should be is to blame already.
+                let login = ["user", "password-env"];
+                if login.contains(&option) && self.report.is_blamed(&section, &login) {
+                    return;
+                }
                 let remedy = match option {
                     "endpoints" => "name its members, as `https://host:port`",
+                    "user" => {
+                        "name both, or neither: the password by `password-file` or `password-env`"
+                    }
+                    "password-file" => {
+                        "name one file with a password, that nobody else may read (chmod 600)"
+                    }
                     _ => "name files that can be read: `ca` alone, or with `certificate` and `key`",
                 };
                 let flaw = Flaw::new(rule, remedy);
@@ -164,6 +176,35 @@ impl<'a, 'b> Checker<'a, 'b> {
                 self.report
                     .blame_one_of(&section.join("kind"), &[bind], flaw);
             }
+        }
+    }
+
+    /// The variable with the password for etcd, and where that would travel to.
+    fn check_login(&mut self) {
+        let store = &self.config.leadership.store;
+        let section = Key::of(&["leadership", "store"]);
+        if store.kind != StoreKind::Etcd {
+            return;
+        }
+        if let Some(name) = &store.password_env
+            && store.password().is_none()
+        {
+            let state = match store.variable {
+                Some(_) => "is blank",
+                None => "is not set",
+            };
+            let rule = format!("the variable {name}, which shall have the password, {state}");
+            let remedy = "set it for this process, or name a file by `password-file`";
+            self.report
+                .blame(&section.join("password-env"), Flaw::new(rule, remedy));
+        }
+        if let Some(endpoint) = store.exposed()
+            && !self.config.insecure
+        {
+            let rule = format!("the password would travel to {endpoint} in clear text");
+            let remedy = "use `https`, or set `insecure = true` on a network that you trust";
+            self.report
+                .blame(&section.join("endpoints"), Flaw::new(rule, remedy));
         }
     }
 

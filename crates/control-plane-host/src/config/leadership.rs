@@ -1,13 +1,15 @@
 //! `[leadership]`: its keys, and what they come to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use host_config::Initial::{Is, Unset};
 use host_config::Kind::{Flag, OneOf, Text, Texts, Time};
 use host_config::Node::{Each, Leaf, Table};
-use host_config::{Group, Names, key};
-use mesh::leadership::{EtcdOptions, Options, StoreOptions};
+use host_config::sections::diagnostics::Secret;
+use host_config::{Group, Names, Sources, key};
+use mesh::leadership::{EtcdOptions, Options, Password, StoreOptions};
 use serde::Deserialize;
 
 /// Who leads what.
@@ -55,6 +57,15 @@ pub struct Store {
     pub certificate: Option<PathBuf>,
     /// The private key of it. Default: unset.
     pub key: Option<PathBuf>,
+    /// The name by which etcd knows this node. Default: unset.
+    pub user: Option<String>,
+    /// The file with the password of that. Default: unset.
+    pub password_file: Option<PathBuf>,
+    /// The variable of the environment with the password. Default: unset.
+    pub password_env: Option<String>,
+    /// What is in that variable; unset when it is, or none is named.
+    #[serde(skip)]
+    pub variable: Option<Secret>,
 }
 
 /// What keeps leases.
@@ -100,8 +111,34 @@ impl Store {
                 ca: self.ca.clone(),
                 certificate: self.certificate.clone(),
                 key: self.key.clone(),
+                user: self.user.clone(),
+                password_file: self.password_file.clone(),
+                password: self.password(),
             }),
         }
+    }
+
+    /// Takes in the variable that has the password, if one is named.
+    pub(crate) fn settle(&mut self, sources: &Sources) {
+        self.variable = Secret::of_variable(self.password_env.as_deref(), sources);
+    }
+
+    /// The password that is in the variable; what is blank is none.
+    pub(crate) fn password(&self) -> Option<Password> {
+        self.variable
+            .as_ref()
+            .and_then(|it| Password::new(it.reveal()))
+    }
+
+    /// Whether a password would travel to another machine in clear text: to which.
+    pub(crate) fn exposed(&self) -> Option<&str> {
+        self.user.as_ref()?;
+        let endpoints = self.endpoints.iter().map(String::as_str);
+        let mut exposed = endpoints.filter(|it| {
+            let host = it.strip_prefix("http://").and_then(host_of);
+            host.is_some_and(|it| !is_loopback(it))
+        });
+        exposed.next()
     }
 
     /// The keys that were set although they say nothing about this kind of store, each with the kind that it is for.
@@ -112,6 +149,13 @@ impl Store {
             ("ca", StoreKind::Etcd, self.ca.is_some()),
             ("certificate", StoreKind::Etcd, self.certificate.is_some()),
             ("key", StoreKind::Etcd, self.key.is_some()),
+            ("user", StoreKind::Etcd, self.user.is_some()),
+            (
+                "password-file",
+                StoreKind::Etcd,
+                self.password_file.is_some(),
+            ),
+            ("password-env", StoreKind::Etcd, self.password_env.is_some()),
         ];
         let kind = self.kind;
         let strangers = set
@@ -119,6 +163,18 @@ impl Store {
             .filter(move |(_, of, is_set)| *is_set && *of != kind);
         strangers.map(|(name, of, _)| (name, of.as_str()))
     }
+}
+
+/// The host of `host:port`, without the brackets of an address.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, _) = authority.rsplit_once(':')?;
+    Some(host.trim_start_matches('[').trim_end_matches(']'))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|it| it.to_canonical().is_loopback())
 }
 
 impl StoreKind {
@@ -253,6 +309,16 @@ const STORE: Group = Group {
              that was built with the feature `etcd`",
         ),
         key(
+            "password-env",
+            Leaf(Text, Unset),
+            "etcd: the name of a variable of the environment with the password of `user`; it is read once, and instead of a file",
+        ),
+        key(
+            "password-file",
+            Leaf(Text, Unset),
+            "etcd: a file with the password of `user`, which nobody else may read (chmod 600); it is read again when etcd does not take what was in it",
+        ),
+        key(
             "path",
             Leaf(Text, Unset),
             "SQLite: the file, on a local disk, in a folder that is there",
@@ -262,13 +328,16 @@ const STORE: Group = Group {
             Leaf(Text, Is("\"mesh/leadership/\"")),
             "etcd: what the keys begin with",
         ),
+        key(
+            "user",
+            Leaf(Text, Unset),
+            "etcd: the name by which it knows this node, where it asks for names (`etcdctl auth enable`); it needs a password",
+        ),
     ]],
 };
 
 #[cfg(test)]
 mod tests {
-    use host_config::Sources;
-
     use crate::config::Config;
 
     use super::*;
@@ -282,5 +351,21 @@ mod tests {
         assert_eq!(leadership.options, Options::default());
         assert_eq!(leadership.store.options(), StoreOptions::default());
         assert_eq!(leadership.store.prefix, EtcdOptions::default().prefix);
+    }
+
+    #[test]
+    fn a_password_stays_on_the_machine_or_travels_encrypted() {
+        let at = |endpoint: &str| {
+            let mut store = Config::default().leadership.store;
+            store.endpoints = vec!["http://localhost:1".to_owned(), endpoint.to_owned()];
+            store.user = Some("plane".to_owned());
+            store.exposed().map(str::to_owned)
+        };
+        for near in ["http://127.0.0.1:1", "http://[::1]:1", "https://etcd:1"] {
+            assert_eq!(at(near), None, "{near}");
+        }
+        for far in ["http://etcd:1", "http://192.0.2.1:1"] {
+            assert_eq!(at(far).as_deref(), Some(far));
+        }
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Code, Status, Streaming};
 use crate::stage::{Stage, in_time};
 
 /// A stage on which a node stands for two scopes, alone.
-async fn led() -> Stage {
+pub(crate) async fn led() -> Stage {
     let options = Options {
         node_id: Some("plane-1".to_owned()),
         scopes: vec!["global-control".to_owned(), "shard/shop/7".to_owned()],

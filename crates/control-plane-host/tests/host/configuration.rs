@@ -482,10 +482,53 @@ fn etcd_in_a_program_that_has_it_not_is_a_fault_that_says_so() {
 fn what_is_said_about_etcd_is_checked_before_anything_is_connected_to() {
     let at = |rest: &str| load(&format!("[leadership.store]\nkind = 'etcd'\n{rest}"));
     assert!(at("endpoints = ['http://127.0.0.1:1']").is_ok());
-    let report = |rest| at(rest).unwrap_err().to_string();
+    let report = |rest: &str| at(rest).unwrap_err().to_string();
     assert!(report("").contains(":2: leadership.store.endpoints: are missing"));
     let half = report("endpoints = ['https://127.0.0.1:1']\nkey = 'key.pem'");
     assert!(half.contains("leadership.store.ca: is missing"), "{half}");
+    let login = |rest: &str| report(&format!("endpoints = ['http://127.0.0.1:1']\n{rest}"));
+    for (rest, said) in [
+        (
+            "user = 'plane'",
+            ":4: leadership.store.user: has no password; name both, or neither",
+        ),
+        (
+            "user = 'plane'\npassword-env = 'NOBODY'",
+            ":5: leadership.store.password-env: the variable NOBODY, which shall have the password, is not set",
+        ),
+        (
+            "user = 'plane'\npassword-file = '/nowhere/password'",
+            ":5: leadership.store.password-file: /nowhere/password: No such file",
+        ),
+    ] {
+        let report = login(rest);
+        assert!(report.contains(said), "{said} in\n{report}");
+        assert!(report.contains("has 1 fault"), "{report}");
+    }
+    let far = report("endpoints = ['http://etcd:1']\nuser = 'plane'\npassword-env = 'NOBODY'");
+    let clear = ":3: leadership.store.endpoints: the password would travel to http://etcd:1 in clear text; use `https`";
+    assert!(far.contains(clear), "{far}");
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn a_password_for_etcd_is_read_from_a_variable_and_shown_nowhere() {
+    let mut sources = Sources::default();
+    let set = |it: &str| format!("CONTROL_PLANE_HOST__LEADERSHIP__STORE__{it}");
+    let values = [
+        (set("KIND"), "etcd"),
+        (set("ENDPOINTS"), "http://127.0.0.1:1"),
+        (set("USER"), "plane"),
+        (set("PASSWORD_ENV"), "ETCD_PASSWORD"),
+        ("ETCD_PASSWORD".to_owned(), "correct horse"),
+    ];
+    sources.environment = values.map(|(name, it)| (name.into(), it.into())).into();
+    let loaded = Config::load(&sources).expect("no fault");
+    let shown = format!("{:?}{}", loaded.config, loaded.show());
+    assert!(
+        shown.contains("ETCD_PASSWORD") && !shown.contains("horse"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -110,7 +110,8 @@ pub struct Secret(String);
 
 impl Secret {
     /// What the variable `name` has, if one is named and set.
-    pub(crate) fn of_variable(name: Option<&str>, sources: &Sources) -> Option<Self> {
+    #[must_use]
+    pub fn of_variable(name: Option<&str>, sources: &Sources) -> Option<Self> {
         let name = name?;
         let mut environment = sources.environment.iter();
         let (_, value) = environment.find(|(key, _)| key == name)?;

@@ -52,6 +52,12 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[parts.\"The:Bell\".start]\nmax-attempts = 2\n[parts.lamp]\n[parts.\" the:bell\"]\n[doors]",
+        &[
+            "FILE:4: parts.\" the:bell\": the same name is written \"The:Bell\" at FILE:1; write it in one way, so that all of it counts",
+        ],
+    ),
+    (
         "[doors.a]\nwidth = 2\n[doors.b]",
         &[
             "FILE:1: doors.a.address: doors.a has no address; say address: where it is",

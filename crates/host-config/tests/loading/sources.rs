@@ -86,6 +86,41 @@ fn without_a_file_there_is_what_the_schema_says_and_a_missing_file_is_a_fault() 
 }
 
 #[test]
+fn a_file_that_is_no_text_or_has_no_end_is_a_fault_with_its_place() {
+    let (file, sources) = file("greeting = 'a'\n");
+    std::fs::write(file.path(), b"greeting = 'a'\n# caf\xe9\n").unwrap();
+    let path = file.path().display();
+    assert_eq!(
+        said(&sources),
+        format!("{path}:2: this line is no UTF-8; save the file in that encoding\n")
+    );
+    for (path, what) in [
+        ("/dev/zero", "it has more than 1 MiB"),
+        ("/", "Is a directory"),
+    ] {
+        let sources = Sources {
+            file: Some(path.into()),
+            ..Sources::default()
+        };
+        let begin = format!("flag --config: cannot read {path}: {what}");
+        let said = said(&sources);
+        assert!(said.starts_with(&begin), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_with_another_spelling_of_a_table_than_the_file_is_a_fault() {
+    let (_file, sources) = file("[parts.lamp]\n");
+    let sources = Sources {
+        flags: vec![set("parts.Lamp.drain-timeout", "7s")],
+        ..sources
+    };
+    let said = said(&sources);
+    let begin = "flag --set: parts.Lamp: the same name is written \"lamp\" at ";
+    assert!(said.starts_with(begin), "{said}");
+}
+
+#[test]
 fn a_variable_finds_tables_by_letters_and_digits_first_those_that_are_there() {
     let text =
         "[doors.\"Main:door 1\"]\naddress = '127.0.0.1:0'\n[doors.\"Main:door 1\".locks.Top]\n";

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair,
+    Issuer, KeyPair, date_time_ymd,
 };
+
+/// A year that no test sees.
+const NEVER: i32 = 4096;
 
 /// Whose certificates others may trust.
 pub(crate) struct Authority {
@@ -37,17 +40,23 @@ impl Authority {
     /// For a server that is called `localhost`, `127.0.0.1` or `::1`.
     pub(crate) fn server(&self) -> Issued {
         let names = ["localhost", "127.0.0.1", "::1"];
-        self.issue(&names, ExtendedKeyUsagePurpose::ServerAuth)
+        self.issue(&names, ExtendedKeyUsagePurpose::ServerAuth, NEVER)
     }
 
     pub(crate) fn client(&self, name: &str) -> Issued {
-        self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth)
+        self.client_until(name, NEVER)
     }
 
-    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
+    /// As [`client`](Self::client), good until this year begins.
+    pub(crate) fn client_until(&self, name: &str, year: i32) -> Issued {
+        self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth, year)
+    }
+
+    fn issue(&self, names: &[&str], usage: ExtendedKeyUsagePurpose, until: i32) -> Issued {
         let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         params.extended_key_usages.push(usage);
+        params.not_after = date_time_ymd(until, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Issued { certificate, key }

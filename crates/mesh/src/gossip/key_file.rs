@@ -1,19 +1,15 @@
 //! Keys in a file, which is read again when it changes.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::gossip::error::KeyFileError;
 use crate::gossip::keys::KeyRing;
+use crate::secret_file::{self, Unusable, mode};
 
 /// The most bytes of a file: more than every id with its key and a comment.
 const LARGEST: u64 = 64 * 1024;
-
-/// Keys of Kubernetes are often readable by a group; nobody else may read, and nobody but the owner write.
-const FORBIDDEN: u32 = 0o027;
 
 #[derive(Debug)]
 pub(crate) struct KeyFile {
@@ -71,41 +67,18 @@ impl KeyFile {
 }
 
 fn read(path: &Path) -> Result<KeyRing, KeyFileError> {
-    let unreadable = |source| KeyFileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    // Of what was opened, not of what is there by now.
-    let metadata = file.metadata().map_err(unreadable)?;
-    let mode = mode(&metadata);
-    if mode & FORBIDDEN != 0 {
-        let path = path.to_owned();
-        return Err(KeyFileError::Exposed { path, mode });
-    }
-    let mut text = String::new();
-    let length = file
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
-    if u64::try_from(length).is_ok_and(|it| it > LARGEST) {
-        let error = io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 KiB");
-        return Err(unreadable(error));
-    }
+    let path = || path.to_owned();
+    let text = secret_file::read(&path(), LARGEST).map_err(|unusable| match unusable {
+        Unusable::Unreadable(source) => KeyFileError::Unreadable {
+            path: path(),
+            source,
+        },
+        Unusable::Exposed(mode) => KeyFileError::Exposed { path: path(), mode },
+    })?;
     text.parse().map_err(|source| KeyFileError::Faulty {
-        path: path.to_owned(),
+        path: path(),
         source,
     })
-}
-
-#[cfg(unix)]
-fn mode(metadata: &Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(metadata) & 0o777
-}
-
-#[cfg(not(unix))]
-fn mode(_: &Metadata) -> u32 {
-    0
 }
 
 #[cfg(test)]

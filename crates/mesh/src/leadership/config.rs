@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::leadership::memory::MemoryStore;
+use crate::leadership::password::Password;
 use crate::leadership::store::{LeaseStore, Reach};
 
 /// Where the leases are, as a host says it: `kind = "memory"`, `kind = "sqlite"` with a `path`, or `kind = "etcd"` with
@@ -39,6 +40,13 @@ pub struct EtcdOptions {
     pub certificate: Option<PathBuf>,
     /// See `certificate`.
     pub key: Option<PathBuf>,
+    /// The name by which etcd knows this node, where it asks for names; it needs a password.
+    pub user: Option<String>,
+    /// A file with the password of `user`, which nobody else may read. It is read again when etcd does not take what was in it.
+    pub password_file: Option<PathBuf>,
+    /// The password of `user`, where it is in no file. It is no part of what is written down or read.
+    #[serde(skip)]
+    pub password: Option<Password>,
 }
 
 impl Default for EtcdOptions {
@@ -49,6 +57,9 @@ impl Default for EtcdOptions {
             ca: None,
             certificate: None,
             key: None,
+            user: None,
+            password_file: None,
+            password: None,
         }
     }
 }
@@ -79,7 +90,8 @@ impl StoreOptions {
         })
     }
 
-    /// The store. It is not connected to before it is used; files of certificates are read now.
+    /// The store. It is not connected to before it is used; files of certificates and passwords are read now, so that what is wrong with
+    /// them is known, and again with each connection.
     ///
     /// # Errors
     ///

@@ -3,6 +3,8 @@
 //! A scope that is held has a key, which goes with its holder's etcd lease. The fencing token is the revision that made the
 //! key: etcd counts its revisions over all keys, so the next holder's is greater. A second key counts the terms; it stays.
 
+mod access;
+mod error;
 mod member;
 
 use std::collections::HashMap;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::leadership::config::{EtcdOptions, StoreFault};
+pub use crate::leadership::etcd::error::EtcdError;
 use crate::leadership::etcd::member::Members;
 use crate::leadership::lease::{Claim, FencingToken, Incumbent, Lease};
 use crate::leadership::scope::Scope;
@@ -35,6 +38,8 @@ const NOT_FOUND: i32 = 5;
 ///
 /// - etcd counts in whole seconds, so a lease lasts there until the next full one; a leader goes by its own deadline, which is
 ///   the earlier.
+/// - Files of certificates and the password are read with each connection; one that etcd refuses is not used again, so that what is mended
+///   there counts. Tokens of etcd that have run out are renewed. What it refuses is told as an [`EtcdError`].
 /// - A member that does not answer is left for another one. While etcd has no leader, nothing is given and nothing renewed.
 /// - Terms and tokens are as lasting as etcd's data. Whoever restores them from a backup must raise the revision beyond any that
 ///   was given out, or resources that have seen later tokens refuse everybody.
@@ -66,7 +71,7 @@ impl EtcdStore {
     ///
     /// # Errors
     ///
-    /// [`StoreFault::Option`] when there is no endpoint, or a file of certificates cannot be read.
+    /// [`StoreFault::Option`] when there is no endpoint, or a file of certificates or of a password cannot be read.
     pub fn new(options: &EtcdOptions) -> Result<Self, StoreFault> {
         Ok(Self {
             shared: Arc::new(Shared {
@@ -100,7 +105,7 @@ impl Shared {
                 turn.answered();
                 Ok(answer)
             }
-            Err(error) => Err(LeaseError::unavailable(error)),
+            Err(error) => Err(LeaseError::unavailable(turn.failed(error))),
         }
     }
 

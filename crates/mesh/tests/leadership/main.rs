@@ -1,8 +1,19 @@
 //! Leadership as its users see it, through the public interface alone.
 
 #[cfg(feature = "etcd")]
+#[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
+mod certificates;
+#[cfg(feature = "sqlite")]
+mod disk;
+#[cfg(feature = "etcd")]
 mod etcd;
+#[cfg(feature = "etcd")]
+mod etcd_access;
+#[cfg(feature = "etcd")]
+mod etcd_server;
 mod events;
+#[cfg(feature = "sqlite")]
+mod failover;
 mod fencing;
 mod gates;
 mod kit;
@@ -12,5 +23,7 @@ mod metrics;
 mod process;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_disks;
 #[cfg(feature = "sqlite")]
 mod sqlite_processes;

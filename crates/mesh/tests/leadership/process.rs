@@ -1,7 +1,7 @@
 //! Candidates as processes of their own, and what they wrote.
 
 use std::cell::RefCell;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
@@ -19,6 +19,7 @@ pub(crate) struct Candidate {
     child: Child,
     lines: Receiver<Line>,
     kept: RefCell<Vec<Line>>,
+    complaints: Receiver<String>,
 }
 
 /// What a candidate told, and when by the clock of all candidates.
@@ -29,28 +30,104 @@ pub(crate) struct Line {
     pub(crate) token: u64,
 }
 
-impl Candidate {
-    pub(crate) fn start(node: &str, resource: &Path, kind: &str, place: &str) -> Self {
-        let mut child = Command::new(path_of("candidate"))
-            .args([node, &resource.display().to_string(), kind, place])
-            .env("RUST_LOG", "off")
+/// How a candidate is started.
+pub(crate) struct Start<'a> {
+    node: &'a str,
+    resource: &'a Path,
+    by: &'a [String],
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn new(node: &'a str, resource: &'a Path) -> Self {
+        Self {
+            node,
+            resource,
+            by: &[],
+        }
+    }
+
+    /// By a program with its arguments, which becomes the candidate.
+    pub(crate) fn entering(self, by: &'a [String]) -> Self {
+        Self { by, ..self }
+    }
+
+    pub(crate) fn sqlite(self, leases: &Path) -> Candidate {
+        self.with("sqlite", &leases.display().to_string())
+    }
+
+    pub(crate) fn with(self, kind: &str, place: &str) -> Candidate {
+        let resource = self.resource.display().to_string();
+        self.program("candidate", &[self.node, &resource, kind, place])
+    }
+
+    fn program(&self, example: &str, arguments: &[&str]) -> Candidate {
+        let program = path_of(example).display().to_string();
+        let mut words = self.by.iter().chain([&program]);
+        let mut child = Command::new(words.next().expect("the program at least"))
+            .args(words)
+            .args(arguments)
+            .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the example is there");
-        let output = child.stdout.take().expect("piped");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            let lines = BufReader::new(output).lines().map_while(Result::ok);
-            lines
-                .filter_map(|it| parse(&it))
-                .try_for_each(|it| sender.send(it))
-        });
-        Self {
-            node: node.to_owned(),
+        let lines = lines_of(child.stdout.take().expect("piped"), |it| parse(&it));
+        let complaints = lines_of(child.stderr.take().expect("piped"), Some);
+        Candidate {
+            node: self.node.to_owned(),
             child,
             lines,
             kept: RefCell::default(),
+            complaints,
+        }
+    }
+}
+
+/// What is read from `stream`, as it comes.
+fn lines_of<T: Send + 'static>(
+    stream: impl Read + Send + 'static,
+    read: fn(String) -> Option<T>,
+) -> Receiver<T> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        lines.filter_map(read).try_for_each(|it| sender.send(it))
+    });
+    receiver
+}
+
+impl Candidate {
+    pub(crate) fn start(node: &str, resource: &Path, kind: &str, place: &str) -> Self {
+        Start::new(node, resource).with(kind, place)
+    }
+
+    /// One that takes and gives back leases in `leases` until it is killed.
+    pub(crate) fn contending(claimant: u64, leases: &Path) -> Self {
+        let (node, leases) = (format!("node-{claimant}"), leases.display().to_string());
+        let arguments = [&*node, &claimant.to_string(), &leases];
+        Start::new(&node, Path::new("")).program("contender", &arguments)
+    }
+
+    /// Kills it, and says what it told until then.
+    pub(crate) fn killed(mut self) -> Vec<Line> {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it is ours");
+        let rest = self.lines.iter();
+        self.kept.take().into_iter().chain(rest).collect()
+    }
+
+    /// The next line of its log with these words.
+    #[track_caller]
+    pub(crate) fn complains(&self, words: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        let mut others = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.complaints.recv_timeout(left) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => others.push(line),
+                Err(error) => panic!("{} complains of {others:#?}: {error}", self.node),
+            }
         }
     }
 

@@ -3,32 +3,35 @@
 //! One client each, and one of them asked at a time: the library's own balancing goes on to ask a member that is dead.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use etcd_client::{Client, Error};
 use tokio::sync::OnceCell;
 
 use crate::leadership::config::{EtcdOptions, StoreFault};
-
-/// A member that does not accept a connection by then is left for another.
-const CONNECT: Duration = Duration::from_millis(500);
-
-/// A connection on which nothing comes back is closed.
-const PING: Duration = Duration::from_secs(2);
+use crate::leadership::etcd::access::{Access, fault};
+use crate::leadership::etcd::error::{Age, EtcdError};
 
 pub(super) struct Members {
     members: Vec<Member>,
     /// Which is asked, modulo their number.
     current: AtomicUsize,
-    options: ConnectOptions,
+    access: Access,
 }
 
 struct Member {
     endpoint: String,
+    connection: Mutex<Connection>,
+}
+
+type Connection = Arc<Line>;
+
+#[derive(Default)]
+struct Line {
+    /// Made by whoever comes first; the others wait for it.
     client: OnceCell<Client>,
+    has_answered: AtomicBool,
 }
 
 impl Members {
@@ -50,31 +53,33 @@ impl Members {
                     format!("says nothing about {endpoint}, which is not `https`"),
                 ));
             }
+            if endpoint.starts_with("https://") && options.ca.is_none() {
+                return Err(fault(
+                    "ca",
+                    format!("is missing, while {endpoint} is `https`"),
+                ));
+            }
         }
-        let connect = ConnectOptions::new()
-            .with_connect_timeout(CONNECT)
-            .with_keep_alive(PING, PING)
-            .with_require_leader(true);
         let members = options.endpoints.iter().map(|it| Member {
             endpoint: it.clone(),
-            client: OnceCell::new(),
+            connection: Mutex::default(),
         });
         Ok(Self {
             members: members.collect(),
             current: AtomicUsize::new(0),
-            options: match tls(options)? {
-                Some(tls) => connect.with_tls(tls),
-                None => connect,
-            },
+            access: Access::new(options)?,
         })
     }
 
     /// The right to ask one member once.
     pub(super) fn turn(&self) -> Turn<'_> {
         let current = self.current.load(Ordering::Relaxed);
+        let member = &self.members[current % self.members.len()];
         Turn {
             members: self,
             current,
+            member,
+            connection: Arc::clone(&member.connection()),
             has_answered: false,
         }
     }
@@ -84,21 +89,57 @@ impl Members {
 pub(super) struct Turn<'a> {
     members: &'a Members,
     current: usize,
+    member: &'a Member,
+    connection: Connection,
     has_answered: bool,
 }
 
 impl Turn<'_> {
-    pub(super) async fn client(&self) -> Result<Client, Error> {
-        let member = &self.members.members[self.current % self.members.members.len()];
-        let options = self.members.options.clone();
-        let client = member
-            .client
-            .get_or_try_init(|| Client::connect([&member.endpoint], Some(options)));
-        client.await.cloned()
+    pub(super) async fn client(&self) -> Result<Client, EtcdError> {
+        let client = &self.connection.client;
+        let client = client.get_or_try_init(|| self.connect()).await;
+        // What refuses a login has made no connection.
+        client.cloned()
+    }
+
+    async fn connect(&self) -> Result<Client, EtcdError> {
+        let access = &self.members.access;
+        let options = access.read().map_err(EtcdError::Options)?;
+        let connected = Client::connect([&self.member.endpoint], Some(options)).await;
+        connected.map_err(|error| EtcdError::of(error, access.options(), Age::New))
+    }
+
+    /// What the failure means; a connection that is to blame for it is not used again.
+    pub(super) fn failed(self, error: Error) -> EtcdError {
+        let age = match self.connection.has_answered.load(Ordering::Relaxed) {
+            true => Age::Proven,
+            false => Age::New,
+        };
+        let error = EtcdError::of(error, self.members.access.options(), age);
+        if error.ends_the_connection() {
+            self.member.give_up(&self.connection);
+        }
+        error
     }
 
     pub(super) fn answered(mut self) {
+        self.connection.has_answered.store(true, Ordering::Relaxed);
         self.has_answered = true;
+    }
+}
+
+impl Member {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next has a connection of its own, unless somebody has seen to that already.
+    fn give_up(&self, used: &Connection) {
+        let mut connection = self.connection();
+        if Arc::ptr_eq(&connection, used) {
+            *connection = Connection::default();
+        }
     }
 }
 
@@ -113,39 +154,6 @@ impl Drop for Turn<'_> {
                 Ordering::Relaxed,
             );
         }
-    }
-}
-
-fn tls(options: &EtcdOptions) -> Result<Option<TlsOptions>, StoreFault> {
-    let Some(ca) = &options.ca else {
-        if options.certificate.is_some() || options.key.is_some() {
-            return Err(fault(
-                "ca",
-                "is missing, while there is a certificate or a key",
-            ));
-        }
-        return Ok(None);
-    };
-    let tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read("ca", ca)?));
-    match (&options.certificate, &options.key) {
-        (Some(certificate), Some(key)) => {
-            let identity = Identity::from_pem(read("certificate", certificate)?, read("key", key)?);
-            Ok(Some(tls.identity(identity)))
-        }
-        (None, None) => Ok(Some(tls)),
-        (Some(_), None) => Err(fault("key", "is missing, while there is a certificate")),
-        (None, Some(_)) => Err(fault("certificate", "is missing, while there is a key")),
-    }
-}
-
-fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, StoreFault> {
-    fs::read(path).map_err(|error| fault(option, format!("{}: {error}", path.display())))
-}
-
-fn fault(option: &'static str, rule: impl Into<String>) -> StoreFault {
-    StoreFault::Option {
-        option,
-        rule: rule.into(),
     }
 }
 
@@ -178,16 +186,7 @@ mod tests {
             "the lease store: `endpoints` are missing"
         );
         assert!(refused(&at("localhost:2379")).contains("http://host:port"));
-        let half = EtcdOptions {
-            key: Some("key.pem".into()),
-            ..at("https://localhost:2379")
-        };
-        assert!(refused(&half).contains("`ca` is missing"));
-        let absent = EtcdOptions {
-            ca: Some("/nowhere/ca.pem".into()),
-            ..at("https://localhost:2379")
-        };
-        assert!(refused(&absent).contains("/nowhere/ca.pem"));
+        assert!(refused(&at("https://localhost:2379")).contains("`ca` is missing"));
     }
 
     #[test]
