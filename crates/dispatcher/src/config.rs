@@ -208,7 +208,7 @@ impl Configuration for Config {
         self.log.settle(layers);
         self.diagnostics.serving.settle(sources);
         if let Some(gossip) = &mut self.gossip {
-            gossip.settle(sources.machine.as_deref());
+            gossip.settle(sources);
         }
     }
 

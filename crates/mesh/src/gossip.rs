@@ -11,7 +11,7 @@
 //! # Ok::<(), gossip::InvalidOptions>(())
 //! ```
 //!
-//! With [`Options::keys_file`] or [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
+//! With [`Options::keys_file`], [`Options::keys_env`] or [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
 //! [`Options::check`] keeps gossip on loopback. Whoever holds a key is believed, so nothing that is learned here may grant
 //! authority: that is for leases.
 //!
@@ -54,7 +54,7 @@ use crate::gossip::account::Account;
 pub use crate::gossip::error::{
     InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, KeyFileError, OptionFault, StartError,
 };
-pub use crate::gossip::keys::{KeyRing, Keys};
+pub use crate::gossip::keys::{KeyRing, KeyText, Keys};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
 pub use crate::gossip::metadata::{Metadata, Service};
 use crate::gossip::node::{Node, Observer, named_seeds, resolve};

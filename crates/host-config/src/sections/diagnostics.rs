@@ -126,10 +126,7 @@ impl Diagnostics {
     /// Takes in the variable that has the tokens, if one is named.
     pub fn settle(&mut self, sources: &Sources) {
         let name = self.tokens_env.as_deref();
-        let mut environment = sources.environment.iter();
-        let found = environment.find(|it| name.is_some_and(|name| it.0 == *name));
-        // What is no Unicode is no token either; it is refused as such.
-        self.variable = found.map(|it| Secret(it.1.to_string_lossy().into_owned()));
+        self.variable = name.and_then(|it| sources.variable(it)).map(Secret);
     }
 
     /// Blames what does not go together, and addresses of `listeners` where nothing is asked for, or tokens can be read by others.
