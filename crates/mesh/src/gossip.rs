@@ -17,13 +17,14 @@
 //!
 //! A member is *alive* while its heartbeat rises, *suspect* once it has been silent for the suspicion interval, and has
 //! *left* when it said goodbye or was silent for the leave interval. Later it is forgotten. Time is always this node's
-//! own: a foreign clock is never believed.
+//! own: a foreign clock is never believed. Who has just started greets others beside its rounds, so that it is soon known to all.
 //!
 //! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}`, `mesh_gossip_opened_total{key}`
 //! and `mesh_gossip_rtt_ms`.
 
 mod account;
 mod error;
+mod greeting;
 mod key_file;
 mod keys;
 mod membership;
@@ -54,6 +55,7 @@ use crate::gossip::account::Account;
 pub use crate::gossip::error::{
     InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, KeyFileError, OptionFault, StartError,
 };
+use crate::gossip::greeting::Greetings;
 pub use crate::gossip::keys::{KeyRing, KeyText, Keys};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
 pub use crate::gossip::metadata::{Metadata, Service};
@@ -404,6 +406,7 @@ struct Watcher {
     said: watch::Receiver<Metadata>,
     wire: Arc<Wire>,
     look: Duration,
+    greetings: Greetings,
     generation: u64,
     local_node_id: String,
     address: SocketAddr,
@@ -424,6 +427,8 @@ impl Watcher {
             said,
             wire: Arc::clone(&gossip.wire),
             look: limits.look,
+            // Two to a look: others tell two heartbeats apart that were spread with one look between them.
+            greetings: Greetings::new(limits.look / 2),
             generation: node.generation,
             local_node_id: node.node_id.clone(),
             address: node.bound,
@@ -437,6 +442,7 @@ impl Watcher {
             tokio::select! {
                 () = self.observer.news() => {}
                 () = tokio::time::sleep(self.look) => {}
+                () = self.greetings.due() => self.greet(),
                 // Never an error: the other end is in `members`.
                 _ = self.said.changed() => self.say().await,
             }
@@ -450,6 +456,14 @@ impl Watcher {
         self.observer.say(&about.named(&self.local_node_id)).await;
         if let Some(node) = self.node.upgrade() {
             node.tell(self.members.view().live_peers());
+        }
+    }
+
+    /// Greets some of those that are known, so that this node is soon known to all.
+    fn greet(&mut self) {
+        let greeted = self.greetings.make(self.roster.addresses());
+        if let Some(node) = self.node.upgrade() {
+            node.tell(greeted);
         }
     }
 

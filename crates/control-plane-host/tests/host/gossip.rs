@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, IMPATIENT, NEW, OLD, alive};
 use crate::relay::Weather;
-use crate::support::get_until;
+use crate::support::{ANYWHERE, Process, command, get_until, wait_for_peer};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -62,7 +62,7 @@ fn everybody_knows_everybody_in_time_however_many_datagrams_are_lost() {
 }
 
 #[test]
-fn who_is_asked_to_stop_is_seen_to_have_left_before_anybody_could_miss_it() {
+fn contract_b25_who_is_asked_to_stop_is_seen_to_have_left_before_anybody_could_miss_it() {
     let mut cluster = Cluster::start(
         &NAMES,
         losing(20),
@@ -88,7 +88,7 @@ fn who_is_asked_to_stop_is_seen_to_have_left_before_anybody_could_miss_it() {
 }
 
 #[test]
-fn who_is_killed_is_suspected_then_has_left_and_is_forgotten() {
+fn contract_71_who_is_killed_is_suspected_then_has_left_and_is_forgotten() {
     let mut cluster = Cluster::start(&NAMES, losing(10), IMPATIENT);
     cluster.all_see(&NAMES);
     let begin = Instant::now();
@@ -221,7 +221,7 @@ fn who_is_killed_and_comes_back_is_one_member_of_a_later_generation() {
 }
 
 #[test]
-fn a_host_with_another_key_and_one_of_another_cluster_stay_out_and_are_counted() {
+fn contract_72_a_host_with_another_key_and_one_of_another_cluster_stay_out_and_are_counted() {
     let mut cluster = Cluster::start(&["a", "b"], losing(20), FAST);
     cluster.all_see(&["a", "b"]);
     let same_id = OLD.replace("00112233", "00112234");
@@ -295,6 +295,40 @@ fn what_was_recorded_before_a_restart_is_refused_after_it_and_counted() {
         .logged_all(&["is of an earlier start of it"]);
 }
 
+#[test]
+fn a_host_that_has_just_started_takes_nobody_for_a_member_by_what_was_recorded_before() {
+    let mut cluster = Cluster::start(&["a", "b"], Weather::default(), FAST);
+    let to_a = (cluster.node("b").ip, cluster.node("a").ip);
+    // From its first word on.
+    cluster.node_mut("b").kill();
+    cluster.weather.conditions().tape = Some(Vec::new());
+    cluster.node_mut("b").restart();
+    cluster.all_see(&["a", "b"]);
+    let enough = cluster.node("a").received("ok") + 12;
+    cluster.node("a").until_received("ok", |it| it >= enough);
+    let recorded = cluster.weather.conditions().tape.take().expect("it ran");
+    let recorded = recorded.into_iter().filter(|(it, _)| *it == to_a);
+    cluster.node_mut("b").kill();
+    cluster.node_mut("a").kill();
+    cluster.node_mut("a").restart();
+
+    let a = cluster.node("a");
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+    for (sent, (_, datagram)) in (1..).zip(recorded) {
+        stranger.send_to(&datagram, a.bound()).expect("it is open");
+        a.until_received("ok", |it| it + a.received("replayed") >= sent);
+        // Each of its heartbeats is seen to rise.
+        thread::sleep(Duration::from_millis(30));
+    }
+    assert!(a.received("replayed") > 6, "answers are refused");
+    assert!(a.received("ok") > 0, "questions are not");
+    assert_eq!(a.peers().keys().collect::<Vec<_>>(), ["a"]);
+    cluster
+        .node_mut("a")
+        .process
+        .logged_all(&["answers what this start has not asked"]);
+}
+
 /// Gives these keys to one node after the other, and waits each time until it has taken them over and everybody has heard somebody.
 fn roll_out(cluster: &mut Cluster, keys: &str, taken: &str) {
     for index in 0..cluster.nodes.len() {
@@ -364,4 +398,60 @@ fn who_is_left_with_the_old_key_alone_falls_out_and_comes_back_with_the_new_one(
     cluster.all_see(&NAMES);
     let after = cluster.node("a").peers()["c"].generation;
     assert_eq!(after, before, "it was not restarted");
+}
+
+#[test]
+fn keys_may_be_in_a_variable_that_must_be_set_and_is_shown_nowhere() {
+    let named = ["--set", "gossip.keys-env=PLANE_KEYS"];
+    let check = |value: Option<&str>, further: &[&str]| {
+        let mut command = command(&[&named[..], further, &["config", "check"]].concat());
+        command.envs(value.map(|it| ("PLANE_KEYS", it)));
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let both = ["--set", "gossip.keys-file=/nowhere/keys"];
+    let cases: [(_, &[&str], _); 3] = [
+        (
+            None,
+            &[],
+            "--set: gossip.keys-env: names the variable PLANE_KEYS, which is not set",
+        ),
+        (
+            Some("1:00112233"),
+            &[],
+            "PLANE_KEYS, whose keys are wrong: line 1 has a key that",
+        ),
+        (
+            Some(OLD),
+            &both,
+            "gossip.keys-env: is set although the keys are in a file already",
+        ),
+    ];
+    for (value, further, said) in cases {
+        let (code, printed) = check(value, further);
+        assert_eq!(code, Some(78));
+        assert!(printed.contains(said), "{said} in\n{printed}");
+        assert!(!printed.contains("00112233"), "{printed}");
+    }
+
+    let variable = [("PLANE_KEYS", &*format!("{OLD},{NEW}"))];
+    let start = |further: &[&str]| Process::start(&[ANYWHERE, &named, further].concat(), &variable);
+    let mut first = start(&["--node-id", "a", "--set", FAST[0]]);
+    let seed = first.address("mesh-gossip").to_string();
+    let mut second = start(&["--node-id", "b", "--set", FAST[0], "--seed", &seed]);
+    wait_for_peer(first.address("control-plane:http"), "b", "alive");
+    wait_for_peer(second.address("control-plane:http"), "a", "alive");
+    for mut host in [first, second] {
+        host.logged_all(&["gossip is listening", "sealed=true"]);
+        host.terminate();
+        assert!(!host.whole_log().contains("00112233"));
+    }
+    let mut shown = command(&[&named[..], &["config", "show"]].concat());
+    let shown = shown.envs(variable).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.contains("PLANE_KEYS") && !shown.contains("00112233"),
+        "{shown}"
+    );
 }
