@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -245,7 +245,7 @@ impl Node {
                 "{} in vain: {peers:#?}",
                 self.name
             );
-            thread::sleep(PAUSE);
+            pause(PAUSE);
         }
     }
 
@@ -287,9 +287,18 @@ impl Node {
                 "{}: {count} {outcome}",
                 self.name
             );
-            thread::sleep(PAUSE);
+            pause(PAUSE);
         }
     }
+}
+
+/// Lets time pass for the hosts, whose clocks are real.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process gives no event to wait for, and asking it without a pause takes the processor from it"
+)]
+pub(crate) fn pause(duration: Duration) {
+    thread::sleep(duration);
 }
 
 /// The names of those that are alive.
@@ -304,7 +313,7 @@ fn run(arguments: &[String]) -> Process {
 }
 
 /// Replaces the file at once: a host never reads a part of it.
-fn write_keys(file: &PathBuf, keys: &str) {
+fn write_keys(file: &Path, keys: &str) {
     let new = file.with_extension("new");
     fs::write(&new, keys).expect("it is written");
     fs::set_permissions(&new, Permissions::from_mode(0o600)).expect("it is ours");

@@ -1,12 +1,11 @@
 //! Hosts as processes that gossip, sealed, over a network that loses, delays, doubles, cuts and repeats datagrams.
 
 use std::net::UdpSocket;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, IMPATIENT, NEW, OLD, alive};
+use crate::cluster::{Cluster, IMPATIENT, NEW, Node, OLD, alive, pause};
 use crate::relay::Weather;
 use crate::support::{ANYWHERE, Process, command, get_until, wait_for_peer};
 
@@ -120,7 +119,7 @@ fn contract_71_who_is_killed_is_suspected_then_has_left_and_is_forgotten() {
 }
 
 /// Who leads, in which term, with which token, and until when.
-fn leader(node: &crate::cluster::Node) -> Value {
+fn leader(node: &Node) -> Value {
     let answer = get_until(node.http, "/control/leaders", |it| {
         it.status == 200 && it.json()["leaders"][0]["leaderId"].is_string()
     });
@@ -155,7 +154,7 @@ fn a_cut_is_seen_from_both_sides_healed_without_a_restart_and_moves_no_leader() 
     let mut renewed = led.clone();
     while renewed["expiresAt"] == led["expiresAt"] {
         renewed = leader(cluster.node(&alone));
-        thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
     assert_eq!(
         cluster.node(&alone).received("ok"),
@@ -196,7 +195,7 @@ fn who_is_not_heard_by_one_node_is_told_of_by_the_third() {
         for node in [a, b, c] {
             assert_eq!(alive(&node.peers()), NAMES, "{}", node.name);
         }
-        thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
     assert!(cluster.weather.conditions().lost > 0);
 }
@@ -318,7 +317,7 @@ fn a_host_that_has_just_started_takes_nobody_for_a_member_by_what_was_recorded_b
         stranger.send_to(&datagram, a.bound()).expect("it is open");
         a.until_received("ok", |it| it + a.received("replayed") >= sent);
         // Each of its heartbeats is seen to rise.
-        thread::sleep(Duration::from_millis(30));
+        pause(Duration::from_millis(30));
     }
     assert!(a.received("replayed") > 6, "answers are refused");
     assert!(a.received("ok") > 0, "questions are not");

@@ -1,5 +1,6 @@
 //! A bad network of datagrams: whoever is reached through a relay hears late, twice or nothing, as the weather is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -105,15 +106,18 @@ pub(crate) async fn relay(
         let Some(to) = *node.borrow() else {
             continue;
         };
-        if !ports.contains_key(&from) {
-            let port = UdpSocket::bind("127.0.0.1:0").await;
-            let port = Arc::new(port.expect("loopback has free ports"));
-            ports.insert(from, Arc::clone(&port));
-            let (front, weather) = (Arc::clone(&front), weather.clone());
-            answers.spawn(answer(port, front, from, weather));
-        }
+        let port = match ports.entry(from) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let port = UdpSocket::bind("127.0.0.1:0").await;
+                let port = Arc::new(port.expect("loopback has free ports"));
+                let (back, front) = (Arc::clone(&port), Arc::clone(&front));
+                answers.spawn(answer(back, front, from, weather.clone()));
+                unknown.insert(port)
+            }
+        };
         let datagram = (&datagram[..length], to);
-        weather.carry(from, to, &ports[&from], datagram).await;
+        weather.carry(from, to, port, datagram).await;
     }
 }
 
