@@ -88,6 +88,17 @@ pub struct Gossip {
     pub options: gossip::Options,
 }
 
+impl Gossip {
+    /// Takes in the name of this machine, for the name of the node, and the variable that has the keys, if one is named.
+    fn settle(&mut self, sources: &Sources) {
+        let options = &mut self.options;
+        options.host.clone_from(&sources.machine);
+        let variable = options.keys_env.as_ref();
+        let keys = variable.and_then(|it| sources.variable(it));
+        options.keys_text = keys.map(gossip::KeyText::new);
+    }
+}
+
 impl Configuration for Config {
     const SCHEMA: &'static Schema = &SCHEMA;
 
@@ -99,6 +110,7 @@ impl Configuration for Config {
         if let Some(traces) = &mut self.traces {
             traces.settle(sources);
         }
+        self.gossip.settle(sources);
     }
 
     fn check(&self, report: &mut Report<'_>) {

@@ -215,7 +215,7 @@ impl Configuration for Config {
         self.log.settle(layers);
         self.diagnostics.serving.settle(sources);
         if let Some(gossip) = &mut self.gossip {
-            gossip.settle(sources.machine.as_deref());
+            gossip.settle(sources);
         }
         if let Some(traces) = &mut self.traces {
             traces.settle(sources);

@@ -41,6 +41,16 @@ pub struct Sources {
     pub machine: Option<String>,
 }
 
+impl Sources {
+    /// What is in the variable `name` of the environment, which a key has named. What is no Unicode in it is replaced, and will be refused
+    /// by whoever reads it.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let found = self.environment.iter().find(|it| it.0 == *name);
+        found.map(|it| it.1.to_string_lossy().into_owned())
+    }
+}
+
 /// A flag of the command line that sets a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {

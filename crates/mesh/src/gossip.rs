@@ -11,13 +11,13 @@
 //! # Ok::<(), gossip::InvalidOptions>(())
 //! ```
 //!
-//! With [`Options::keys_file`] or [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
+//! With [`Options::keys_file`], [`Options::keys_env`] or [`Options::keys`] every datagram between nodes is encrypted and authenticated, and taken in once; without them
 //! [`Options::check`] keeps gossip on loopback. Whoever holds a key is believed, so nothing that is learned here may grant
 //! authority: that is for leases.
 //!
 //! A member is *alive* while its heartbeat rises, *suspect* once it has been silent for the suspicion interval, and has
 //! *left* when it said goodbye or was silent for the leave interval. Later it is forgotten. Time is always this node's
-//! own: a foreign clock is never believed.
+//! own: a foreign clock is never believed. Who has just started greets others beside its rounds, so that it is soon known to all.
 //!
 //! Metrics: `mesh_gossip_members{status}`, `mesh_gossip_messages_total{direction,outcome}`, `mesh_gossip_opened_total{key}`
 //! and `mesh_gossip_rtt_ms`.
@@ -26,6 +26,7 @@ mod account;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod greeting;
 mod key_file;
 mod keys;
 mod membership;
@@ -56,7 +57,8 @@ use crate::gossip::account::Account;
 pub use crate::gossip::error::{
     InvalidKeys, InvalidMetadata, InvalidOptions, KeyFault, KeyFileError, OptionFault, StartError,
 };
-pub use crate::gossip::keys::{KeyRing, Keys};
+use crate::gossip::greeting::Greetings;
+pub use crate::gossip::keys::{KeyRing, KeyText, Keys};
 pub use crate::gossip::membership::{Members, Membership, Peer, Status, View};
 pub use crate::gossip::metadata::{Metadata, Service};
 use crate::gossip::node::{Node, Observer, named_seeds, resolve};
@@ -406,6 +408,7 @@ struct Watcher {
     said: watch::Receiver<Metadata>,
     wire: Arc<Wire>,
     look: Duration,
+    greetings: Greetings,
     generation: u64,
     local_node_id: String,
     address: SocketAddr,
@@ -426,6 +429,8 @@ impl Watcher {
             said,
             wire: Arc::clone(&gossip.wire),
             look: limits.look,
+            // Two to a look: others tell two heartbeats apart that were spread with one look between them.
+            greetings: Greetings::new(limits.look / 2),
             generation: node.generation,
             local_node_id: node.node_id.clone(),
             address: node.bound,
@@ -439,6 +444,7 @@ impl Watcher {
             tokio::select! {
                 () = self.observer.news() => {}
                 () = tokio::time::sleep(self.look) => {}
+                () = self.greetings.due() => self.greet(),
                 // Never an error: the other end is in `members`.
                 _ = self.said.changed() => self.say().await,
             }
@@ -452,6 +458,14 @@ impl Watcher {
         self.observer.say(&about.named(&self.local_node_id)).await;
         if let Some(node) = self.node.upgrade() {
             node.tell(self.members.view().live_peers());
+        }
+    }
+
+    /// Greets some of those that are known, so that this node is soon known to all.
+    fn greet(&mut self) {
+        let greeted = self.greetings.make(self.roster.addresses());
+        if let Some(node) = self.node.upgrade() {
+            node.tell(greeted);
         }
     }
 

@@ -128,7 +128,7 @@ const GRPC: Group = Group {
 const GOSSIP: Group = Group {
     title: "`[gossip]`",
     text: "The component `mesh-gossip`: finds other nodes, tells them of this one and whether it takes new work, and knows who is alive. \
-           With `keys-file` what travels is authenticated and encrypted.",
+           With `keys-file`, or `keys-env`, what travels is authenticated and encrypted.",
     always: true,
     keys: &[
         gossip::KEYS,
@@ -161,6 +161,7 @@ mod tests {
         let mut options = Options {
             node_id: Some("a".into()),
             endpoint: Some("http://a".into()),
+            keys_env: Some("KEYS".into()),
             keys_file: Some("keys".into()),
             ..Options::default()
         };

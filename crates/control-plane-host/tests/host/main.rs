@@ -3,13 +3,17 @@
 mod access;
 #[path = "../../../lifecycle-adapters/tests/adapters/certificates.rs"]
 mod certificates;
+mod cluster;
 #[path = "../../../lifecycle-adapters/tests/adapters/collector.rs"]
 mod collector;
 mod configuration;
 mod draining;
+mod gossip;
 mod leadership;
 mod processes;
 mod recovery;
+#[path = "../../../mesh/tests/gossip/relay.rs"]
+mod relay;
 mod shipped;
 mod sockets;
 mod support;

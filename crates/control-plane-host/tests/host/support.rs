@@ -106,6 +106,12 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// Ends it at once, so that it can say nothing any more.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is ours");
+        self.child.wait().expect("it was killed");
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub(crate) fn exit(&mut self) -> ExitStatus {

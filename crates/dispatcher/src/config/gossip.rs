@@ -1,17 +1,17 @@
 //! The section `[gossip]`: its keys, and what they come to.
 
-use host_config::Group;
 use host_config::sections::gossip::{KEYS, bind, role};
 use host_config::sections::policies::{POLICIES, Policies, criticality};
+use host_config::{Group, Sources};
 use lifecycle_core::Criticality;
-use mesh::gossip::Options;
+use mesh::gossip::{KeyText, Options};
 use serde::Deserialize;
 
 pub(crate) const GOSSIP: Group = Group {
     title: "`[gossip]`",
     text: "The component `mesh-gossip`: finds other nodes, tells them which service is offered here and whether it takes new calls, and \
-           knows who is alive. It is off unless the section is there, be it empty. With `keys-file` what travels is authenticated and \
-           encrypted.",
+           knows who is alive. It is off unless the section is there, be it empty. With `keys-file`, or `keys-env`, what travels is \
+           authenticated and encrypted.",
     always: false,
     keys: &[
         KEYS,
@@ -37,9 +37,12 @@ pub(crate) struct Gossip {
 }
 
 impl Gossip {
-    /// Takes in the name of this machine, for the name of the node.
-    pub(crate) fn settle(&mut self, machine: Option<&str>) {
-        self.options.host = machine.map(str::to_owned);
+    /// Takes in the name of this machine, for the name of the node, and the variable that has the keys, if one is named.
+    pub(crate) fn settle(&mut self, sources: &Sources) {
+        self.options.host.clone_from(&sources.machine);
+        let variable = self.options.keys_env.as_ref();
+        let keys = variable.and_then(|it| sources.variable(it));
+        self.options.keys_text = keys.map(KeyText::new);
     }
 
     /// How it is done. That an address may be exposed is said once for the whole program.
@@ -53,7 +56,7 @@ impl Gossip {
 
 #[cfg(test)]
 mod tests {
-    use host_config::{Flag, Key, Sources};
+    use host_config::{Flag, Key};
 
     use super::*;
     use crate::config::Config;
@@ -130,5 +133,24 @@ mod tests {
         assert_eq!(options, expected);
         assert_eq!(gossip.criticality, Criticality::Essential);
         assert_eq!(gossip.policies.restart.budget, Some(9));
+    }
+
+    #[test]
+    fn keys_of_gossip_may_be_in_a_variable() {
+        let flag = Flag {
+            name: "--set".to_owned(),
+            key: Key::parse("gossip.keys-env").expect("a key"),
+            value: "MESH_KEYS".to_owned(),
+        };
+        let keys = format!("1:{}", "00112233".repeat(8));
+        let sources = Sources {
+            flags: vec![flag],
+            environment: vec![("MESH_KEYS".into(), keys.into())],
+            ..Sources::default()
+        };
+        let loaded = host_config::load::<Config>(&sources).expect("no fault");
+        let options = loaded.config.gossip().expect("it is there").options(false);
+        let keys = options.check_with_keys().expect("no fault");
+        assert_eq!(keys.expect("keys").ring().ids().collect::<Vec<_>>(), [1]);
     }
 }

@@ -166,6 +166,12 @@ const BROKEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "grpc-inbounds.0.address = '127.0.0.1:0'\n[gossip]\nkeys-env = 'SET_BY_NOBODY'",
+        &[
+            "FILE:3: gossip.keys-env: names the variable SET_BY_NOBODY, which is not set; set it to `id:key`; `openssl rand -hex 32` makes a key",
+        ],
+    ),
+    (
         "service = ''\nhttp-inbounds = '127.0.0.1:80'\ndiagnostics = 'here'\n[log]\nformat = 'xml'",
         &[
             "FILE:1: service: the service has no name; give it one",

@@ -112,11 +112,7 @@ impl Secret {
     /// What the variable `name` has, if one is named and set.
     #[must_use]
     pub fn of_variable(name: Option<&str>, sources: &Sources) -> Option<Self> {
-        let name = name?;
-        let mut environment = sources.environment.iter();
-        let (_, value) = environment.find(|(key, _)| key == name)?;
-        // What is no Unicode is no secret either; it is refused as such.
-        Some(Self(value.to_string_lossy().into_owned()))
+        sources.variable(name?).map(Self)
     }
 
     /// The text.

@@ -34,6 +34,11 @@ pub const KEYS: &[Entry] = &[
         "the time between two rounds, 10 ms to 60 s",
     ),
     key(
+        "keys-env",
+        Leaf(Text, Unset),
+        "the name of a variable of the environment that has the keys of `keys-file`, one a line or with commas between them; instead of a file, and read once: another key needs a restart",
+    ),
+    key(
         "keys-file",
         Leaf(Text, Unset),
         "a file of keys that seal what travels, the same on every node: one a line as `id:key`, the key of 64 hexadecimal digits; the first seals, each opens; it is read again when it changes; unset, nothing is sealed, and gossip stays on loopback unless `insecure` is set",

@@ -157,6 +157,29 @@ fn from_hex(digits: &str) -> Option<[u8; KEY_BYTES]> {
     Some(bytes)
 }
 
+/// Keys as text, which is not shown by `Debug`: what [`KeyRing`] is read from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyText(String);
+
+impl KeyText {
+    /// Holds `text`, which is not looked at before it is used.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Reads the ring in it.
+    pub(crate) fn read(&self) -> Result<KeyRing, InvalidKeys> {
+        self.0.parse()
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(…)")
+    }
+}
+
 /// The ring that a running node uses, which can be replaced at any time; a clone is the same one.
 ///
 /// Two are equal when one is a clone of the other: keys are not compared.

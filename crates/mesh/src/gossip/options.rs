@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifecycle_core::Nanos;
 use serde::{Deserialize, Serialize};
 
 use crate::gossip::error::{InvalidOptions, OptionFault};
-use crate::gossip::keys::Keys;
+use crate::gossip::keys::{KeyText, Keys};
 use crate::gossip::metadata::{LARGEST_DOCUMENT, Metadata};
 
 /// The most bytes that a name (of a node, cluster, role, region, version or label) may have.
@@ -75,11 +75,18 @@ pub struct Options {
     /// Free labels, told to the peers. Default: none.
     pub labels: BTreeMap<String, String>,
     /// The keys that seal what travels between nodes; every node of a cluster needs the same. Not a key of the configuration, for
-    /// programs that have them at hand. Default: none, so that nothing is sealed unless there is a [file](Self::keys_file).
+    /// programs that have them at hand. Default: none, so that nothing is sealed unless there is a [file](Self::keys_file) or a
+    /// [variable](Self::keys_env).
     #[serde(skip)]
     pub keys: Option<Keys>,
     /// The file of these keys, as [`Keys::from_file`] reads it. Default: none.
     pub keys_file: Option<PathBuf>,
+    /// The name of the variable of the environment that has these keys, in place of a file; they stay the same until a restart.
+    /// Default: none.
+    pub keys_env: Option<String>,
+    /// What is in that variable; unset, the variable is. Not a key of the configuration: the host program fills it in.
+    #[serde(skip)]
+    pub keys_text: Option<KeyText>,
     /// Allows `bind` to be reachable from other machines without [`keys`](Self::keys): whoever reaches the port can then read
     /// everything, invent members and dismiss real ones. Default: no.
     pub insecure: bool,
@@ -105,6 +112,8 @@ impl Default for Options {
             labels: BTreeMap::new(),
             keys: None,
             keys_file: None,
+            keys_env: None,
+            keys_text: None,
             insecure: false,
         }
     }
@@ -127,7 +136,7 @@ impl Options {
         faults.into_result()
     }
 
-    /// As [`check`](Self::check), and reads the file of keys, if one is named; gives its keys, or those at hand.
+    /// As [`check`](Self::check), and reads the file or the variable of keys, if one is named; gives its keys, or those at hand.
     ///
     /// # Errors
     ///
@@ -195,33 +204,58 @@ impl Options {
     }
 
     fn is_sealed(&self) -> bool {
-        self.keys.is_some() || self.keys_file.is_some()
+        self.keys.is_some() || self.keys_file.is_some() || self.keys_env.is_some()
     }
 
     fn check_keys(&self, faults: &mut Faults) {
-        if self.keys.is_some() && self.keys_file.is_some() {
+        for (option, is_set) in [
+            ("keys-env", self.keys_env.is_some()),
+            ("keys-file", self.keys_file.is_some()),
+        ] {
+            if is_set && self.keys.is_some() {
+                faults.add(
+                    option,
+                    "is set although the program has keys of its own",
+                    "leave one of both out",
+                );
+            }
+        }
+        if self.keys_env.is_some() && self.keys_file.is_some() {
             faults.add(
-                "keys-file",
-                "is set although the program has keys of its own",
-                "leave one of both out",
+                "keys-env",
+                "is set although the keys are in a file already (gossip.keys-file)",
+                "name a file or a variable, not both",
             );
         }
     }
 
-    /// The keys of the file, or those at hand.
+    /// The keys of the file or of the variable, or those at hand.
     fn read_keys(&self, faults: &mut Faults) -> Option<Keys> {
-        let (None, Some(path)) = (&self.keys, &self.keys_file) else {
-            return self.keys.clone();
+        match (&self.keys, &self.keys_file, &self.keys_env) {
+            (Some(keys), _, _) => Some(keys.clone()),
+            (None, Some(path), _) => read_file(path, faults),
+            (None, None, Some(variable)) => self.read_variable(variable, faults),
+            (None, None, None) => None,
+        }
+    }
+
+    fn read_variable(&self, variable: &str, faults: &mut Faults) -> Option<Keys> {
+        let Some(text) = &self.keys_text else {
+            let rule = format!("names the variable {variable}, which is not set");
+            let remedy = "set it to `id:key`; `openssl rand -hex 32` makes a key";
+            faults.add("keys-env", rule, remedy);
+            return None;
         };
-        match Keys::from_file(path) {
-            Ok(keys) => Some(keys),
+        match text.read() {
+            Ok(ring) => Some(Keys::new(ring)),
             Err(error) => {
-                let rule = match error.source() {
-                    Some(source) => format!("cannot be used: {error}: {source}"),
-                    None => format!("cannot be used: {error}"),
-                };
-                let remedy = "write one `id:key` a line, readable for this user alone; `openssl rand -hex 32` makes a key";
-                faults.add("keys-file", rule, remedy);
+                let wrong: Vec<_> = error.faults.iter().map(ToString::to_string).collect();
+                let rule = format!(
+                    "names the variable {variable}, whose keys are wrong: {}",
+                    wrong.join(", ")
+                );
+                let remedy = "write `id:key`, one a line or with commas between them; `openssl rand -hex 32` makes a key";
+                faults.add("keys-env", rule, remedy);
                 None
             }
         }
@@ -355,6 +389,21 @@ impl Options {
                 format!("make this node's metadata {size} bytes, more than {LARGEST_DOCUMENT}"),
                 "gossip tells every node about every node: use fewer or shorter labels",
             );
+        }
+    }
+}
+
+fn read_file(path: &Path, faults: &mut Faults) -> Option<Keys> {
+    match Keys::from_file(path) {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            let rule = match error.source() {
+                Some(source) => format!("cannot be used: {error}: {source}"),
+                None => format!("cannot be used: {error}"),
+            };
+            let remedy = "write one `id:key` a line, readable for this user alone; `openssl rand -hex 32` makes a key";
+            faults.add("keys-file", rule, remedy);
+            None
         }
     }
 }
@@ -518,6 +567,54 @@ mod tests {
             faults[1].rule
         );
         assert_eq!(Options::default().check_with_keys(), Ok(None));
+    }
+
+    #[test]
+    fn a_variable_of_keys_seals_as_a_file_does_and_its_faults_quote_nothing_of_it() {
+        let named = |text: Option<&str>| Options {
+            node_id: Some("a".into()),
+            bind: "192.0.2.1:17421".parse().unwrap(),
+            keys_env: Some("MESH_KEYS".into()),
+            keys_text: text.map(KeyText::new),
+            ..Options::default()
+        };
+        let (one, two) = ("00112233".repeat(8), "44556677".repeat(8));
+        let good = named(Some(&format!("2:{two},1:{one}")));
+        let keys = good.check_with_keys().unwrap().expect("there are keys");
+        assert_eq!(keys.ring().ids().collect::<Vec<_>>(), [2, 1]);
+        assert!(!format!("{good:?}").contains("00112233"));
+        for (text, rule) in [
+            (None, "names the variable MESH_KEYS, which is not set"),
+            (
+                Some("1:0011\n2:xyz"),
+                "names the variable MESH_KEYS, whose keys are wrong: line 1 has a key that is not 64 hexadecimal digits, \
+                 line 2 has a key that is not 64 hexadecimal digits",
+            ),
+            (
+                Some(" "),
+                "names the variable MESH_KEYS, whose keys are wrong: line 1 holds no key",
+            ),
+        ] {
+            let faults = named(text).check_with_keys().unwrap_err().faults;
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert_eq!((faults[0].option, &*faults[0].rule), ("keys-env", rule));
+        }
+    }
+
+    #[test]
+    fn keys_are_in_one_place() {
+        let ring = format!("1:{}", "00112233".repeat(8)).parse().unwrap();
+        let both = Options {
+            keys_env: Some("MESH_KEYS".into()),
+            keys_file: Some("/nowhere/keys".into()),
+            ..Options::default()
+        };
+        assert_eq!(faulty(&both), ["keys-env"]);
+        let three = Options {
+            keys: Some(Keys::new(ring)),
+            ..both
+        };
+        assert_eq!(faulty(&three), ["keys-env", "keys-file", "keys-env"]);
     }
 
     #[test]

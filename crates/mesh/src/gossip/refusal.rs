@@ -49,6 +49,9 @@ impl Replay {
                 "is of an earlier start of it: it was recorded and sent again, its clock was set back, or two nodes have one name"
             }
             Self::Again => "was here before: it was sent again",
+            Self::ForAnother => {
+                "answers what this start has not asked: it was recorded and sent again, or this node was restarted in between"
+            }
         }
     }
 }

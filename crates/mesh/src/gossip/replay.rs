@@ -34,6 +34,8 @@ pub(crate) enum Replay {
     OlderStart,
     /// It was here before, or so long ago that nobody knows.
     Again,
+    /// It answers another node, or an earlier start of this one.
+    ForAnother,
 }
 
 #[derive(Debug)]

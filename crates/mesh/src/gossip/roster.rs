@@ -156,6 +156,16 @@ impl Roster {
         peers.collect()
     }
 
+    /// Where whoever has been heard of may be reached, the local node and those that have left excepted.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let gone = |it: &Incarnation| it.said_goodbye || it.status == Some(Status::Left);
+        let others = self
+            .incarnations
+            .iter()
+            .filter(|(_, it)| !it.local && !gone(it));
+        others.map(|(key, _)| key.address).collect()
+    }
+
     /// How much longer than usual it is since the last look. While we did not look (a stalled process, a suspended
     /// machine), the silence was ours.
     fn blindness(&self, now: Instant) -> Duration {
@@ -558,6 +568,27 @@ mod tests {
             let kept = run.roster.peers(|_| None)[0].metadata.clone();
             assert_eq!(kept, Metadata::unreadable(node_id, 1));
         }
+    }
+
+    #[test]
+    fn the_addresses_are_those_of_others_that_may_be_there_proven_or_not() {
+        let mut run = Run::new();
+        let at = |port: u16, it: Sighting<'static>| {
+            let mut sighting = it;
+            sighting.key.address.set_port(port);
+            sighting
+        };
+        let local = Sighting {
+            local: true,
+            ..at(1, sighting("a", 1, 1))
+        };
+        let gone = Sighting {
+            said_goodbye: true,
+            ..at(2, sighting("b", 1, 1))
+        };
+        run.look(&[local, gone, at(3, sighting("c", 1, 1))]);
+        let addresses = run.roster.addresses();
+        assert_eq!(addresses, ["127.0.0.1:3".parse().unwrap()]);
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! | bytes | what | |
 //! |---|---|---|
 //! | 2 | `GS` | in the clear, authenticated |
-//! | 1 | version: 1 | in the clear, authenticated |
+//! | 1 | version: 2 | in the clear, authenticated |
 //! | 1 | id of the key | in the clear, authenticated |
 //! | 16 | salt, random | in the clear, authenticated |
 //! | 12 | nonce, random | in the clear, authenticated |
 //! | 8 | start of the sender, as in `Stamp::generation` | sealed |
 //! | 8 | number of the datagram, as in `Stamp::sequence` | sealed |
+//! | 8 | start of the receiver that it answers; 0, when it answers none | sealed |
 //! | 1 + n | name of the sender, behind its length | sealed |
 //! | rest | the message | sealed |
 //! | 16 | tag | |
@@ -19,6 +20,11 @@
 //! of datagrams wears a key out, as random nonces alone would after some 2³². The name of the cluster is authenticated with it: one
 //! key may serve two clusters, and they stay apart.
 
+//!
+//! What a member says travels in answers alone, and an answer is good for one start of one receiver. So who has just started, and
+//! remembers nobody, is not deceived by answers that were recorded before.
+
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -27,10 +33,10 @@ use aws_lc_rs::rand;
 
 use crate::gossip::keys::{Key, Keys};
 use crate::gossip::refusal::Refusal;
-use crate::gossip::replay::{Replays, Stamp};
+use crate::gossip::replay::{Replay, Replays, Stamp};
 
 const MAGIC: [u8; 2] = *b"GS";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SALT_LEN: usize = 16;
 const TAG_LEN: usize = 16;
 
@@ -71,12 +77,13 @@ impl Seal {
         }
     }
 
-    /// Seals what `write` writes, as the whole content of `datagram`.
+    /// Seals what `write` writes, as the whole content of `datagram`; it answers this start of its receiver, if any.
     ///
     /// Fails only where the system gives no random bytes; then nothing may be sent.
     pub(crate) fn seal(
         &mut self,
         datagram: &mut Vec<u8>,
+        answers: Option<NonZeroU64>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Unspecified> {
         let ring = self.keys.ring();
@@ -90,6 +97,7 @@ impl Seal {
         self.sequence += 1;
         datagram.extend(self.generation.to_be_bytes());
         datagram.extend(self.sequence.to_be_bytes());
+        datagram.extend(answers.map_or(0, NonZeroU64::get).to_be_bytes());
         let name = self.node_id.as_bytes();
         datagram.push(u8::try_from(name.len()).map_err(|_| Unspecified)?);
         datagram.extend(name);
@@ -102,7 +110,8 @@ impl Seal {
         Ok(())
     }
 
-    /// Opens `datagram` in place and gives the message in it, unless it was in `replays` before; each comes once.
+    /// Opens `datagram` in place and gives the message in it, unless it was in `replays` before, or answers another start than this
+    /// one; each comes once.
     pub(crate) fn open<'a>(
         &self,
         now: Instant,
@@ -116,14 +125,23 @@ impl Seal {
         let forged = |_| Refusal::Forged { key_id };
         let (cipher, nonce, aad) = self.terms(key, header).map_err(forged)?;
         let content = cipher.open_in_place(nonce, aad, content).map_err(forged)?;
-        let (stamp, sender, message) = parts(content)
+        let content = Content::read(content)
             .ok_or_else(|| Refusal::Malformed("it says too little of its sender".to_owned()))?;
-        let admitted = replays.admit(now, sender, stamp, self.memory);
+        let (sender, stamp) = (content.sender, content.stamp);
+        let admitted = match content.answers {
+            Some(start) if start.get() != self.generation => Err(Replay::ForAnother),
+            _ => replays.admit(now, sender, stamp, self.memory),
+        };
         admitted.map_err(|replay| Refusal::Replayed {
             sender: sender.to_owned(),
             replay,
         })?;
-        Ok(Opened { key_id, message })
+        Ok(Opened {
+            key_id,
+            start: NonZeroU64::new(stamp.generation),
+            is_answer: content.answers.is_some(),
+            message: content.message,
+        })
     }
 
     fn terms(
@@ -145,6 +163,10 @@ impl Seal {
 #[derive(Debug)]
 pub(crate) struct Opened<'a> {
     pub(crate) key_id: u8,
+    /// Which start of its sender it is of.
+    pub(crate) start: Option<NonZeroU64>,
+    /// Whether it answers the start that has opened it.
+    pub(crate) is_answer: bool,
     pub(crate) message: &'a [u8],
 }
 
@@ -161,17 +183,32 @@ fn key_id(datagram: &[u8]) -> Result<u8, Refusal> {
     Ok(datagram[KEY_ID_AT])
 }
 
-/// When, by whom, and what.
-fn parts(content: &[u8]) -> Option<(Stamp, &str, &[u8])> {
-    let (generation, rest) = content.split_first_chunk()?;
-    let (sequence, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first()?;
-    let (sender, message) = rest.split_at_checked(usize::from(*length))?;
-    let stamp = Stamp {
-        generation: u64::from_be_bytes(*generation),
-        sequence: u64::from_be_bytes(*sequence),
-    };
-    Some((stamp, str::from_utf8(sender).ok()?, message))
+/// What is sealed.
+struct Content<'a> {
+    stamp: Stamp,
+    answers: Option<NonZeroU64>,
+    sender: &'a str,
+    message: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    /// Takes `content` apart, unless it is too short.
+    fn read(content: &'a [u8]) -> Option<Self> {
+        let (generation, rest) = content.split_first_chunk()?;
+        let (sequence, rest) = rest.split_first_chunk()?;
+        let (answers, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let (sender, message) = rest.split_at_checked(usize::from(*length))?;
+        Some(Self {
+            stamp: Stamp {
+                generation: u64::from_be_bytes(*generation),
+                sequence: u64::from_be_bytes(*sequence),
+            },
+            answers: NonZeroU64::new(u64::from_be_bytes(*answers)),
+            sender: str::from_utf8(sender).ok()?,
+            message,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -202,8 +239,17 @@ mod tests {
 
     fn sealed(seal: &mut Seal, message: &[u8]) -> Vec<u8> {
         let mut datagram = Vec::new();
-        seal.seal(&mut datagram, |it| it.extend(message))
+        seal.seal(&mut datagram, None, |it| it.extend(message))
             .expect("seals");
+        datagram
+    }
+
+    fn answering(seal: &mut Seal, start: u64, message: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        seal.seal(&mut datagram, NonZeroU64::new(start), |it| {
+            it.extend(message);
+        })
+        .expect("seals");
         datagram
     }
 
@@ -257,9 +303,9 @@ mod tests {
             Err(Refusal::Forged { key_id: 1 })
         );
         let mut next = datagram;
-        next[2] = 2;
+        next[2] = 1;
         let refusal = open(&seal_of(A, "c", "b", 1), &next).unwrap_err();
-        assert!(refusal.to_string().contains("version 2"), "{refusal}");
+        assert!(refusal.to_string().contains("version 1"), "{refusal}");
     }
 
     #[test]
@@ -295,6 +341,23 @@ mod tests {
         open_once(&receiver, &mut replays, &second).unwrap();
         let unseen = open_once(&receiver, &mut replays, &unseen);
         assert_eq!(unseen, refused(Replay::OlderStart));
+    }
+
+    #[test]
+    fn an_answer_opens_where_the_question_came_from_and_not_after_a_restart_of_that() {
+        let mut a = seal_of(A, "c", "a", 1);
+        let answer = answering(&mut a, 7, b"x");
+        assert_eq!(open(&seal_of(A, "c", "b", 7), &answer).unwrap(), b"x");
+        let mut replays = Replays::default();
+        for start in [6, 8] {
+            let receiver = seal_of(A, "c", "b", start);
+            let (sender, replay) = ("a".to_owned(), Replay::ForAnother);
+            let refused = Err(Refusal::Replayed { sender, replay });
+            assert_eq!(open_once(&receiver, &mut replays, &answer), refused);
+        }
+        // And leaves no trace.
+        let receiver = seal_of(A, "c", "b", 7);
+        assert!(open_once(&receiver, &mut replays, &answer).is_ok());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod fuzzing;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ impl Bound {
             cluster_id,
             seal,
             wire,
+            heard: None,
             log_limit: LogLimit::default(),
         };
         let link = Link {
@@ -137,7 +139,7 @@ impl Socket for Link {
 impl Link {
     /// Sends `message`, or counts that it could not be sent: the next round makes up for it.
     async fn send_message(&mut self, to: SocketAddr, message: &ChitchatMessage) {
-        if let Err((outcome, error)) = self.gate.write(message, &mut self.outgoing) {
+        if let Err((outcome, error)) = self.gate.write(to, message, &mut self.outgoing) {
             self.gate.complain(outcome, to, self.outgoing.len(), &error);
             return;
         }
@@ -166,6 +168,9 @@ struct Gate {
     cluster_id: String,
     seal: Option<Seal>,
     wire: Arc<Wire>,
+    /// From where the last message came, and which start of its sender it was of. The protocol does one thing at a time: an answer
+    /// goes out before the next message is read.
+    heard: Option<(SocketAddr, NonZeroU64)>,
     log_limit: LogLimit,
 }
 
@@ -176,11 +181,15 @@ impl Gate {
     /// were not compressed, which leaves room enough as long as they are text.
     fn write(
         &mut self,
+        to: SocketAddr,
         message: &ChitchatMessage,
         datagram: &mut Vec<u8>,
     ) -> Result<(), (Outcome, String)> {
+        let heard = self.heard.filter(|(from, _)| *from == to);
+        let answers = heard.filter(|_| is_answer(message));
         if let Some(seal) = &mut self.seal {
-            let sealed = seal.seal(datagram, |it| message.serialize(it));
+            let answers = answers.map(|(_, start)| start);
+            let sealed = seal.seal(datagram, answers, |it| message.serialize(it));
             sealed.map_err(|_| (Outcome::SendFailed, "it cannot be sealed".to_owned()))?;
         } else {
             datagram.clear();
@@ -204,8 +213,9 @@ impl Gate {
     fn admit(&mut self, from: SocketAddr, datagram: &mut [u8]) -> Option<ChitchatMessage> {
         let now = Instant::now();
         match self.read(now, datagram) {
-            Ok(message) => {
+            Ok((message, start)) => {
                 self.wire.count(Outcome::Received);
+                self.heard = start.map(|it| (from, it));
                 if matches!(message, ChitchatMessage::SynAck { .. }) {
                     self.wire.answered(now, from);
                 }
@@ -222,16 +232,29 @@ impl Gate {
         }
     }
 
-    fn read(&self, now: Instant, datagram: &mut [u8]) -> Result<ChitchatMessage, Refusal> {
+    /// The message in the datagram; where that is sealed, also which start of its sender it is of.
+    fn read(
+        &self,
+        now: Instant,
+        datagram: &mut [u8],
+    ) -> Result<(ChitchatMessage, Option<NonZeroU64>), Refusal> {
         if datagram.len() > LARGEST_DATAGRAM {
             return Err(Refusal::Oversize);
         }
-        let mut bytes: &[u8] = datagram;
-        if let Some(seal) = &self.seal {
-            let opened = seal.open(now, &mut self.wire.replays(), datagram)?;
-            self.wire.count_opened(opened.key_id);
-            bytes = opened.message;
+        let Some(seal) = &self.seal else {
+            return Ok((self.parse(datagram)?, None));
+        };
+        let opened = seal.open(now, &mut self.wire.replays(), datagram)?;
+        self.wire.count_opened(opened.key_id);
+        let message = self.parse(opened.message)?;
+        if is_answer(&message) != opened.is_answer {
+            let rule = "it is an answer, and does not say to what, or the other way round";
+            return Err(Refusal::Malformed(rule.to_owned()));
         }
+        Ok((message, opened.start))
+    }
+
+    fn parse(&self, mut bytes: &[u8]) -> Result<ChitchatMessage, Refusal> {
         let message = ChitchatMessage::deserialize(&mut bytes);
         let message = message.map_err(|it| Refusal::Malformed(it.to_string()))?;
         if self.is_foreign(&message) {
@@ -248,6 +271,14 @@ impl Gate {
             ChitchatMessage::BadCluster => true,
             ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. } => false,
         }
+    }
+}
+
+/// Whether it is sent to whoever has just sent something, and only then. What members say is in these alone.
+fn is_answer(message: &ChitchatMessage) -> bool {
+    match message {
+        ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. } => true,
+        ChitchatMessage::Syn { .. } | ChitchatMessage::BadCluster => false,
     }
 }
 
@@ -299,6 +330,7 @@ mod tests {
             cluster_id: "c".into(),
             seal: sealed.then_some(seal),
             wire: Arc::default(),
+            heard: None,
             log_limit: LogLimit::default(),
         }
     }
@@ -313,7 +345,7 @@ mod tests {
             let (mut sender, mut receiver) = (gate(sealed), gate(!sealed));
             let mut datagram = Vec::new();
             sender
-                .write(&ChitchatMessage::BadCluster, &mut datagram)
+                .write(nobody(), &ChitchatMessage::BadCluster, &mut datagram)
                 .unwrap();
             assert_eq!(receiver.admit(nobody(), &mut datagram), None);
             assert_eq!(receiver.wire.traffic().malformed, 1);
@@ -348,10 +380,10 @@ mod tests {
             bytes.len()
         );
         let syn = ChitchatMessage::deserialize(&mut &bytes[..]).unwrap();
-        let (outcome, _) = gate.write(&syn, &mut Vec::new()).unwrap_err();
+        let (outcome, _) = gate.write(nobody(), &syn, &mut Vec::new()).unwrap_err();
         assert_eq!(outcome, Outcome::OversizeSent);
         gate.seal = None;
-        assert!(gate.write(&syn, &mut Vec::new()).is_ok());
+        assert!(gate.write(nobody(), &syn, &mut Vec::new()).is_ok());
     }
 
     proptest! {
@@ -362,7 +394,7 @@ mod tests {
         ) {
             for sealed in [false, true] {
                 let mut datagram = bytes.clone();
-                let beginnings: [&[u8]; 3] = [b"", &[0x53, 0xb0, 0, 1], b"GS\x01\x01"];
+                let beginnings: [&[u8]; 3] = [b"", &[0x53, 0xb0, 0, 1], b"GS\x02\x01"];
                 let beginning = beginnings[begin];
                 let length = beginning.len().min(datagram.len());
                 datagram[..length].copy_from_slice(&beginning[..length]);

@@ -6,6 +6,7 @@ mod membership;
 mod metrics;
 mod network;
 mod nodes;
+mod relay;
 mod seals;
 mod support;
 mod weather;

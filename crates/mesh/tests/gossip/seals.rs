@@ -171,6 +171,96 @@ async fn what_was_recorded_of_an_earlier_start_is_refused_and_changes_nothing() 
 }
 
 #[tokio::test]
+async fn what_was_recorded_before_its_own_start_makes_nobody_a_member() {
+    let mut network = Network::default();
+    let a = network.start(sealed(options("a")), 0).await;
+    network.record();
+    let b = network.start(sealed(options("b")), 0).await;
+    a.sees("b", Status::Alive).await;
+    until(&a, |it| it.received >= 12).await;
+    let tape = network.recorded();
+    b.run.kill().await;
+    a.run.kill().await;
+
+    // As a process that was started again: nothing is remembered of anybody.
+    let a = Node::start(sealed(options("a"))).await;
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for (sent, datagram) in (1..).zip(&tape) {
+        stranger.send_to(datagram, a.address()).await.unwrap();
+        until(&a, |it| it.received + it.replayed == sent).await;
+        // Each heartbeat is seen to rise.
+        tokio::time::sleep(options("a").gossip_interval.into()).await;
+    }
+    let traffic = a.members.traffic();
+    assert!(traffic.received > 3 && traffic.replayed > 6, "{traffic:?}");
+    assert_eq!(a.members.peers().len(), 1, "{:?}", a.members.peers());
+    a.stop().await;
+}
+
+/// Makes hostile datagrams of good ones, the same in every run.
+#[derive(Default)]
+struct Vandal {
+    dice: Dice,
+    made: u64,
+}
+
+impl Vandal {
+    fn pick(&mut self, most: usize) -> usize {
+        usize::try_from(self.dice.throw() % most as u64).expect("it is small")
+    }
+
+    /// Random bytes, the beginning of one of these, or one with a bit changed; by turns.
+    fn damaged(&mut self, tape: &[Vec<u8>]) -> Vec<u8> {
+        let mut datagram = tape[self.pick(tape.len())].clone();
+        self.made += 1;
+        match self.made % 3 {
+            0 => {
+                let length = self.pick(1_400);
+                datagram = (0..length)
+                    .map(|_| u8::try_from(self.pick(256)).expect("a byte"))
+                    .collect();
+            }
+            1 => datagram.truncate(self.pick(datagram.len())),
+            _ => {
+                let at = self.pick(datagram.len());
+                datagram[at] ^= 1 << self.pick(8);
+            }
+        }
+        datagram
+    }
+}
+
+#[tokio::test]
+async fn hostile_datagrams_to_a_node_without_a_seal_are_each_counted_once_and_stop_nobody() {
+    const HOSTILE: u64 = 1_500;
+    let mut network = Network::default();
+    let a = network.start(options("a"), 0).await;
+    network.record();
+    let b = network.start(options("b"), 0).await;
+    a.sees("b", Status::Alive).await;
+    until(&a, |it| it.received >= 9).await;
+    let tape = network.recorded();
+    b.stop().await;
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut vandal = Vandal::default();
+    let total = |it: Traffic| it.received + it.malformed + it.foreign;
+    let before = total(a.members.traffic());
+    for sent in 1..=HOSTILE {
+        let datagram = vandal.damaged(&tape);
+        stranger.send_to(&datagram, a.address()).await.unwrap();
+        until(&a, |it| total(it) >= before + sent).await;
+    }
+    assert!(a.members.traffic().malformed > HOSTILE / 3);
+    // Whoever comes now is heard.
+    let c = Node::start(seeded(options("c"), &a)).await;
+    a.sees("c", Status::Alive).await;
+    c.sees("a", Status::Alive).await;
+    c.stop().await;
+    a.stop().await;
+}
+
+#[tokio::test]
 async fn hostile_datagrams_change_nothing_and_stop_nobody() {
     const HOSTILE: u64 = 600;
     let mut network = Network::default();
@@ -184,22 +274,9 @@ async fn hostile_datagrams_change_nothing_and_stop_nobody() {
     let mut view = a.members.subscribe();
     view.mark_unchanged();
     let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut dice = Dice::default();
-    let mut pick = move |most: usize| usize::try_from(dice.throw() % most as u64).unwrap();
+    let mut vandal = Vandal::default();
     for sent in 1..=HOSTILE {
-        let mut datagram = tape[pick(tape.len())].clone();
-        match sent % 3 {
-            0 => {
-                datagram = (0..pick(1_400))
-                    .map(|_| u8::try_from(pick(256)).unwrap())
-                    .collect();
-            }
-            1 => datagram.truncate(pick(datagram.len())),
-            _ => {
-                let at = pick(datagram.len());
-                datagram[at] ^= 1 << pick(8);
-            }
-        }
+        let datagram = vandal.damaged(&tape);
         stranger.send_to(&datagram, a.address()).await.unwrap();
         // Each is waited for, so that the socket loses none.
         until(&a, |it| it.malformed + it.unknown_key + it.forged == sent).await;
