@@ -105,6 +105,7 @@ const HTTP: Group = Group {
     keys: &[&[
         diagnostics::address("\"127.0.0.1:9181\""),
         diagnostics::HOSTS,
+        diagnostics::SOCKET,
     ]],
 };
 
@@ -120,6 +121,7 @@ const GRPC: Group = Group {
             Leaf(Flag, Is("false")),
             "whether there is such a listener",
         ),
+        diagnostics::SOCKET,
     ]],
 };
 
