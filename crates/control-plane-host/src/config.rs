@@ -64,6 +64,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may address it. Default: none.
     pub hosts: Vec<String>,
+    /// The name of a socket that is taken instead of opening one. Default: none.
+    pub socket: Option<String>,
 }
 
 /// The control listener of gRPC.
@@ -74,6 +76,8 @@ pub struct Grpc {
     pub address: SocketAddr,
     /// Whether there is such a listener. Default: no.
     pub enabled: bool,
+    /// The name of a socket that is taken instead of opening one. Default: none.
+    pub socket: Option<String>,
 }
 
 /// Gossip membership.

@@ -20,7 +20,7 @@ pub mod v1;
 mod wording;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Options {
     /// Where it listens; port 0 takes any free one. Default: `127.0.0.1:9182`, beside the control listener of HTTP. Not that
     /// of gossip, which the same number over TCP would only seem to be.
     pub address: SocketAddr,
+    /// A socket at that address that somebody else has opened, to be used in place of one of its own. Default: none.
+    pub socket: Option<Arc<TcpListener>>,
     /// Who may look. Default: everybody on loopback, nobody elsewhere.
     pub credentials: Credentials,
     /// Its certificate, and which CA vouches for those of clients. Default: none, so that it speaks in clear text.
@@ -82,6 +84,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9182),
+            socket: None,
             credentials: Credentials::default(),
             tls: None,
             leaders: None,
@@ -132,6 +135,10 @@ impl ControlGrpc {
             .limits(options.limits)
             // A client may keep such a call open as long as it likes; no stop waits for that.
             .answer_while_draining_if(|it| it.uri().path().starts_with(REFLECTION));
+        let server = match &options.socket {
+            Some(socket) => server.socket(Arc::clone(socket)),
+            None => server,
+        };
         let server = match &options.tls {
             Some(tls) => server.tls(tls.clone()),
             None => server,

@@ -20,6 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use diagnostics::server;
 use diagnostics::{Credentials, Diagnostics, DiagnosticsBuilder};
+use host_config::Sockets;
 use lifecycle_adapters::otlp::Exporter;
 use lifecycle_adapters::{HttpServer, Limits};
 use lifecycle_core::{BoxError, Registration};
@@ -64,13 +65,15 @@ pub fn run(config: &Config) -> ExitCode {
         traces,
         ..HostConfig::default()
     };
+    // While there are no threads yet.
+    let sockets = Sockets::of_process();
     Host::main(settings, |builder| {
         if let Some(flaw) = flaw {
             return Err(flaw.into());
         }
         let recorder = diagnostics::install_recorder()?;
         let diagnostics = Diagnostics::builder(builder.handle()).metrics(recorder);
-        let ports = connect(config, builder, diagnostics)?;
+        let ports = connect(config, sockets?, builder, diagnostics)?;
         tokio::spawn(announce(builder.handle(), ports));
         Ok(())
     })
@@ -78,15 +81,15 @@ pub fn run(config: &Config) -> ExitCode {
 
 /// Registers every component that `config` asks for, with its policies, and sets the defaults. Opens nothing.
 ///
-/// The metrics of the process are not shown: installing a recorder is for [`run`].
+/// The metrics of the process are not shown, and what the service manager has opened is not taken: both are for [`run`].
 ///
 /// # Errors
 ///
-/// When gossip or leadership refuses its options, or the tokens or certificates cannot be read; a [`Config`] that was loaded
+/// When a listener is to take a socket of the service manager, gossip or leadership refuses its options, or the tokens or certificates cannot be read; a [`Config`] that was loaded
 /// has been checked for that.
 pub fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<Ports, BoxError> {
     let diagnostics = Diagnostics::builder(builder.handle());
-    connect(config, builder, diagnostics)
+    connect(config, Sockets::default(), builder, diagnostics)
 }
 
 /// Where the components listen: `None` while they do not, or are switched off.
@@ -133,6 +136,7 @@ impl Ports {
 
 fn connect(
     config: &Config,
+    mut sockets: Sockets,
     builder: &mut OrchestratorBuilder,
     diagnostics: DiagnosticsBuilder,
 ) -> Result<Ports, BoxError> {
@@ -154,6 +158,11 @@ fn connect(
         .merge(peers::routes(members.as_ref()))
         .describe(leaders::described())
         .describe(peers::described());
+    let socket = &config.diagnostics.socket;
+    let diagnostics = match sockets.take(socket.as_deref(), config.diagnostics.address)? {
+        Some(socket) => diagnostics.socket(socket),
+        None => diagnostics,
+    };
     let diagnostics = match config.tls() {
         Some(tls) => diagnostics.tls(tls),
         None => diagnostics,
@@ -162,11 +171,23 @@ fn connect(
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
-    let grpc = control_grpc(config, builder.handle(), credentials.clone(), observer)?;
+    let grpc = control_grpc(
+        config,
+        &mut sockets,
+        builder.handle(),
+        credentials.clone(),
+        observer,
+    )?;
     let routes = diagnostics.routes();
     let routes = routes.merge(peers::routes(members.as_ref()));
     let routes = routes.merge(leaders.routes());
-    let http = Arc::new(control_http(config, routes, credentials));
+    let http = control_http(config, routes, credentials);
+    let http = match sockets.take(config.http.socket.as_deref(), config.http.address)? {
+        Some(socket) => http.socket(socket),
+        None => http,
+    };
+    let http = Arc::new(http);
+    sockets.are_taken()?;
     let ports = Ports {
         diagnostics: diagnostics.address(),
         http: Arc::clone(&http),
@@ -214,6 +235,7 @@ fn gossip_of(
 /// The control listener of gRPC, behind the same credentials.
 fn control_grpc(
     config: &Config,
+    sockets: &mut Sockets,
     handle: Handle,
     credentials: Credentials,
     leaders: Option<Observer>,
@@ -221,8 +243,10 @@ fn control_grpc(
     if !config.grpc.enabled {
         return Ok(None);
     }
+    let socket = sockets.take(config.grpc.socket.as_deref(), config.grpc.address)?;
     let options = grpc::Options {
         address: config.grpc.address,
+        socket: socket.map(Arc::new),
         credentials,
         tls: config.tls(),
         leaders,
@@ -342,7 +366,8 @@ mod tests {
         (config.grpc.address, config.grpc.enabled) = (address, true);
         let make = || {
             let handle = Orchestrator::builder().handle();
-            let grpc = control_grpc(&config, handle, Credentials::default(), None);
+            let mut none = Sockets::default();
+            let grpc = control_grpc(&config, &mut none, handle, Credentials::default(), None);
             let grpc = grpc.expect("good descriptors").expect("it is enabled");
             grpc.registration().component
         };

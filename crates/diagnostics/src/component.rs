@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -139,6 +139,13 @@ impl DiagnosticsBuilder {
     /// Listens on `address`; port 0 takes any free one.
     pub const fn bind(mut self, address: SocketAddr) -> Self {
         self.options.bind = address;
+        self
+    }
+
+    /// Listens on a socket that somebody else has opened, instead of opening a port. It stays open when this has gone, and whoever
+    /// connects while the component does not run waits.
+    pub fn socket(mut self, socket: impl Into<Arc<TcpListener>>) -> Self {
+        self.options.socket = Some(socket.into());
         self
     }
 

@@ -81,6 +81,8 @@ impl Default for Limits {
 pub struct Options {
     /// The address; port 0 takes any free one.
     pub bind: SocketAddr,
+    /// A socket at that address that somebody else has opened, to be used in place of one of its own. Default: none.
+    pub socket: Option<Arc<std::net::TcpListener>>,
     /// What a client may take.
     pub limits: Limits,
     /// Names that the `Host` header may carry, beside those of loopback. On loopback every other name is refused: a web
@@ -102,6 +104,7 @@ impl Options {
     pub fn new(bind: SocketAddr) -> Self {
         Self {
             bind,
+            socket: None,
             limits: Limits::default(),
             hosts: Vec::new(),
             tls: None,
@@ -214,7 +217,11 @@ pub(crate) fn bind(
 ) -> Result<Bound, BindError> {
     let address = options.bind;
     let wrap = |source| BindError { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(wrap)?;
+    let listener = match &options.socket {
+        Some(socket) => socket.try_clone(),
+        None => std::net::TcpListener::bind(address),
+    };
+    let listener = listener.map_err(wrap)?;
     listener.set_nonblocking(true).map_err(wrap)?;
     let address = listener.local_addr().map_err(wrap)?;
     Ok(Bound {

@@ -75,6 +75,7 @@ pub(crate) struct Listener {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct HttpPlace {
     pub(crate) address: SocketAddr,
+    pub(crate) socket: Option<String>,
     pub(crate) body_bytes: usize,
     pub(crate) body_timeout: Nanos,
     pub(crate) keep_alive: Nanos,
@@ -90,6 +91,7 @@ pub(crate) struct HttpPlace {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct GrpcPlace {
     pub(crate) address: SocketAddr,
+    pub(crate) socket: Option<String>,
     pub(crate) compression: Compression,
     pub(crate) advertise: Option<String>,
     pub(crate) message_bytes: usize,

@@ -18,7 +18,7 @@ mod service;
 mod status;
 mod timeout;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct GrpcInbound {
     address: SocketAddr,
+    socket: Option<Arc<TcpListener>>,
     limits: Limits,
     terms: Terms,
     tls: Option<ServerTls>,
@@ -89,6 +90,7 @@ impl GrpcInbound {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            socket: None,
             limits: Limits::default(),
             terms: Terms {
                 message_bytes: MESSAGE_BYTES,
@@ -98,6 +100,14 @@ impl GrpcInbound {
             tls: None,
             port: GrpcPort::default(),
         }
+    }
+
+    /// Listens on a socket that somebody else has opened, as [`HttpServer::socket`] does: nobody is refused while it is restarted or
+    /// drained, and who comes then waits.
+    #[must_use]
+    pub fn socket(mut self, socket: impl Into<Arc<TcpListener>>) -> Self {
+        self.socket = Some(socket.into());
+        self
     }
 
     /// Sets what a client may take of the listener.
@@ -153,6 +163,10 @@ impl From<GrpcInbound> for Inbound {
                 .bind(inbound.address)
                 .limits(inbound.limits)
                 .answer_while_draining_if(|it| health::is_probe(it.uri()));
+            let server = match inbound.socket {
+                Some(socket) => server.socket(socket),
+                None => server,
+            };
             let server = match inbound.tls {
                 Some(tls) => server.tls(tls),
                 None => server,

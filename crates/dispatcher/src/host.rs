@@ -3,6 +3,7 @@
 mod middleware;
 mod traces;
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use dispatcher::{
     Dispatcher, DispatcherBuilder, GrpcAddressError, GrpcInbound, GrpcOutbound, HttpInbound,
     HttpOutbound, HttpUrlError, Inbound, Outbound, Relay,
 };
+use host_config::Sockets;
 use host_config::sections::tls::Presented;
 use lifecycle_core::{BoxError, Registration};
 use lifecycle_runtime::{Host, HostConfig, OrchestratorBuilder, StatusWatch};
@@ -40,18 +42,29 @@ pub(crate) fn run(config: &Config) -> ExitCode {
         traces,
         ..HostConfig::default()
     };
+    // While there are no threads yet.
+    let sockets = Sockets::of_process();
     Host::main(settings, |builder| match flaw {
         Some(flaw) => Err(flaw.into()),
-        None => wire(config, builder),
+        None => wire(config, sockets?, builder),
     })
 }
 
-fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxError> {
+fn wire(
+    config: &Config,
+    mut sockets: Sockets,
+    builder: &mut OrchestratorBuilder,
+) -> Result<(), BoxError> {
+    let serving = &config.diagnostics.serving;
     let diagnostics = Diagnostics::builder(builder.handle())
         .metrics(diagnostics::install_recorder()?)
-        .bind(config.diagnostics.serving.address)
+        .bind(serving.address)
         .allow_hosts(&config.diagnostics.serving.hosts)
         .credentials(config.credentials()?);
+    let diagnostics = match sockets.take(serving.socket.as_deref(), serving.address)? {
+        Some(socket) => diagnostics.socket(socket),
+        None => diagnostics,
+    };
     let diagnostics = match config.diagnostics_tls() {
         Some(tls) => diagnostics.tls(tls),
         None => diagnostics,
@@ -60,7 +73,8 @@ fn wire(config: &Config, builder: &mut OrchestratorBuilder) -> Result<(), BoxErr
         true => diagnostics.build(),
         false => diagnostics.close_metrics().build(),
     };
-    let assembled = assemble(config, builder.handle().status())?;
+    let assembled = assemble(config, Some(&mut sockets), builder.handle().status())?;
+    sockets.are_taken()?;
     // For the state that readiness and health show.
     let _ = assembled.dispatcher.driven_by(builder.handle());
 
@@ -89,12 +103,17 @@ pub(crate) struct Assembled {
     announced: Announced,
 }
 
-/// Makes all but the diagnostics. Opens nothing. Others are told whether calls are taken by the orchestrator's `status`.
+/// Makes all but the diagnostics. Opens nothing; of `sockets` it takes those that inbounds name, and none where there are no `sockets` to
+/// look at. Others are told whether calls are taken by the orchestrator's `status`.
 ///
 /// # Errors
 ///
-/// When the configuration was not checked.
-pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled, BoxError> {
+/// When the configuration was not checked, or an inbound is to take a socket that there is not.
+pub(crate) fn assemble(
+    config: &Config,
+    mut sockets: Option<&mut Sockets>,
+    status: StatusWatch,
+) -> Result<Assembled, BoxError> {
     let builder = Dispatcher::builder(&config.service).gate(config.gate);
     let mut builder = middleware::around_all(builder, config);
     let mut announced = Announced::default();
@@ -103,14 +122,20 @@ pub(crate) fn assemble(config: &Config, status: StatusWatch) -> Result<Assembled
     if config.echo {
         builder = echo::offer(builder);
     }
+    let mut take = |name: Option<&str>, address| match &mut sockets {
+        Some(sockets) => sockets.take(name, address),
+        None => Ok(None),
+    };
     for (name, place) in &config.http_inbounds {
-        let (name, inbound) = (http_inbound(name), http(place));
+        let socket = take(place.socket.as_deref(), place.address)?;
+        let (name, inbound) = (http_inbound(name), http(place, socket));
         let port = inbound.port();
         announced = announced.add(&name, scheme(place.tls.as_ref()), move || port.local_addr());
         builder = builder.inbound(Inbound::from(inbound).named(name));
     }
     for (name, place) in &config.grpc_inbounds {
-        let (name, inbound) = (grpc_inbound(name), grpc(place));
+        let socket = take(place.socket.as_deref(), place.address)?;
+        let (name, inbound) = (grpc_inbound(name), grpc(place, socket));
         let port = inbound.port();
         if let Some(offered) = &mut offered {
             let advertised = place.advertise.as_deref().and_then(Advertised::parse);
@@ -195,23 +220,31 @@ fn scheme(tls: Option<&Presented>) -> &'static str {
     }
 }
 
-fn http(place: &HttpPlace) -> HttpInbound {
+fn http(place: &HttpPlace, socket: Option<TcpListener>) -> HttpInbound {
     let inbound = HttpInbound::new(place.address)
         .limits(place.limits.settings())
         .body_bytes(place.body_bytes)
         .body_timeout(place.body_timeout.into())
         .keep_alive(place.keep_alive.into());
+    let inbound = match socket {
+        Some(socket) => inbound.socket(socket),
+        None => inbound,
+    };
     match &place.tls {
         Some(tls) => inbound.tls(presented(tls)),
         None => inbound,
     }
 }
 
-fn grpc(place: &GrpcPlace) -> GrpcInbound {
+fn grpc(place: &GrpcPlace, socket: Option<TcpListener>) -> GrpcInbound {
     let inbound = GrpcInbound::new(place.address)
         .limits(place.limits.settings())
         .message_bytes(place.message_bytes)
         .message_timeout(place.message_timeout.into());
+    let inbound = match socket {
+        Some(socket) => inbound.socket(socket),
+        None => inbound,
+    };
     let inbound = match place.compression {
         Compression::None => inbound,
         Compression::Gzip => inbound.gzip(),
@@ -298,7 +331,7 @@ mod tests {
     /// What nobody drives.
     fn assembled(config: &Config) -> Assembled {
         let nobody = Orchestrator::builder().handle().status();
-        assemble(config, nobody).expect("no fault")
+        assemble(config, None, nobody).expect("no fault")
     }
 
     fn configured(flags: &[(&str, &str)]) -> Config {

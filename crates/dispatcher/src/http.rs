@@ -23,7 +23,7 @@ pub use outbound::{HttpOutbound, HttpUrlError};
 use probes::Probe;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
@@ -74,6 +74,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub struct HttpInbound {
     address: SocketAddr,
+    socket: Option<Arc<TcpListener>>,
     limits: Limits,
     terms: Terms,
     tls: Option<ServerTls>,
@@ -106,6 +107,7 @@ impl HttpInbound {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            socket: None,
             limits: Limits::default(),
             terms: Terms {
                 body_bytes: BODY_BYTES,
@@ -115,6 +117,14 @@ impl HttpInbound {
             tls: None,
             port: HttpPort::default(),
         }
+    }
+
+    /// Listens on a socket that somebody else has opened, as [`HttpServer::socket`] does: nobody is refused while it is restarted or
+    /// drained, and who comes then waits.
+    #[must_use]
+    pub fn socket(mut self, socket: impl Into<Arc<TcpListener>>) -> Self {
+        self.socket = Some(socket.into());
+        self
     }
 
     /// Sets what a client may take of the listener.
@@ -175,6 +185,10 @@ impl From<HttpInbound> for Inbound {
                     .bind(inbound.address)
                     .limits(inbound.limits)
                     .answer_while_draining_if(|it| Probe::asked(it).is_some());
+                let server = match inbound.socket {
+                    Some(socket) => server.socket(socket),
+                    None => server,
+                };
                 match inbound.tls {
                     Some(tls) => server.tls(tls),
                     None => server,

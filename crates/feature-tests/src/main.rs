@@ -22,13 +22,14 @@ use diagnostics::Diagnostics;
 use lifecycle_core::component::{from_fn, service};
 use lifecycle_core::{
     Backoff, BoxError, Component, Criticality, Defaults, Jitter, Nanos, Registration, Restart,
-    ServiceContext, StopContext,
+    ServiceContext, StartContext, StopContext,
 };
 use lifecycle_runtime::{ExitStatus, Host, HostConfig, OrchestratorBuilder};
 
 const USAGE: &str = "usage: trouble-host [ADDRESS] [COMPONENT=TROUBLE]…
 components: pool, ledger, exporter, feed
-troubles: hangs (its stop never ends), blocks (its stop holds the thread), dies (soon after it has started, three times)";
+troubles: slow (its start ends when it is given up), stuck (its start never ends), refuses (its stop fails), hangs (its stop never ends),
+blocks (its stop holds the thread), dies (soon after it has started, three times)";
 
 /// How often a component is lost that dies; once more than its budget allows.
 const DEATHS: u32 = 3;
@@ -57,6 +58,9 @@ struct Shop {
 /// What a component does that it should not.
 #[derive(Clone, Copy)]
 enum Trouble {
+    Slow,
+    Stuck,
+    Refuses,
     Hangs,
     Blocks,
     Dies,
@@ -117,6 +121,9 @@ impl Shop {
 impl Trouble {
     fn read(name: &str) -> Option<Self> {
         match name {
+            "slow" => Some(Self::Slow),
+            "stuck" => Some(Self::Stuck),
+            "refuses" => Some(Self::Refuses),
             "hangs" => Some(Self::Hangs),
             "blocks" => Some(Self::Blocks),
             "dies" => Some(Self::Dies),
@@ -126,6 +133,9 @@ impl Trouble {
 
     fn component(self) -> Component {
         match self {
+            Self::Slow => from_fn(take_long, async |_| Ok(())),
+            Self::Stuck => from_fn(async |_| future::pending().await, async |_| Ok(())),
+            Self::Refuses => from_fn(async |_| Ok(()), async |_| Err("not now".into())),
             Self::Hangs => from_fn(async |_| Ok(()), hang),
             Self::Blocks => from_fn(async |_| Ok(()), block),
             Self::Dies => {
@@ -134,6 +144,11 @@ impl Trouble {
             }
         }
     }
+}
+
+async fn take_long(cx: StartContext) -> Result<(), BoxError> {
+    cx.token().cancelled().await;
+    Err("it was given up".into())
 }
 
 async fn hang(cx: StopContext) -> Result<(), BoxError> {

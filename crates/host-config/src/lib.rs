@@ -6,6 +6,8 @@
 //! table come `config show` with the origin of every value, the reference page and the JSON schema, so that they cannot differ from
 //! what is read. [`cli`] has the flags and the subcommands that every host has.
 //!
+//! What the service manager has opened for the process is configuration, too: [`Sockets`].
+//!
 //! Sections that hosts have in common are in [`sections`]: their keys, what they come to as plain values, and their checks.
 //! What these values build is not known here, nor is any host.
 //!
@@ -64,6 +66,7 @@ mod reference;
 mod report;
 mod schema;
 pub mod sections;
+mod sockets;
 
 pub use crate::fault::{ConfigError, Fault, Flaw, Place};
 pub use crate::key::Key;
@@ -72,3 +75,4 @@ pub use crate::layers::Layers;
 pub use crate::load::{Configuration, Flag, Loaded, Sources, load};
 pub use crate::report::Report;
 pub use crate::schema::{Entry, Group, Initial, Names, Node, Schema, WithoutAFile, key};
+pub use crate::sockets::{SocketError, Sockets};

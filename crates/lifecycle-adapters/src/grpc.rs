@@ -1,6 +1,7 @@
 //! [`GrpcServer`]: tonic's routes as a component.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -56,6 +57,14 @@ impl GrpcServer {
     pub fn bind(self, address: SocketAddr) -> Self {
         Self {
             server: self.server.bind(address),
+        }
+    }
+
+    /// As [`HttpServer::socket`].
+    #[must_use]
+    pub fn socket(self, socket: impl Into<Arc<std::net::TcpListener>>) -> Self {
+        Self {
+            server: self.server.socket(socket),
         }
     }
 

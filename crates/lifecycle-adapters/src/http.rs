@@ -17,7 +17,7 @@ use crate::error::BindError;
 use crate::limits::Limits;
 #[cfg(feature = "tls")]
 use crate::server::About;
-use crate::server::{Complaints, Exempt, Hyper, Intake, Serve, Server, Terms};
+use crate::server::{Complaints, Exempt, Hyper, Intake, LINGER, Serve, Server, Terms};
 #[cfg(feature = "tls")]
 use crate::tls::{Alpn, ServerAcceptor, ServerTls, TlsError};
 use crate::worker::Worker;
@@ -50,6 +50,8 @@ const QUEUE: u32 = 1_024;
 /// Each request carries a [`Peer`](crate::Peer); with the feature `axum` handlers may ask for `ConnectInfo<SocketAddr>`.
 pub struct HttpServer {
     address: SocketAddr,
+    /// Opened by somebody else, who may keep it open when we are gone.
+    socket: Option<Arc<std::net::TcpListener>>,
     limits: Limits,
     exempt: Arc<Exempt>,
     #[cfg(feature = "tls")]
@@ -99,6 +101,7 @@ impl HttpServer {
     {
         Self {
             address: DEFAULT_ADDRESS,
+            socket: None,
             limits: Limits::default(),
             exempt: Arc::new(|_| false),
             #[cfg(feature = "tls")]
@@ -112,6 +115,21 @@ impl HttpServer {
     #[must_use]
     pub fn bind(mut self, address: SocketAddr) -> Self {
         self.address = address;
+        self
+    }
+
+    /// Listens on `socket`, which somebody else has opened, instead of opening a port: a service manager, which keeps it for the
+    /// process that comes next.
+    ///
+    /// It stays open as long as this value is there, also while the component does not run, and nobody is refused: whoever connects
+    /// meanwhile waits in its queue. So `drain` takes in no more connections instead of refusing their requests, on open ones it answers
+    /// what comes within half a second, with the word that it is the last answer, and then closes those; probes have to be asked
+    /// elsewhere meanwhile. `stop` without a drain before does the same.
+    #[must_use]
+    pub fn socket(mut self, socket: impl Into<Arc<std::net::TcpListener>>) -> Self {
+        let socket = socket.into();
+        self.address = socket.local_addr().unwrap_or(self.address);
+        self.socket = Some(socket);
         self
     }
 
@@ -189,17 +207,20 @@ impl HttpServer {
         serving.map_or(0, |it| it.intake.in_flight())
     }
 
-    /// Whether it refuses new requests, since it is being drained or has been; never while it does not listen.
+    /// Whether it takes in no new requests, since it is being drained or has been; never while it does not listen.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         let listening = self.serving().filter(|it| !it.worker.has_ended());
-        listening.is_some_and(|it| it.intake.is_closed())
+        listening.is_some_and(|it| !it.intake.is_open())
     }
 
     fn open(&self) -> Result<(TcpListener, SocketAddr), BindError> {
         let address = self.address;
         let wrap = |source| BindError { address, source };
-        let listener = listen(address).map_err(wrap)?;
+        let listener = match &self.socket {
+            Some(socket) => share(socket).map_err(wrap)?,
+            None => listen(address).map_err(wrap)?,
+        };
         let address = listener.local_addr().map_err(wrap)?;
         Ok((listener, address))
     }
@@ -245,6 +266,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(QUEUE)
 }
 
+/// Another descriptor of the same socket, for one generation.
+fn share(socket: &std::net::TcpListener) -> io::Result<TcpListener> {
+    let socket = socket.try_clone()?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}
+
 impl Lifecycle for HttpServer {
     const DRAINS: bool = true;
 
@@ -271,6 +299,7 @@ impl Lifecycle for HttpServer {
             limits: self.limits,
             intake: Arc::clone(&intake),
             exempt: Arc::clone(&self.exempt),
+            port_stays: self.socket.is_some(),
             #[cfg(feature = "tls")]
             tls: tls.clone(),
         };
@@ -300,11 +329,19 @@ impl Lifecycle for HttpServer {
         let Some(serving) = self.serving() else {
             return Ok(());
         };
-        serving.intake.close();
-        let emptied = serving.intake.emptied(|in_flight| {
-            cx.in_flight(in_flight);
-            cx.progress(label(in_flight));
-        });
+        let emptied = async {
+            if self.socket.is_some() {
+                serving.intake.take_last_calls();
+                tokio::time::sleep(LINGER).await;
+            } else {
+                serving.intake.close();
+            }
+            let tell = |in_flight| {
+                cx.in_flight(in_flight);
+                cx.progress(label(in_flight));
+            };
+            serving.intake.emptied(tell).await;
+        };
         tokio::select! {
             biased;
             () = emptied => Ok(()),

@@ -6,7 +6,9 @@
 //! 2. Once the run token is cancelled no connection is taken in, and the loop ends as soon as no request is in flight:
 //!    a connection that has nothing to do holds it up for [`LINGER`](activity::LINGER) at most.
 //! 3. Once it is cut off, it ends as soon as the handlers in flight have been dropped.
-//! 4. A connection, whatever it does, ends no other and not the loop. It shakes hands in its own task, within the time for a
+//! 4. On a port that outlives it, a connection that was taken in has its next request answered, if that comes within
+//!    [`LINGER`](activity::LINGER); whoever comes later is left to the queue of the port.
+//! 5. A connection, whatever it does, ends no other and not the loop. It shakes hands in its own task, within the time for a
 //!    head, and counts from its first byte; until then it has nothing to do, in the sense of invariant 2.
 
 mod activity;
@@ -38,6 +40,7 @@ use crate::limits::Limits;
 #[cfg(feature = "tls")]
 use crate::tls::ServerAcceptor;
 
+pub(crate) use activity::LINGER;
 use activity::{Activity, Order};
 pub(crate) use complaints::{About, Complaints};
 pub(crate) use connection::{Hyper, Serve};
@@ -55,6 +58,8 @@ pub(crate) struct Terms {
     pub(crate) limits: Limits,
     pub(crate) intake: Arc<Intake>,
     pub(crate) exempt: Arc<Exempt>,
+    /// Whether the port stays when this generation has gone, so that whoever connects can be left to the next one.
+    pub(crate) port_stays: bool,
     /// Unset, it is served in clear text.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerAcceptor>,
@@ -96,6 +101,11 @@ impl<L: Listen> Server<L> {
     pub(crate) async fn serve(mut self) -> Result<(), BoxError> {
         let mut connections = Connections::default();
         self.accept_until_asked(&mut connections).await?;
+        if self.terms.port_stays && self.terms.intake.is_open() {
+            // It is stopped without a drain before.
+            self.terms.intake.take_last_calls();
+            self.linger(&mut connections).await;
+        }
         let Self { listener, cut, .. } = self;
         drop(listener);
         connections.finish(&cut).await;
@@ -111,6 +121,10 @@ impl<L: Listen> Server<L> {
                 () = self.run.cancelled() => return Ok(()),
                 () = self.cut.cancelled() => return Ok(()),
                 () = connections.next_ended() => continue,
+                () = self.terms.intake.until_open(false), if self.terms.port_stays => {
+                    self.hold_back(connections).await;
+                    continue;
+                }
                 accepted = self.listener.accept(), if has_room => accepted,
             };
             match accepted {
@@ -126,6 +140,38 @@ impl<L: Listen> Server<L> {
                     let _ = self.run.run_until_cancelled(rest).await;
                 }
             }
+        }
+    }
+
+    /// Leaves whoever connects to the queue of the port, until the door is open again. Keeps invariant 4.
+    async fn hold_back(&self, connections: &mut Connections) {
+        let over = async {
+            tokio::select! {
+                () = self.terms.intake.until_open(true) => {}
+                () = self.run.cancelled() => {}
+                () = self.cut.cancelled() => {}
+            }
+        };
+        let finishing = async {
+            self.linger(connections).await;
+            connections.order(Order::Finish);
+            connections.all_ended().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = over => {}
+            () = finishing => {}
+        }
+    }
+
+    /// Gives connections the time to ask once more, unless there are none.
+    async fn linger(&self, connections: &mut Connections) {
+        tokio::select! {
+            biased;
+            () = self.cut.cancelled() => {}
+            () = connections.all_ended() => {}
+            () = tokio::time::sleep(LINGER) => {}
         }
     }
 

@@ -63,6 +63,11 @@ struct Options {
     /// How many of the hosts may be unready at once, whatever the reason.
     #[arg(long, value_name = "COUNT", default_value = "1")]
     max_unavailable: NonZeroUsize,
+    /// How long a cordoned host is still served before it is drained: as a load balancer needs to see that it is unready.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    // A state of a run that knew nothing of it.
+    #[serde(default)]
+    settle: Duration,
     /// How long the work in flight of a host may take to finish.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     drain_deadline: Duration,
@@ -209,6 +214,10 @@ impl<'a> Roll<'a> {
             "at once",
             format!("at most {most} unready, whatever the reason"),
         );
+        if !options.settle.is_zero() {
+            let settle = span(options.settle);
+            facts.add("settle", format!("{settle} between cordon and drain"));
+        }
         let forced = options.force_after;
         let forced = forced.map(|it| format!(", by force after {}", span(it)));
         let drain = format!("within {}", span(options.drain_deadline));

@@ -12,6 +12,12 @@ use crate::process::{output_of, succeeds};
 pub(crate) const RULES: &str = "deploy/prometheus/lifecycle-rules.yaml";
 pub(crate) const RULE_TESTS: &str = "deploy/prometheus/lifecycle-rules.test.yaml";
 
+/// What a load balancer in front of dispatchers is told.
+const BALANCER: &str = "deploy/haproxy/haproxy.cfg";
+
+/// What systemd opens for the dispatcher, if it is asked to.
+const SOCKETS: [&str; 2] = ["dispatcher-grpc.socket", "dispatcher-http.socket"];
+
 /// Where `cargo xtask ci` installs it: schemas of Kubernetes, in the package.
 pub(crate) const KUBERNETES: &str = "target/kubernetes-validate/bin/kubernetes-validate";
 
@@ -23,6 +29,7 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     violations.extend(run("promtool", &["check", "rules", RULES], RULES)?);
     violations.extend(run("promtool", &["test", "rules", RULE_TESTS], RULE_TESTS)?);
+    violations.extend(run("haproxy", &["-c", "-q", "-f", BALANCER], BALANCER)?);
     for host in HOSTS {
         let unit = format!("deploy/systemd/{host}.service");
         let copy = runnable(root, &unit, host)?;
@@ -35,17 +42,31 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<Violation>> {
         let validate = ["--strict", "--quiet", manifests.as_str()];
         violations.extend(run(KUBERNETES, &validate, &manifests)?);
     }
+    // They name a service, whose copy is there by now.
+    for socket in SOCKETS {
+        let unit = format!("deploy/systemd/{socket}");
+        let copy = copied(root, &unit, |it| it)?;
+        let copy = copy.to_str().context("the path of a unit is no text")?;
+        let verify = ["verify", "--man=no", copy];
+        violations.extend(run("systemd-analyze", &verify, &unit)?);
+    }
     Ok(violations)
 }
 
 /// A copy of a unit that names a program which is there: `verify` looks for it.
 fn runnable(root: &Path, unit: &str, host: &str) -> Result<PathBuf> {
-    let text =
-        fs::read_to_string(root.join(unit)).with_context(|| format!("cannot read {unit}"))?;
-    let text = text.replace(&format!("/usr/local/bin/{host}"), "/bin/true");
+    let program = format!("/usr/local/bin/{host}");
+    copied(root, unit, |text| text.replace(&program, "/bin/true"))
+}
+
+/// A copy of a unit beside those of the others, changed.
+fn copied(root: &Path, unit: &str, change: impl Fn(String) -> String) -> Result<PathBuf> {
+    let source = root.join(unit);
+    let text = fs::read_to_string(&source).with_context(|| format!("cannot read {unit}"))?;
+    let text = change(text);
     let folder = root.join("target/check-deploy");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let copy = folder.join(format!("{host}.service"));
+    let copy = folder.join(source.file_name().context("a unit is a file")?);
     fs::write(&copy, text).with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(copy)
 }
@@ -79,7 +100,8 @@ fn judge(
     Ok((!passes()?).then(|| violation(Rule::ToolRefuses)))
 }
 
-/// All three answer to this.
+/// Each answers to one of these.
 fn is_there(program: &str) -> bool {
-    output_of(&[program, "--version"]).is_some()
+    let mut flags = ["--version", "-v"].iter();
+    flags.any(|flag| output_of(&[program, flag]).is_some())
 }

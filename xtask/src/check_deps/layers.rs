@@ -187,9 +187,12 @@ pub(crate) const TABLE: &[Row] = &[
         external: External::Only(&[
             // The flags that every host has.
             "clap",
+            // What the service manager has opened.
+            "listenfd",
             "serde",
             // JSON schemas.
             "serde_json",
+            "thiserror",
             "toml",
             // Checks log filters before anything starts.
             "tracing-subscriber",

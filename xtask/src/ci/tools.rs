@@ -56,6 +56,12 @@ const TOOLS: &[Tool] = &[
         install: &["sh", "-c", INSTALL_GRPCIO],
     },
     Tool {
+        name: "haproxy",
+        version: "2.6",
+        detect: &["haproxy", "-v"],
+        install: &["sh", "-c", INSTALL_HAPROXY],
+    },
+    Tool {
         name: "h2load",
         version: "1.52",
         detect: &["h2load", "--version"],
@@ -94,6 +100,13 @@ const TOOLS: &[Tool] = &[
         detect: &["systemd-analyze", "--version"],
         install: &["sh", "-c", INSTALL_SYSTEMD],
     },
+    // It tells its version together with how it is used, which it takes for a failure.
+    Tool {
+        name: "wrk",
+        version: "4.1",
+        detect: &["sh", "-c", "wrk -v 2>&1 || true"],
+        install: &["sh", "-c", INSTALL_WRK],
+    },
     Tool {
         name: "kubernetes-validate",
         version: "1.37.0",
@@ -119,6 +132,12 @@ const INSTALL_SCHEMATHESIS: &str = "target/python/bin/python -m pip install --qu
 /// As the system's administrator, whoever that is here.
 const INSTALL_H2LOAD: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet nghttp2-client";
+
+const INSTALL_HAPROXY: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet --no-install-recommends haproxy";
+
+const INSTALL_WRK: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
+    $as apt-get update --quiet && $as apt-get install --yes --quiet wrk";
 
 const INSTALL_OPENSSL: &str = "as=; test \"$(id -u)\" = 0 || as=sudo; \
     $as apt-get update --quiet && $as apt-get install --yes --quiet openssl";

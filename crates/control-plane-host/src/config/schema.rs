@@ -107,6 +107,7 @@ const HTTP: Group = Group {
     keys: &[&[
         diagnostics::address("\"127.0.0.1:9181\""),
         diagnostics::HOSTS,
+        diagnostics::SOCKET,
     ]],
 };
 
@@ -122,6 +123,7 @@ const GRPC: Group = Group {
             Leaf(Flag, Is("false")),
             "whether there is such a listener",
         ),
+        diagnostics::SOCKET,
     ]],
 };
 

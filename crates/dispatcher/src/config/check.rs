@@ -276,7 +276,7 @@ impl<'a, 'b> Checker<'a, 'b> {
     /// Puts it together as it would run: what is found here was not foreseen above, and has no better place.
     fn check_whole(&mut self) {
         let nobody = Orchestrator::builder().handle().status();
-        let registrations = match host::assemble(self.config, nobody) {
+        let registrations = match host::assemble(self.config, None, nobody) {
             Ok(assembled) => assembled.registrations,
             Err(error) => return self.blame(&Key::default(), error.to_string(), ""),
         };

@@ -157,6 +157,100 @@ fn contract_b22_a_drain_that_a_stream_holds_up_is_cancelled_fails_at_its_deadlin
     drop(call);
 }
 
+/// What an order to a node comes to, in each state: done or refused, and the state afterwards, with a star when it is cordoned.
+/// Before each of them, what brings the node into the state, and after it, what brings it back.
+const ORDERS: [(&str, &[(&str, i32)], [(&str, i32, &str); 6]); 5] = [
+    (
+        "active",
+        &[],
+        [
+            ("cordon", 0, "active*"),
+            ("uncordon", 0, "active"),
+            ("drain", 0, "draining*"),
+            ("resume", 0, "active"),
+            ("cancel", 4, "active"),
+            ("force", 4, "active"),
+        ],
+    ),
+    (
+        "cordoned",
+        &[("cordon", 0)],
+        [
+            ("cordon", 0, "active*"),
+            ("uncordon", 0, "active"),
+            ("drain", 0, "draining*"),
+            ("resume", 0, "active"),
+            ("cancel", 4, "active*"),
+            ("force", 4, "active*"),
+        ],
+    ),
+    (
+        "draining",
+        &[("drain", 0)],
+        [
+            ("cordon", 0, "draining*"),
+            ("uncordon", 4, "draining*"),
+            ("drain", 4, "draining*"),
+            ("resume", 4, "draining*"),
+            ("cancel --wait", 0, "active"),
+            ("force --wait", 0, "drained*"),
+        ],
+    ),
+    (
+        "drained",
+        &[("drain --force-after 1ms --deadline 20s --wait", 0)],
+        [
+            ("cordon", 0, "drained*"),
+            ("uncordon", 4, "drained*"),
+            ("drain", 0, "drained*"),
+            ("resume --wait", 0, "active"),
+            ("cancel", 4, "drained*"),
+            ("force", 0, "drained*"),
+        ],
+    ),
+    (
+        "failed",
+        &[("drain --deadline 1ms --wait", 1)],
+        [
+            // It is cordoned already, and what is told is the failure.
+            ("cordon", 1, "failed*"),
+            ("uncordon", 4, "failed*"),
+            ("drain", 0, "draining*"),
+            ("resume --wait", 0, "active"),
+            ("cancel", 4, "failed*"),
+            ("force --wait", 0, "drained*"),
+        ],
+    ),
+];
+
+#[test]
+fn contract_b23_each_order_to_a_node_is_obeyed_or_refused_in_each_of_its_states() {
+    let (_host, shell, call) = busy_dispatcher(&[]);
+    for (state, before, orders) in ORDERS {
+        for (order, exit, after) in orders {
+            for (order, exit) in before {
+                shell.ctl(order).ended(*exit);
+            }
+            let told = shell.ctl(order);
+            assert_eq!(
+                told.exit,
+                Some(exit),
+                "{order} while {state}: {}",
+                told.printed
+            );
+            let now = shell.ctl("mesh upgrade status").ended(0).printed;
+            let now = now.lines().find_map(|it| it.strip_prefix("state "));
+            let now = now.map(|it| it.trim().replace(", cordoned", "*"));
+            assert_eq!(now.as_deref(), Some(after), "{order} while {state}");
+            if after == "draining*" {
+                shell.ctl("cancel --wait").ended(0);
+            }
+            shell.ctl("resume --wait").ended(0);
+        }
+    }
+    drop(call);
+}
+
 #[test]
 fn contract_b27_a_rolling_restart_of_two_control_plane_hosts_replaces_one_process_after_the_other()
 {

@@ -39,7 +39,7 @@ impl Jobs {
 }
 
 /// Whether a process of the group runs. Who has ended, and whom nobody has asked for its exit code, does not.
-fn is_there(group: u32) -> bool {
+pub(crate) fn is_there(group: u32) -> bool {
     let group = group.to_string();
     let all = fs::read_dir("/proc").expect("this is Linux").flatten();
     let mut states = all.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());

@@ -1,17 +1,24 @@
 //! The programs as processes: what an operator sees of them, does to them, and reads about them.
 
+mod balancer;
 mod command_line;
 mod conformance;
+mod ends;
 mod exposition;
 mod fleet;
 mod golden;
 mod hanging;
 mod jobs;
+mod load;
+mod metrics;
 mod page;
+mod planes;
 mod process;
 mod programs;
 mod quickstart;
+mod rolling;
 mod runbook;
 mod secrets;
 mod shell;
+mod sockets;
 mod transcript;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -32,10 +32,15 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a host.
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a host with that as its standard input.
+    pub(crate) fn start_with(mut command: Command, input: Stdio) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let secrets = Secrets::of(&command);
@@ -96,6 +101,12 @@ impl Process {
             .wait_for(|it| parts.iter().all(|part| it.contains(part)))
     }
 
+    /// Waits for a line of this text on standard output.
+    #[track_caller]
+    pub(crate) fn printed(&mut self, text: &str) {
+        self.output.wait_for(|it| it == text);
+    }
+
     /// The number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -108,8 +119,13 @@ impl Process {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.expect("kill is there").success());
     }
 
@@ -118,15 +134,21 @@ impl Process {
         self.child.try_wait().expect("it is ours").is_some()
     }
 
-    /// Waits for the end: the exit code.
+    /// Waits for the end: the exit code, if no signal has killed it.
     #[track_caller]
     pub(crate) fn exit(&mut self) -> Option<i32> {
+        self.status().code()
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub(crate) fn status(&mut self) -> ExitStatus {
         let begin = Instant::now();
         // The streams close with the process: nothing to poll for until then.
         self.log.rest();
         loop {
             if let Some(status) = self.child.try_wait().expect("it is ours") {
-                return status.code();
+                return status;
             }
             assert!(begin.elapsed() < DEADLINE, "it goes on and on");
             thread::yield_now();

@@ -30,6 +30,7 @@ pub const KEYS: &[Entry] = &[
         Leaf(Flag, Is("true")),
         "whether metrics are given without a token",
     ),
+    SOCKET,
     key(
         "tokens",
         Leaf(Text, Unset),
@@ -70,6 +71,13 @@ pub const HOSTS: Entry = key(
     "names beside those of loopback by which clients may address it",
 );
 
+/// `socket`: which socket of the service manager a listener takes.
+pub const SOCKET: Entry = key(
+    "socket",
+    Leaf(Text, Unset),
+    "the name (`FileDescriptorName`) of a socket that systemd has opened at this address, and that is taken: whoever connects while the process is restarted waits; unset, it opens one itself",
+);
+
 /// `address`: where a listener is unless it is said, as TOML writes it.
 #[must_use]
 pub const fn address(default: &'static str) -> Entry {
@@ -88,6 +96,8 @@ pub struct Diagnostics {
     pub address: SocketAddr,
     /// Names beside those of loopback by which clients may address it.
     pub hosts: Vec<String>,
+    /// The name of a socket that is taken instead of opening one.
+    pub socket: Option<String>,
     /// A file of bearer tokens, one a line as `name scope[,scope] token`, which is read again when it changes. Unset, everybody on this
     /// machine may do everything.
     pub tokens: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::server::activity::Activity;
 
@@ -12,12 +12,24 @@ use crate::server::activity::Activity;
 #[derive(Debug)]
 pub(crate) struct Intake {
     load: watch::Sender<Load>,
+    /// Not by the value above, which changes with each request: who waits for the door sleeps until then.
+    door_moved: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
-    is_closed: bool,
+    door: Door,
     in_flight: u64,
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Door {
+    #[default]
+    Open,
+    /// What comes by a connection that is open already, once more.
+    LastCalls,
+    Closed,
 }
 
 /// One request that was let in. It is in flight until this is dropped: with the body of its answer, or earlier when there
@@ -32,6 +44,7 @@ impl Intake {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             load: watch::channel(Load::default()).0,
+            door_moved: Notify::new(),
         })
     }
 
@@ -39,7 +52,7 @@ impl Intake {
     pub(crate) fn admit(self: &Arc<Self>, activity: &Arc<Activity>) -> Option<Ticket> {
         let mut is_closed = false;
         self.load.send_if_modified(|load| {
-            is_closed = load.is_closed;
+            is_closed = load.door == Door::Closed;
             load.in_flight += u64::from(!is_closed);
             // Who waits, waits for less.
             false
@@ -55,22 +68,39 @@ impl Intake {
     }
 
     pub(crate) fn close(&self) {
-        self.set_closed(true);
+        self.set(Door::Closed);
+    }
+
+    /// Lets in what comes by connections that are open already, and takes in no more of these.
+    pub(crate) fn take_last_calls(&self) {
+        self.set(Door::LastCalls);
     }
 
     pub(crate) fn open(&self) {
-        self.set_closed(false);
+        self.set(Door::Open);
     }
 
-    fn set_closed(&self, is_closed: bool) {
+    fn set(&self, door: Door) {
         self.load.send_if_modified(|load| {
-            load.is_closed = is_closed;
+            load.door = door;
             false
         });
+        self.door_moved.notify_waiters();
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.load.borrow().is_closed
+    pub(crate) fn is_open(&self) -> bool {
+        self.load.borrow().door == Door::Open
+    }
+
+    /// Waits until it is open, or until it is not.
+    pub(crate) async fn until_open(&self, is_open: bool) {
+        loop {
+            let moved = self.door_moved.notified();
+            if self.is_open() == is_open {
+                return;
+            }
+            moved.await;
+        }
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
@@ -91,9 +121,9 @@ impl Intake {
 }
 
 impl Ticket {
-    /// Whether the door has been closed since.
+    /// Whether the door has been closed since, or is about to be.
     pub(crate) fn is_last(&self) -> bool {
-        self.intake.is_closed()
+        !self.intake.is_open()
     }
 }
 
@@ -123,6 +153,18 @@ mod tests {
         assert_eq!(intake.in_flight(), 1);
         intake.open();
         assert!(intake.admit(&activity).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_last_call_is_let_in_and_is_the_last_one() {
+        let (intake, activity) = (Intake::new(), Arc::default());
+        intake.take_last_calls();
+        intake.until_open(false).await;
+        let last = intake.admit(&activity).expect("it is let in");
+        assert!(last.is_last());
+        intake.open();
+        intake.until_open(true).await;
+        assert!(!last.is_last());
     }
 
     #[tokio::test]

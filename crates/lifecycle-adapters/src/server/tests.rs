@@ -48,6 +48,7 @@ fn server<L: Listen>(listener: L, scope: &Arc<TestScope>) -> Server<L> {
             limits: Limits::default(),
             intake: Intake::new(),
             exempt: Arc::new(|_| false),
+            port_stays: false,
             #[cfg(feature = "tls")]
             tls: None,
         }),

@@ -1,5 +1,7 @@
 //! What a drained server refuses, and what it does not.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use hyper::{Request, StatusCode};
 use lifecycle_core::Report;
@@ -45,6 +47,68 @@ async fn a_drain_refuses_new_requests_and_ends_with_the_last_one_in_flight() {
     assert_eq!(rig.scope.reports(), told);
     assert_eq!(get(address, "/").await.status, 503, "it stays drained");
     rig.stop().await;
+}
+
+/// A server on a socket that outlives it, with a client whose connection stays open.
+async fn on_a_socket_that_stays() -> (Rig, SocketAddr, Client) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let opened = socket.local_addr().unwrap();
+    let (rig, address) = Rig::started_with(|it| it.socket(socket)).await;
+    assert_eq!(address, opened);
+    let mut kept_alive = Client::connect(address).await;
+    assert_eq!(kept_alive.get("/").await.status, 200);
+    (rig, address, kept_alive)
+}
+
+#[tokio::test]
+async fn on_a_socket_that_stays_a_drain_refuses_nobody_and_who_comes_waits_for_the_next_start() {
+    let (rig, address, mut kept_alive) = on_a_socket_that_stays().await;
+    let drain = rig.drain(&CancellationToken::new());
+    within(rig.until_draining()).await;
+    let last = kept_alive.get("/").await;
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close"))
+    );
+    let mut waiting = Client::connect(address).await;
+    waiting.ask("/").await;
+    within(drain).await.unwrap().expect("it is drained");
+    rig.stop().await;
+    let mut later = Client::connect(address).await;
+    later.ask("/").await;
+    rig.start().await;
+    for client in [&mut waiting, &mut later] {
+        assert_eq!(within(client.answer()).await.status, 200);
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_socket_that_stays_who_waits_is_taken_in_when_the_drain_is_taken_back() {
+    let (rig, address, kept_alive) = on_a_socket_that_stays().await;
+    let drain = rig.drain(&CancellationToken::new());
+    within(drain).await.unwrap().expect("it is drained");
+    let mut waiting = Client::connect(address).await;
+    waiting.ask("/").await;
+    // One that has nothing to say is closed, so that its client comes back.
+    assert_eq!(within(kept_alive.rest()).await, "");
+    rig.resume().await;
+    assert_eq!(within(waiting.answer()).await.status, 200);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_socket_that_stays_a_stop_without_a_drain_answers_what_comes_by_open_connections() {
+    let (rig, _, mut kept_alive) = on_a_socket_that_stays().await;
+    let handle = rig.handle.clone();
+    let stop = tokio::spawn(async move { handle.stop_now().await });
+    within(rig.until_draining()).await;
+    let last = kept_alive.get("/").await;
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close"))
+    );
+    within(stop).await.unwrap().expect("the stop is clean");
 }
 
 #[tokio::test]

@@ -105,6 +105,13 @@ impl Rig {
         })
     }
 
+    /// Waits until it takes in no new requests. Nobody tells when.
+    pub(crate) async fn until_draining(&self) {
+        while !self.server.is_draining() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn resume(&self) {
         let cx = self.drain_context(&CancellationToken::new());
         let resumed = within(Lifecycle::resume(&*self.server, &cx)).await;

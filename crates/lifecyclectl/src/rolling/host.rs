@@ -89,6 +89,8 @@ impl Host {
             roll.reached(index, Phase::Cordoned)?;
         }
         if roll.phase(index) < Phase::Drained {
+            // Also where a run goes on: how much of it had passed is not written down.
+            tokio::time::sleep(options.settle).await;
             self.drain(&options).await?;
             roll.reached(index, Phase::Drained)?;
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,10 +40,10 @@ fn state_in(folder: &TempDir) -> PathBuf {
 fn a_plan_is_printed_and_a_dry_run_touches_nothing() {
     let fleet = Fleet::of(2);
     fleet.members[1].state().broken = Some("db:faulted");
-    let words = "--restart-command 'systemctl restart shop@{host}' --max-error-rate 1% --pause 6s";
+    let words = "--restart-command 'systemctl restart shop@{host}' --max-error-rate 1% --settle 4s --pause 6s";
     let names = fleet.names();
     let run = rolling(
-        &format!("{names} --dry-run --max-error-rate 1% --pause 6s"),
+        &format!("{names} --dry-run --max-error-rate 1% --settle 4s --pause 6s"),
         Some("systemctl restart shop@{host}"),
     );
     let run = run.ended(0);
@@ -96,6 +97,18 @@ fn without_a_command_the_drain_participants_restart_in_place_and_the_node_is_res
     let expected = (0..2).flat_map(|host| expected.map(|it| format!("{host} {it}")));
     assert_eq!(fleet.log(), expected.collect::<Vec<_>>());
     compare("rolling", "rolling-restart a b", &run, &renamed(&fleet));
+}
+
+#[test]
+fn a_cordoned_host_is_served_for_as_long_as_it_settles_before_it_is_drained() {
+    let fleet = Fleet::of(2);
+    let words = format!("{} --settle 300ms", fleet.names());
+    let begin = Instant::now();
+    rolling(&words, Some(RESTART)).ended(0);
+    assert!(begin.elapsed() >= Duration::from_millis(600));
+    let expected = ["cordon", "drain", "resume"];
+    let expected = (0..2).flat_map(|host| expected.map(|it| format!("{host} {it}")));
+    assert_eq!(fleet.log(), expected.collect::<Vec<_>>());
 }
 
 #[test]
