@@ -4,6 +4,7 @@
 //! It is outside the layers: it reads every crate and no crate depends on it. Run it as
 //! `cargo xtask <command>`.
 
+mod bench;
 mod check_deploy;
 mod check_deps;
 mod check_docs;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures starts, stops and restarts, beside bare tokio and the published peers
+    Bench(bench::Args),
     /// Proves the layering of the workspace from its dependency graph
     CheckDeps(check_deps::Args),
     /// Holds units, manifests, alerts and the dashboard against the hosts, and against what reads them
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
 /// Fails when the command could not be carried out; that a check found something is in the code.
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Bench(args) => bench::run(&args),
         Command::CheckDeps(args) => check_deps::run(&args),
         Command::CheckDeploy(args) => check_deploy::run(&args),
         Command::CheckDocs(args) => check_docs::run(&args),

@@ -184,6 +184,7 @@ where
     F: Fn(ServiceContext) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: TaskOutput> + Send + 'static,
 {
+    const STOPS: bool = false;
     const DISPOSES: bool = false;
 
     async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
@@ -192,12 +193,11 @@ where
             start: cx.clone(),
             readiness: Arc::clone(&readiness),
         };
-        let run = (self.run)(context);
         let service = Watched {
-            run: Box::pin(async move { run.await.into_result() }),
+            run: Box::pin((self.run)(context)),
             readiness: Arc::clone(&readiness),
         };
-        cx.spawn_as(TaskRole::Service, "service".into(), service);
+        cx.spawn_boxed(TaskRole::Service, "service".into(), Box::pin(service));
         let settled = readiness.settled().cancelled();
         if cx.token().run_until_cancelled(settled).await.is_none() {
             return Err("the start was given up before the service was ready".into());
@@ -259,12 +259,17 @@ impl Drop for ServiceContext {
 }
 
 /// The loop of a service; notes how it ended, so that a start which waits for it learns why.
-struct Watched {
-    run: Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>,
+///
+/// By hand and not as an `async` block around the loop, which would have room for it twice, for as long as it runs.
+struct Watched<F> {
+    run: Pin<Box<F>>,
     readiness: Arc<Readiness>,
 }
 
-impl Future for Watched {
+impl<F> Future for Watched<F>
+where
+    F: Future<Output: TaskOutput>,
+{
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -277,7 +282,7 @@ impl Future for Watched {
                 this.readiness.settle_if_dropped();
                 Poll::Pending
             }
-            Ok(Poll::Ready(result)) => Poll::Ready(this.ended(result)),
+            Ok(Poll::Ready(output)) => Poll::Ready(this.ended(output.into_result())),
             Err(panic) => {
                 let message = format!(
                     "the service panicked before it was ready: {}",
@@ -290,7 +295,7 @@ impl Future for Watched {
     }
 }
 
-impl Watched {
+impl<F> Watched<F> {
     /// Passes the result on; an error from before readiness belongs to the start that waits for it.
     fn ended(&self, result: Result<(), BoxError>) -> Result<(), BoxError> {
         if self.readiness.is_ready() {
@@ -303,7 +308,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl<F> Drop for Watched<F> {
     fn drop(&mut self) {
         if !self.readiness.is_ready() {
             self.readiness

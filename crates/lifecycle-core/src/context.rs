@@ -194,11 +194,20 @@ impl StartContext {
     where
         F: Future<Output: TaskOutput> + Send + 'static,
     {
-        self.scope.spawn(ScopeTask {
-            name,
+        self.spawn_boxed(
             role,
-            future: Box::pin(async move { future.await.into_result() }),
-        });
+            name,
+            Box::pin(async move { future.await.into_result() }),
+        );
+    }
+
+    pub(crate) fn spawn_boxed(
+        &self,
+        role: TaskRole,
+        name: Cow<'static, str>,
+        future: BoxFuture<'static, Result<(), BoxError>>,
+    ) {
+        self.scope.spawn(ScopeTask { name, role, future });
     }
 }
 

@@ -53,6 +53,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// }
 /// ```
 pub trait Lifecycle: Send + Sync + 'static {
+    /// Whether `stop` does anything. An implementation whose stop is the end of its tasks, which the run token asks for and the
+    /// orchestrator waits for, may say `false`; `stop` is not called then, which saves a task for each generation.
+    const STOPS: bool = true;
+
     /// Whether `dispose` does anything. An implementation that keeps the default `dispose` may say `false`, which
     /// saves a call for each generation.
     const DISPOSES: bool = true;
@@ -76,7 +80,7 @@ pub trait Lifecycle: Send + Sync + 'static {
 
     /// Brings the component down; returns when its work has ended.
     ///
-    /// The run token was cancelled as this call began. With the context's token cancelled (a forced stop), give up
+    /// Called only if [`STOPS`](Self::STOPS). The run token was cancelled as this call began. With the context's token cancelled (a forced stop), give up
     /// what is in flight and return.
     ///
     /// # Errors
@@ -157,6 +161,8 @@ pub trait ErasedLifecycle: Send + Sync + 'static {
     fn start(self: Arc<Self>, cx: StartContext) -> BoxFuture<'static, Result<(), BoxError>>;
     /// [`Lifecycle::stop`].
     fn stop(self: Arc<Self>, cx: StopContext) -> BoxFuture<'static, Result<(), BoxError>>;
+    /// Whether its stop does anything: [`Lifecycle::STOPS`].
+    fn stops(&self) -> bool;
     /// [`Lifecycle::drain`].
     fn drain(self: Arc<Self>, cx: DrainContext) -> BoxFuture<'static, Result<(), BoxError>>;
     /// [`Lifecycle::resume`].
@@ -188,6 +194,10 @@ impl<L: Lifecycle> ErasedLifecycle for L {
 
     fn check(self: Arc<Self>, cx: CheckContext) -> BoxFuture<'static, Result<(), BoxError>> {
         Box::pin(async move { Lifecycle::check(&*self, &cx).await })
+    }
+
+    fn stops(&self) -> bool {
+        L::STOPS
     }
 
     fn drains(&self) -> bool {

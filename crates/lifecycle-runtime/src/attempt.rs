@@ -122,6 +122,9 @@ impl Drop for AnswerGuard {
     fn drop(&mut self) {
         let lost = || Err(Arc::new(Failure::lost()));
         let outcome = self.outcome.take().unwrap_or_else(lost);
+        if self.call == Call::Start {
+            self.scope.end_start();
+        }
         self.scope.executor().tell(Input::CallEnded {
             call: self.call,
             key: self.key,

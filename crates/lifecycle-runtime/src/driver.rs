@@ -436,6 +436,9 @@ impl Driver {
         let Some(value) = self.value_of(&scope, key) else {
             return self.answer(Call::Stop, key, Err(Arc::new(Failure::lost())));
         };
+        if !value.stops() {
+            return self.answer(Call::Stop, key, Ok(()));
+        }
         Some(attempt::stop(scope, key, value))
     }
 

@@ -280,6 +280,11 @@ impl AttemptScope {
         self.cancel(|state| &mut state.start);
     }
 
+    /// Lets go of the start token: the start is over, and nobody cancels it any more.
+    pub(crate) fn end_start(&self) {
+        self.state().start.let_go();
+    }
+
     /// Cancels the run token; what ends from now on was asked to.
     pub(crate) fn cancel_run(&self) {
         self.cancel(|state| &mut state.run);
@@ -581,6 +586,15 @@ impl LazyToken {
         None
     }
 
+    /// Whoever asks from now on has a token of his own, in the same state.
+    fn let_go(&mut self) {
+        *self = if self.is_cancelled() {
+            Self::Cancelled
+        } else {
+            Self::Unasked
+        };
+    }
+
     fn is_cancelled(&self) -> bool {
         match self {
             Self::Unasked => false,
@@ -632,9 +646,17 @@ impl TaskTable {
         let index = self.take_place();
         match self.places.get_mut(index as usize) {
             Some(place) => *place = task,
-            None => self.places.push(task),
+            None => self.append(task),
         }
         TaskId { index, serial }
+    }
+
+    /// Most scopes have one task for as long as they last, and a vector that grows by itself begins with room for four.
+    fn append(&mut self, task: Place) {
+        if self.places.is_empty() {
+            self.places.reserve_exact(1);
+        }
+        self.places.push(task);
     }
 
     /// The index of a free place, which may be the one behind the last.
@@ -823,6 +845,18 @@ mod tests {
         table.hold(first, task.abort_handle());
         assert!(table.abort_handles().is_empty(), "that task has ended");
         task.abort();
+    }
+
+    #[tokio::test]
+    async fn when_a_start_is_over_its_token_is_let_go_and_keeps_its_state() {
+        let bench = Bench::new();
+        let held = bench.scope.start_token();
+        bench.scope.end_start();
+        bench.scope.cancel_start();
+        assert!(!held.is_cancelled(), "nobody was to be told any more");
+
+        bench.scope.end_start();
+        assert!(bench.scope.start_token().is_cancelled());
     }
 
     #[tokio::test]

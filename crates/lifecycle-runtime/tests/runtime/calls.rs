@@ -1,6 +1,7 @@
 //! What becomes of calls that panic, vanish, or are made on fresh values.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle_core::component::{self, factory};
 use lifecycle_core::engine::{ComponentState, StartError, StopOutcome};
@@ -166,6 +167,41 @@ async fn a_factory_makes_a_value_an_attempt_and_the_failed_one_is_disposed_and_d
     assert_eq!(journal.take(), "start 0, dispose 0, drop 0, start 1");
     handle.stop().await.unwrap();
     assert_eq!(journal.take(), "stop 1, dispose 1, drop 1");
+}
+
+/// Its stop is the end of its task.
+struct Working(Journal);
+
+impl Lifecycle for Working {
+    const STOPS: bool = false;
+
+    async fn start(&self, cx: &StartContext) -> Result<(), BoxError> {
+        let (stopped, journal) = (cx.run_token(), self.0.clone());
+        cx.spawn("work", async move {
+            stopped.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            journal.note("work ended");
+        });
+        Ok(())
+    }
+
+    async fn stop(&self, _cx: &StopContext) -> Result<(), BoxError> {
+        self.0.note("asked to stop");
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stops_by_ending_its_tasks_is_not_asked_to_and_they_are_waited_for() {
+    let journal = Journal::default();
+    let working = Registration::new("a", Working(journal.clone()));
+    let handle = run([plain("pool", &journal), working.depends_on(["pool"])]);
+    handle.start().await.unwrap();
+    journal.take();
+    handle.stop().await.unwrap();
+    let told = journal.take();
+    assert!(told.starts_with("work ended, stop pool"), "{told}");
+    assert!(!told.contains("asked to stop"), "{told}");
 }
 
 /// As [`Fresh`], with nothing to dispose.
