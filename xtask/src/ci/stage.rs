@@ -59,7 +59,7 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
     stage("clippy", 220, Work::Commands(CLIPPY)),
     stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 1260, Work::Commands(TESTS)),
+    stage("tests", 1500, Work::Commands(TESTS)),
     stage("doctests", 120, Work::Commands(DOCTESTS)),
     stage("fuzz", 420, Work::Call(search_briefly)),
 ];
