@@ -10,6 +10,7 @@ mod check_docs;
 mod ci;
 mod dist;
 mod example;
+mod footprint;
 mod model;
 mod process;
 mod relay_cost;
@@ -41,6 +42,8 @@ enum Command {
     Ci(ci::Args),
     /// Builds the programs as they are shipped, with licences, a list of parts and the operations kit
     Dist(dist::Args),
+    /// Measures how large the shipped programs are, what they take when idle, and how fast they come and go
+    Footprint(footprint::Args),
     /// Runs the tests and doctests as the gate does
     Test,
     /// Runs the model checker on the orchestrator
@@ -68,6 +71,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Footprint(args) => footprint::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
         Command::RelayCost(args) => relay_cost::run(&args),

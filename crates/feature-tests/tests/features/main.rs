@@ -1,5 +1,6 @@
 //! The programs as processes: what an operator sees of them, does to them, and reads about them.
 
+mod broken_configurations;
 mod command_line;
 mod conformance;
 mod exposition;
@@ -7,6 +8,7 @@ mod fleet;
 mod golden;
 mod hanging;
 mod jobs;
+mod leadership;
 mod page;
 mod process;
 mod programs;
