@@ -11,6 +11,7 @@ mod check_docs;
 mod ci;
 mod dist;
 mod example;
+mod footprint;
 mod fuzz;
 mod model;
 mod process;
@@ -45,6 +46,8 @@ enum Command {
     Ci(ci::Args),
     /// Builds the programs as they are shipped, with licences, a list of parts and the operations kit
     Dist(dist::Args),
+    /// Measures how large the shipped programs are, what they take when idle, and how fast they come and go
+    Footprint(footprint::Args),
     /// Looks for inputs that break the parsers of what strangers send
     Fuzz(fuzz::Args),
     /// Runs the tests and doctests as the gate does
@@ -75,6 +78,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Footprint(args) => footprint::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),

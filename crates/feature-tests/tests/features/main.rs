@@ -1,6 +1,7 @@
 //! The programs as processes: what an operator sees of them, does to them, and reads about them.
 
 mod balancer;
+mod broken_configurations;
 mod command_line;
 mod conformance;
 mod ends;
@@ -9,6 +10,7 @@ mod fleet;
 mod golden;
 mod hanging;
 mod jobs;
+mod leadership;
 mod load;
 mod metrics;
 mod page;

@@ -62,6 +62,13 @@ impl Process {
         Self::start(command)
     }
 
+    /// The same, and it does not gossip.
+    pub(crate) fn control_plane_without_gossip(arguments: &[&str]) -> Self {
+        let mut command = programs::program("control-plane-host");
+        command.args(free(&["--diagnostics", "--http"], arguments));
+        Self::start(command)
+    }
+
     /// A dispatcher with the echo service on free ports.
     pub(crate) fn dispatcher(arguments: &[&str]) -> Self {
         let mut command = programs::program("dispatcher");
@@ -101,10 +108,25 @@ impl Process {
             .wait_for(|it| parts.iter().all(|part| it.contains(part)))
     }
 
-    /// Waits for a line of this text on standard output.
+    /// Waits for a line on standard output with all of `parts`.
     #[track_caller]
-    pub(crate) fn printed(&mut self, text: &str) {
-        self.output.wait_for(|it| it == text);
+    pub(crate) fn printed(&mut self, parts: &[&str]) -> String {
+        self.output
+            .wait_for(|it| parts.iter().all(|part| it.contains(part)))
+    }
+
+    /// The first line on standard output until now with all of `parts`.
+    pub(crate) fn has_printed(&mut self, parts: &[&str]) -> Option<String> {
+        self.output.catch_up();
+        let mut seen = self.output.seen.iter();
+        let found = seen.find(|it| parts.iter().all(|part| it.contains(part)));
+        found.cloned()
+    }
+
+    /// How many lines it has printed on standard output until now.
+    pub(crate) fn count(&mut self) -> usize {
+        self.output.catch_up();
+        self.output.seen.len()
     }
 
     /// The number of the process.
@@ -234,6 +256,11 @@ impl Lines {
                 Err(error) => panic!("{error} after\n{}", self.seen.join("\n")),
             }
         }
+    }
+
+    /// Takes in what has come.
+    fn catch_up(&mut self) {
+        self.seen.extend(self.receiver.try_iter());
     }
 
     /// Reads to the end of the stream.

@@ -84,7 +84,7 @@ fn rolling_restart(fleet: &Fleet) -> Vec<Duration> {
     let mut begin = Instant::now();
     let hosts: Vec<_> = fleet.diagnostics().collect();
     let took = hosts.iter().map(|host| {
-        roll.printed(&format!("http://{host}: ready"));
+        roll.printed(&[&format!("http://{host}: ready")]);
         let took = begin.elapsed();
         begin += took;
         took
