@@ -125,7 +125,7 @@ pub(crate) enum Command {
     /// Wait until the host is ready, stopped or drained.
     Wait(wait::Args),
     /// Restart hosts one after another, and stop at the first regression.
-    RollingRestart(rolling::Args),
+    RollingRestart(Box<rolling::Args>),
     /// The nodes that the host knows.
     Peers,
     /// Who leads which scope.

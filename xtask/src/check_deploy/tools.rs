@@ -102,6 +102,6 @@ fn judge(
 
 /// Each answers to one of these.
 fn is_there(program: &str) -> bool {
-    let mut flags = ["--version", "-v"].iter();
+    let mut flags = ["--version", "-v"].into_iter();
     flags.any(|flag| output_of(&[program, flag]).is_some())
 }

@@ -78,8 +78,8 @@ async fn a_call_goes_on_in_the_trace_of_its_caller_and_says_so_in_its_span() {
         written,
         [
             format!(
-                "span hop trace_id={TRACE} span_id={span} parent_id=00f067aa0ba902b7 service=pets procedure=say::* shape=unary \
-                 transport=pigeon"
+                "span hop trace_id={TRACE} span_id={span} parent_id=00f067aa0ba902b7 sampled=true service=pets procedure=say::* \
+                 shape=unary transport=pigeon"
             ),
             "span records code=OK".to_owned(),
         ]

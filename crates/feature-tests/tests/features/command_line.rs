@@ -157,9 +157,13 @@ fn contract_b22_a_drain_that_a_stream_holds_up_is_cancelled_fails_at_its_deadlin
     drop(call);
 }
 
-/// What an order to a node comes to, in each state: done or refused, and the state afterwards, with a star when it is cordoned.
-/// Before each of them, what brings the node into the state, and after it, what brings it back.
-const ORDERS: [(&str, &[(&str, i32)], [(&str, i32, &str); 6]); 5] = [
+/// An order, its exit code, and the state of the node afterwards, with a star when that is cordoned.
+type Order = (&'static str, i32, &'static str);
+
+/// What each order comes to in a state of the node, and before that, what brings it into the state.
+type Orders = (&'static str, &'static [(&'static str, i32)], [Order; 6]);
+
+const ORDERS: [Orders; 5] = [
     (
         "active",
         &[],

@@ -177,7 +177,8 @@ fn nobody_led_beside_another(told: &[LeaderEvent]) {
     for event in told.iter().filter(|it| it.fence > 0) {
         let leader = leaders.entry(event.fence).or_insert(&event.leader);
         assert_eq!(*leader, &event.leader, "one fence is one leader's");
-        if event.leader == format!("plane-{}", event.host + 1) {
+        let is_own = event.leader == format!("plane-{}", event.host + 1);
+        if is_own && event.kind != "observed" {
             let (first, last) = tenancies.entry(event.fence).or_insert((event.at, event.at));
             (*first, *last) = (event.at.min(*first), event.at.max(*last));
         }

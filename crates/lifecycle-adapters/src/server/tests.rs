@@ -118,9 +118,6 @@ async fn a_connection_that_finishes_is_given_up_only_when_it_has_nothing_to_do()
     activity.set_sending(true);
     assert!(!given_up(long).await, "its client is slow to read");
     activity.set_sending(false);
-    assert!(
-        !given_up(activity::LINGER / 2).await,
-        "it may still end by itself"
-    );
-    assert!(given_up(activity::LINGER * 2).await);
+    assert!(!given_up(LINGER / 2).await, "it may still end by itself");
+    assert!(given_up(LINGER * 2).await);
 }
