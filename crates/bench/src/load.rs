@@ -121,6 +121,12 @@ impl Load {
         self.shape == Shape::Hung
     }
 
+    /// Whether the stop of a component never ends.
+    #[must_use]
+    pub fn hangs_at(&self, index: usize) -> bool {
+        self.parts[index].hangs
+    }
+
     /// How many components never end.
     #[must_use]
     pub fn hung(&self) -> usize {

@@ -111,6 +111,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::is_near;
 
     fn entry(name: &str, outcome: Outcome, starts: &[f64]) -> Entry {
         let run = |start: &f64| Figures {
@@ -140,5 +141,23 @@ mod tests {
         let ratio = |at: usize| cell.ratio(&cell.entries[at], |it| it.start);
         assert_eq!(ratio(1), Some(2.0));
         assert_eq!(ratio(2), None);
+    }
+
+    #[test]
+    fn a_quick_run_fails_when_ours_is_many_times_slower_or_fails() {
+        let near = |ours| {
+            let cell = Cell {
+                shape: "flat".to_owned(),
+                count: 10,
+                entries: vec![entry(RAW, Outcome::Measured, &[1.0]), ours],
+            };
+            is_near(&cell).expect("it can be printed")
+        };
+        assert!(near(entry("ours", Outcome::Measured, &[3.0])));
+        assert!(near(entry("slow-peer", Outcome::Measured, &[30.0])));
+        assert!(!near(entry("ours", Outcome::Measured, &[30.0])));
+        assert!(!near(entry("ours", Outcome::Over, &[])));
+        let failed = Outcome::Failed("2 components were out of order".to_owned());
+        assert!(!near(entry("slow-peer", failed, &[])));
     }
 }

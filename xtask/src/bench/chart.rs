@@ -72,8 +72,8 @@ const PANELS: &[Panel] = &[
 const WIDTH: usize = 880;
 const COLUMN: usize = 440;
 /// Where the bars of a panel begin, and how long the longest is.
-const BARS: usize = 175;
-const LONGEST: f64 = 190.0;
+const BARS: usize = 190;
+const LONGEST: f64 = 170.0;
 const ROW: usize = 20;
 const HEAD: usize = 44;
 
