@@ -14,4 +14,5 @@ mod quickstart;
 mod runbook;
 mod secrets;
 mod shell;
+mod torture;
 mod transcript;
