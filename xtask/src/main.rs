@@ -10,10 +10,13 @@ mod check_docs;
 mod ci;
 mod dist;
 mod example;
+mod hosts;
+mod hyperscale;
 mod model;
 mod process;
 mod relay_cost;
 mod semantics;
+mod soak;
 mod test;
 
 use std::io::{self, Write};
@@ -41,6 +44,8 @@ enum Command {
     Ci(ci::Args),
     /// Builds the programs as they are shipped, with licences, a list of parts and the operations kit
     Dist(dist::Args),
+    /// Tries hosts with up to a hundred thousand components, fifty hosts, and thousands of restarts
+    Hyperscale(hyperscale::Args),
     /// Runs the tests and doctests as the gate does
     Test,
     /// Runs the model checker on the orchestrator
@@ -49,6 +54,8 @@ enum Command {
     RelayCost(relay_cost::Args),
     /// Prints the tables of the rules, or writes them with --write
     Semantics(example::Args),
+    /// Runs hosts and an etcd for minutes or hours with a fault every few seconds, and looks for what is lost or grows
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,9 +75,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CheckDocs(args) => check_docs::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Dist(args) => dist::run(&args),
+        Command::Hyperscale(args) => hyperscale::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
         Command::RelayCost(args) => relay_cost::run(&args),
         Command::Semantics(args) => semantics::run(&args),
+        Command::Soak(args) => soak::run(&args),
     }
 }
