@@ -145,7 +145,7 @@ fn whole() -> Vec<(&'static str, Case)> {
         ),
         ("mesh 64", torture("mesh")),
         ("restarts 10k", growing("restarts", 100.0)),
-        ("runs 300", growing("runs", 4_096.0)),
+        ("runs 1000", growing("runs --runs 1000", 4_096.0)),
         ("hosts 50", Case::Fleet(Fleet { hosts: 50 })),
     ]
 }

@@ -19,6 +19,9 @@ const PACE: Duration = Duration::from_millis(200);
 /// An answer that took longer says nothing of now: the host slept in between.
 const FRESH: Duration = Duration::from_millis(500);
 
+/// For so long after it woke up a host may tell of a lease that has ended by its own account meanwhile.
+const WAKING: Duration = Duration::from_millis(500);
+
 /// For so long after a greater token was seen the one before may still be told of.
 const OVERLAP: Duration = Duration::from_secs(1);
 
@@ -33,7 +36,17 @@ struct Seen {
     /// When anybody was seen to lead last.
     last: Option<Instant>,
     longest_gap: Duration,
+    /// Who told of a lease that had ended, by its own account too, and since when.
+    waking: BTreeMap<(String, u64), Instant>,
     looks: u64,
+}
+
+/// What a host says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claim {
+    token: u64,
+    /// Whether its lease has ended, as it says itself.
+    is_over: bool,
 }
 
 impl Leaders {
@@ -41,13 +54,13 @@ impl Leaders {
         while !over.load(Ordering::Relaxed) {
             for plane in stations.iter().filter(|it| it.is_plane()) {
                 let asked = Instant::now();
-                let token = claimed(plane);
+                let claim = claimed(plane);
                 let mut seen = self.0.lock().expect("nobody panics while it is locked");
                 seen.looks += 1;
-                let Some(token) = token.filter(|_| asked.elapsed() < FRESH) else {
+                let Some(claim) = claim.filter(|_| asked.elapsed() < FRESH) else {
                     continue;
                 };
-                if let Some(what) = seen.take(&plane.name, token, asked) {
+                if let Some(what) = seen.take(&plane.name, claim, asked) {
                     findings.add(&what);
                 }
             }
@@ -79,14 +92,19 @@ impl Leaders {
         json!({
             "tokens": tokens,
             "longest_gap_s": seen.longest_gap.as_secs_f64(),
+            "told_of_a_lease_that_was_over": seen.waking.len(),
             "looks": seen.looks,
         })
     }
 }
 
 impl Seen {
-    /// What is wrong with `who` leading with `token` at a moment that is not before `asked`, if anything.
-    fn take(&mut self, who: &str, token: u64, asked: Instant) -> Option<String> {
+    /// What is wrong with a claim of `who` at a moment that is not before `asked`, if anything.
+    fn take(&mut self, who: &str, claim: Claim, asked: Instant) -> Option<String> {
+        let token = claim.token;
+        if claim.is_over && self.is_waking(who, token, asked) {
+            return None;
+        }
         if let Some(last) = self.last {
             self.longest_gap = self.longest_gap.max(asked.saturating_duration_since(last));
         }
@@ -102,33 +120,70 @@ impl Seen {
         let (holder, _) = self.tokens.entry(token).or_insert(new);
         (holder != who).then(|| format!("{who} and {holder} both lead with token {token}"))
     }
+
+    /// Whether it has slept and does not know yet: it says so for a moment, not again and again.
+    fn is_waking(&mut self, who: &str, token: u64, asked: Instant) -> bool {
+        let claim = (who.to_owned(), token);
+        let first = self.waking.entry(claim).or_insert(asked);
+        asked < *first + WAKING
+    }
 }
 
-/// The token with which a host says that it leads itself.
-fn claimed(plane: &Station) -> Option<u64> {
+/// What a host says of a lease of its own, if it has one.
+fn claimed(plane: &Station) -> Option<Claim> {
     let answer = get(plane.diagnostics, "/control/leaders", FRESH).ok()?;
     let document: Value = serde_json::from_str(&answer.body).ok()?;
-    let row = &document["leaders"][0];
-    let token = row["fenceToken"]
-        .as_str()
-        .filter(|_| row["isLocal"] == true);
-    token?.parse().ok()
+    let row = document["leaders"].get(0)?;
+    let token = row["fenceToken"].as_str();
+    let token = token.filter(|_| row["isLocal"] == true)?;
+    // Both are of the same form, and in the order of time as texts.
+    let (now, end) = (
+        document["generatedAt"].as_str()?,
+        row["expiresAt"].as_str()?,
+    );
+    Some(Claim {
+        token: token.parse().ok()?,
+        is_over: end < now,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn claim(token: u64) -> Claim {
+        Claim {
+            token,
+            is_over: false,
+        }
+    }
+
     #[test]
     fn two_leaders_with_one_token_and_a_token_of_yesterday_are_found() {
         let now = Instant::now();
+        let (later, late) = (now + OVERLAP, now + 3 * OVERLAP);
         let mut seen = Seen::default();
-        assert_eq!(seen.take("a", 4, now), None);
-        assert_eq!(seen.take("b", 7, now + OVERLAP), None);
-        assert!(seen.take("c", 7, now + OVERLAP).is_some());
-        assert_eq!(seen.take("a", 4, now + OVERLAP), None, "it is being told");
-        assert!(seen.take("a", 4, now + 3 * OVERLAP).is_some());
-        assert!(seen.take("c", 5, now + 3 * OVERLAP).is_some(), "they grow");
-        assert_eq!(seen.take("b", 7, now + 3 * OVERLAP), None);
+        assert_eq!(seen.take("a", claim(4), now), None);
+        assert_eq!(seen.take("b", claim(7), later), None);
+        assert!(seen.take("c", claim(7), later).is_some());
+        let told = seen.take("a", claim(4), later);
+        assert_eq!(told, None, "the answer is on its way");
+        assert!(seen.take("a", claim(4), late).is_some());
+        assert!(seen.take("c", claim(5), late).is_some(), "they grow");
+        assert_eq!(seen.take("b", claim(7), late), None);
+    }
+
+    #[test]
+    fn who_wakes_up_may_tell_of_a_lease_that_is_over_for_a_moment_and_no_longer() {
+        let now = Instant::now();
+        let slept = Claim {
+            token: 4,
+            is_over: true,
+        };
+        let mut seen = Seen::default();
+        assert_eq!(seen.take("b", claim(7), now), None);
+        let awake = now + 3 * OVERLAP;
+        assert_eq!(seen.take("a", slept, awake), None);
+        assert!(seen.take("a", slept, awake + WAKING).is_some());
     }
 }

@@ -17,11 +17,36 @@ const WARM_UP: Duration = Duration::from_secs(30);
 /// A process that lives shorter after that is not judged.
 const LONG: Duration = Duration::from_secs(90);
 
-/// What is looked at, and by how much it may grow an hour.
-const SERIES: [(&str, fn(&Accounts) -> u64, f64); 3] = [
-    ("memory, MiB", |it| it.resident, 24.0),
-    ("descriptors", |it| it.descriptors, 60.0),
-    ("threads", |it| it.threads, 30.0),
+/// What is looked at.
+#[derive(Debug)]
+struct Series {
+    what: &'static str,
+    of: fn(&Accounts) -> u64,
+    /// How many of what is counted make one of what is told.
+    unit: f64,
+    /// By how much it may grow an hour.
+    most: f64,
+}
+
+const SERIES: [Series; 3] = [
+    Series {
+        what: "memory, MiB",
+        of: |it| it.resident,
+        unit: 1_024.0,
+        most: 24.0,
+    },
+    Series {
+        what: "descriptors",
+        of: |it| it.descriptors,
+        unit: 1.0,
+        most: 60.0,
+    },
+    Series {
+        what: "threads",
+        of: |it| it.threads,
+        unit: 1.0,
+        most: 30.0,
+    },
 ];
 
 /// All samples, by process.
@@ -85,12 +110,12 @@ impl Samples {
     pub(super) fn slopes(&self, findings: &Findings) -> Vec<Growth> {
         let mut growths = Vec::new();
         for life in &self.0 {
-            for (what, of, most) in SERIES {
-                let Some(growth) = life.growth(what, of) else {
+            for series in &SERIES {
+                let Some(growth) = life.growth(series) else {
                     continue;
                 };
-                if growth.hourly.low > most {
-                    findings.add(&format!("{growth}; {most} are allowed"));
+                if growth.hourly.low > series.most {
+                    findings.add(&format!("{growth}; {} are allowed", series.most));
                 }
                 growths.push(growth);
             }
@@ -100,21 +125,21 @@ impl Samples {
 }
 
 impl Life {
-    fn growth(&self, what: &'static str, of: fn(&Accounts) -> u64) -> Option<Growth> {
+    fn growth(&self, series: &Series) -> Option<Growth> {
         let lived = self.samples.last()?.0;
         if lived < WARM_UP + LONG {
             return None;
         }
-        let unit = if what == "memory, MiB" { 1_024.0 } else { 1.0 };
         let warm = self.samples.iter().filter(|it| it.0 > WARM_UP);
         let point = |(at, accounts): &(Duration, Accounts)| {
-            (at.as_secs_f64() / 3_600.0, float(of(accounts)) / unit)
+            let counted = float((series.of)(accounts));
+            (at.as_secs_f64() / 3_600.0, counted / series.unit)
         };
         let points: Vec<_> = warm.map(point).collect();
         Some(Growth {
             name: self.name.clone(),
             lived,
-            what,
+            what: series.what,
             hourly: Slope::of(&points)?,
         })
     }

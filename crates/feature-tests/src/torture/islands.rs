@@ -102,13 +102,15 @@ impl Islands {
         }
     }
 
-    /// One in four has an edge to the island before.
+    /// One in four has an edge to another island. They make a tree of islands: in a row the longest path would be through all of
+    /// them, and each component would have a share of nothing in the time of a stop.
     fn between(self, index: usize) -> Option<Dependency> {
-        let before = (index - index % SIZE).checked_sub(SIZE)?;
+        let island = index / SIZE;
+        let above = island.checked_sub(1)? / 2 * SIZE;
         if self.shape == Shape::Flat || self.draw(index, "bridge", 4) > 0 {
             return None;
         }
-        let name = Self::name(before + self.draw(index, "pier", SIZE));
+        let name = Self::name(above + self.draw(index, "pier", SIZE));
         Some(match self.draw(index, "kind of bridge", 2) {
             0 => Dependency::soft(name),
             _ => Dependency::order(name),

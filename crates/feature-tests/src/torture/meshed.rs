@@ -220,7 +220,7 @@ impl Prepared {
 
 impl Parts {
     fn add(&mut self, host: &mut OrchestratorBuilder, index: usize, registration: Registration) {
-        if index % 3 == 0 {
+        if index.is_multiple_of(3) {
             self.restarted.push(registration.name.clone());
         }
         host.register(registration);
