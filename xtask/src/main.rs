@@ -13,10 +13,13 @@ mod dist;
 mod example;
 mod footprint;
 mod fuzz;
+mod hosts;
+mod hyperscale;
 mod model;
 mod process;
 mod relay_cost;
 mod semantics;
+mod soak;
 mod test;
 
 use std::io::{self, Write};
@@ -50,6 +53,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Looks for inputs that break the parsers of what strangers send
     Fuzz(fuzz::Args),
+    /// Tries hosts with up to a hundred thousand components, fifty hosts, and thousands of restarts
+    Hyperscale(hyperscale::Args),
     /// Runs the tests and doctests as the gate does
     Test,
     /// Runs the model checker on the orchestrator
@@ -58,6 +63,8 @@ enum Command {
     RelayCost(relay_cost::Args),
     /// Prints the tables of the rules, or writes them with --write
     Semantics(example::Args),
+    /// Runs hosts and an etcd for minutes or hours with a fault every few seconds, and looks for what is lost or grows
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,9 +87,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Dist(args) => dist::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Hyperscale(args) => hyperscale::run(&args),
         Command::Test => test::run(),
         Command::Model(args) => model::run(&args),
         Command::RelayCost(args) => relay_cost::run(&args),
         Command::Semantics(args) => semantics::run(&args),
+        Command::Soak(args) => soak::run(&args),
     }
 }

@@ -23,4 +23,5 @@ mod runbook;
 mod secrets;
 mod shell;
 mod sockets;
+mod torture;
 mod transcript;

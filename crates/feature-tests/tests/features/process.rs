@@ -83,6 +83,13 @@ impl Process {
         Self::start(command)
     }
 
+    /// A host under torture.
+    pub(crate) fn tortured(arguments: &[&str]) -> Self {
+        let mut command = programs::torture_host();
+        command.args(arguments).arg("--until-signal");
+        Self::start(command)
+    }
+
     /// The address that was printed for `component`, once everything runs.
     #[track_caller]
     pub(crate) fn address(&mut self, component: &str) -> SocketAddr {
@@ -175,6 +182,13 @@ impl Process {
             assert!(begin.elapsed() < DEADLINE, "it goes on and on");
             thread::yield_now();
         }
+    }
+
+    /// The last line that it has printed before its end.
+    #[track_caller]
+    pub(crate) fn last_line(&mut self) -> String {
+        self.output.rest();
+        self.output.seen.last().cloned().expect("it prints")
     }
 
     /// Everything that it has logged until its end.

@@ -22,7 +22,16 @@ pub(crate) fn program(name: &str) -> Command {
 
 /// The host of this crate that makes trouble; cargo builds it with the tests.
 pub(crate) fn trouble_host() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trouble-host"));
+    own(env!("CARGO_BIN_EXE_trouble-host"))
+}
+
+/// The host of this crate with thousands of components.
+pub(crate) fn torture_host() -> Command {
+    own(env!("CARGO_BIN_EXE_torture-host"))
+}
+
+fn own(path_of_program: &str) -> Command {
+    let mut command = Command::new(path_of_program);
     command.env_clear().env("PATH", path());
     command
 }
