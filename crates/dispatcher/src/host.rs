@@ -360,10 +360,10 @@ mod tests {
         let same = |one: String, other: String| assert_eq!(one, other);
         let place = &config.http_inbounds["0"];
         let plain = HttpInbound::new(place.address);
-        same(format!("{:?}", http(place)), format!("{plain:?}"));
+        same(format!("{:?}", http(place, None)), format!("{plain:?}"));
         let place = &config.grpc_inbounds["0"];
         let plain = GrpcInbound::new(place.address);
-        same(format!("{:?}", grpc(place)), format!("{plain:?}"));
+        same(format!("{:?}", grpc(place, None)), format!("{plain:?}"));
         let plain = HttpOutbound::new("a", "http://a/").expect("a URL");
         let set = over_http(&config.outbounds["a"]).expect("a URL");
         same(format!("{set:?}"), format!("{plain:?}"));
@@ -392,7 +392,7 @@ mod tests {
         ]);
         let place = &config.grpc_inbounds["0"];
         let inbound = GrpcInbound::new(place.address).gzip();
-        assert_eq!(format!("{:?}", grpc(place)), format!("{inbound:?}"));
+        assert_eq!(format!("{:?}", grpc(place, None)), format!("{inbound:?}"));
         let outbound = GrpcOutbound::new("b", "b:1").expect("an address").gzip();
         let set = over_grpc(&config.outbounds["b"], None).expect("an address");
         assert_eq!(format!("{set:?}"), format!("{outbound:?}"));

@@ -121,7 +121,7 @@ impl Collector {
         let (told, bound) = mpsc::channel();
         let thread = thread::spawn({
             let over = over.clone();
-            move || serve(Arc::new(server), &over, &told)
+            move || serve(&Arc::new(server), &over, &told)
         });
         Self {
             address: bound.recv_timeout(DEADLINE).expect("it listens"),
@@ -189,14 +189,14 @@ impl Drop for Collector {
     }
 }
 
-fn serve(server: Arc<GrpcServer>, over: &CancellationToken, told: &mpsc::Sender<SocketAddr>) {
+fn serve(server: &Arc<GrpcServer>, over: &CancellationToken, told: &mpsc::Sender<SocketAddr>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
         let mut builder = Orchestrator::builder();
-        builder.register(Registration::new("collector", Arc::clone(&server)));
+        builder.register(Registration::new("collector", Arc::clone(server)));
         let handle = builder.build().expect("one component").spawn();
         handle.start().await.expect("the port is free");
         let address = server.local_addr().expect("it listens");

@@ -210,11 +210,11 @@ async fn contract_b10_what_a_call_logs_stands_in_the_span_of_its_attempt_within_
 /// One that logs as it starts and as it stops.
 fn speaking(name: &'static str) -> lifecycle_core::Registration {
     let component = lifecycle_core::component::from_fn(
-        async move |_| {
+        move |_| async move {
             tracing::info!("{name} comes");
             Ok(())
         },
-        async move |_| {
+        move |_| async move {
             tracing::info!("{name} goes");
             Ok(())
         },

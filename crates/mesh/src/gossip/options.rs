@@ -678,7 +678,7 @@ mod tests {
 
     #[test]
     fn two_default_nodes_on_one_machine_differ_by_their_port() {
-        let options = Options {
+        let mut options = Options {
             host: Some("tower".into()),
             ..Options::default()
         };
