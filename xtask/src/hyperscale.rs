@@ -125,6 +125,7 @@ fn whole() -> Vec<(&'static str, Case)> {
         ("storm 10k mixed", storm("--shape mixed")),
         ("hanging 10k mixed", storm("--shape mixed --faults hanging")),
         ("hanging 10k chain", storm("--shape chain --faults hanging")),
+        ("flapping 10k flat", storm("--shape flat --faults flapping")),
         (
             "calm 100k chain",
             larger("--shape chain --faults calm --seconds 2"),

@@ -46,6 +46,8 @@ enum Weather {
     Stormy,
     /// One stop in a hundred never ends
     Hanging,
+    /// Nine runs in ten are over within half a second
+    Flapping,
 }
 
 impl Weather {
@@ -75,6 +77,12 @@ impl Weather {
             Self::Hanging => FaultProfile {
                 hang: 0.01,
                 hooks: vec![Hook::Stop],
+                ..calm
+            },
+            Self::Flapping => FaultProfile {
+                flap: 0.9,
+                longest_run: Duration::from_millis(500),
+                hooks: vec![Hook::Start],
                 ..calm
             },
         }

@@ -44,6 +44,15 @@ fn components_that_fail_at_random_take_down_only_whom_their_edges_name_and_keep_
 }
 
 #[test]
+fn thousands_that_flap_are_restarted_as_often_as_their_budgets_allow_and_no_more() {
+    let storm = ["storm", "--components", "2000", "--faults", "flapping"];
+    let report = tortured(&[&storm[..], &["--shape", "flat", "--seconds", "8"]].concat());
+    let budget = count(&report, "/faults/budget");
+    assert_eq!(count(&report, "/faults/most_restarts"), budget);
+    assert!(count(&report, "/faults/given_up") > 500, "{report}");
+}
+
+#[test]
 fn thousands_of_components_of_which_some_never_stop_do_not_keep_a_host_beyond_its_deadline() {
     let shape = ["--shape", "layers", "--faults", "hanging"];
     let size = ["storm", "--components", "2000", "--seconds", "1"];
