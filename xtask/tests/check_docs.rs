@@ -63,6 +63,7 @@ error[test-unlisted]: `museum_07_all_waiters_go_on`, row 7 of docs/museum.md
 docs/museum.md: 0 rows proved, 0 in part, 38 open
 docs/parity.md: 0 rows proved, 0 in part, 106 open
 docs/requirements.md: 0 rows proved, 0 in part, 0 open
+docs/security.md: 0 rows proved, 0 in part, 0 open
 check-docs: 2 violations; checked documents: 4, links: 0, paths: 0, tests that own a row: 1
 "
     );

@@ -234,7 +234,7 @@ fn an_outbound_over_tls_says_whom_it_trusts_and_names_both_files_of_its_own() {
         &[
             "FILE:4: outbounds.a.address: the upstream's scheme is \"https\", and nothing says whom to trust; add a section [outbounds.a.tls] with a ca",
             "FILE:7: outbounds.b.address: the upstream's scheme is \"http\", over which no TLS is spoken; use \"https\"",
-            "FILE:14: outbounds.c.tls.ca: outbounds.c.tls has no ca; say ca: the file with the CAs that the upstream's certificate may come from; those of the system are trusted only when their file is named",
+            "FILE:14: outbounds.c.tls.ca: outbounds.c.tls has no ca; say ca: the file with the CAs that the server's certificate may come from; those of the system are trusted only when their file is named",
             "FILE:14: outbounds.c.tls.key: a certificate and its key go together; name both files, or neither",
             "FILE:15: outbounds.c.tls.server-name: the server name (no name) is no name that a certificate can have; write a DNS name or an IP address",
         ],

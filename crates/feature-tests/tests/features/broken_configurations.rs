@@ -51,7 +51,11 @@ impl Case {
     }
 }
 
-const SOUND: &str = "[log]\nformat = 'json'\n";
+/// Of the one host, then of the other, which must have somewhere to be called.
+const SOUND: [&str; 2] = [
+    "[log]\nformat = 'json'\n",
+    "service = 'echo'\necho = true\n[log]\nformat = 'json'\n[http-inbounds.0]\naddress = '127.0.0.1:0'\n",
+];
 
 const CASES: &[Case] = &[
     Case::file("no TOML", "[log\nformat = \n[defaults]\nsettle = '1s\n"),
@@ -140,7 +144,7 @@ const CASES: &[Case] = &[
             ("DIAGNOSTICS__ADDRESS", "here"),
             ("LOGS__FORMAT", "json"),
         ],
-        ..Case::file("variables that are wrong", SOUND)
+        ..Case::files("variables that are wrong", SOUND)
     },
     Case::arguments(
         "flags that are wrong",
@@ -218,8 +222,8 @@ fn every_fault_of_a_broken_configuration_is_told_with_place_rule_and_remedy_and_
 
 #[test]
 fn what_is_sound_is_called_good_by_each_host() {
-    for host in HOSTS {
-        let folder = folder(SOUND);
+    for (host, sound) in HOSTS.into_iter().zip(SOUND) {
+        let folder = folder(sound);
         let checked = programs::program(host)
             .args(["--config", "broken.toml", "config", "check"])
             .current_dir(folder.path())

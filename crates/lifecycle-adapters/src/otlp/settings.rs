@@ -104,9 +104,9 @@ impl Endpoint {
         };
         let port = match authority.port() {
             Some(port) => port.as_str().parse().ok().filter(|it| *it > 0)?,
-            // A colon without a number.
-            None if authority.as_str().ends_with(':') => return None,
-            None => PORT,
+            None if authority.as_str() == authority.host() => PORT,
+            // A colon, and no number behind it that a port can have.
+            None => return None,
         };
         (is_bare && is_plain).then(|| Self {
             host: authority.host().to_owned(),

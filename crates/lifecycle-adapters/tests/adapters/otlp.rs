@@ -128,8 +128,7 @@ fn what_a_component_does_as_it_starts_is_within_its_attempt() {
             builder.register(Registration::new("store", opening));
             let handle = builder.build().expect("one component").spawn();
             handle.start().await.expect("it starts");
-            let _ = handle.stop().await;
-            let _ = handle.force().await;
+            handle.stop().await.expect_err("it will not");
         });
     });
     let spans = collector.spans();
