@@ -11,7 +11,8 @@ use host_config::{ConfigError, Loaded, Place, Sources};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| TempDir::new().expect("there is a place for files"));
+static FOLDER: LazyLock<TempDir> =
+    LazyLock::new(|| TempDir::new().expect("there is a place for files"));
 
 fuzz_target!(|bytes: &[u8]| {
     let path = FOLDER.path().join("host.toml");
