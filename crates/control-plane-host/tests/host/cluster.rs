@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::relay::{Weather, relay};
+use crate::relay::{Conditions, Weather, relay};
 use crate::support::{Process, get};
 
 /// How long a test waits for what must come, on a network that may be bad and a machine that may be busy.
@@ -159,6 +159,25 @@ impl Cluster {
             node.until(|it| alive(it) == names);
         }
         begin.elapsed()
+    }
+
+    /// Waits until a datagram of every node has come to every other.
+    #[track_caller]
+    pub(crate) fn until_all_have_spoken(&self) {
+        let ips = || self.nodes.iter().map(|it| it.ip);
+        let ways = ips().flat_map(|from| ips().map(move |to| (from, to)));
+        let ways: Vec<_> = ways.filter(|(from, to)| from != to).collect();
+        self.until_weather(|it| ways.iter().all(|way| it.passed.contains_key(way)));
+    }
+
+    /// Waits until what became of datagrams is as `wanted`.
+    #[track_caller]
+    pub(crate) fn until_weather(&self, wanted: impl Fn(&Conditions) -> bool) {
+        let begin = Instant::now();
+        while !wanted(&self.weather.conditions()) {
+            assert!(begin.elapsed() < DEADLINE, "in vain");
+            pause(PAUSE);
+        }
     }
 
     /// Cuts both ways between the first nodes and the others.

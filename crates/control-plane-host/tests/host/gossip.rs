@@ -42,13 +42,12 @@ fn everybody_knows_everybody_in_time_however_many_datagrams_are_lost() {
             "rounds of 1 s, {loss} % lost: three hosts know each other {took:.1?} after the last is up"
         );
         assert!(took < Duration::from_secs(limit), "{loss} %: {took:?}");
-        let conditions = cluster.weather.conditions();
-        assert_eq!(conditions.lost > 0, loss > 0);
+        // Who has heard of somebody by another has not spoken to him yet.
+        cluster.until_all_have_spoken();
+        if loss > 0 {
+            cluster.until_weather(|it| it.lost > 0);
+        }
         for from in &cluster.nodes {
-            for to in cluster.nodes.iter().filter(|it| it.ip != from.ip) {
-                let passed = conditions.passed.get(&(from.ip, to.ip));
-                assert!(passed.is_some(), "{} to {}", from.name, to.name);
-            }
             let peers = from.peers();
             for to in &cluster.nodes {
                 assert_eq!(
