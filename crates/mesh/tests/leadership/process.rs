@@ -172,6 +172,23 @@ impl Candidate {
         }
         panic!("{} does not end", self.node);
     }
+
+    /// What becomes of a leader of yesterday that wakes up: the code with which it ends, or nothing when its first write came before
+    /// anybody had looked at the time, and was refused. Then the writer has gone, and there is nothing stale to end.
+    #[track_caller]
+    pub(crate) fn ends_or_is_refused(mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            if self.told().iter().any(|it| it.what == "refused") {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        panic!("{} goes on", self.node);
+    }
 }
 
 impl Drop for Candidate {
