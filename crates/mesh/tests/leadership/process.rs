@@ -173,21 +173,41 @@ impl Candidate {
         panic!("{} does not end", self.node);
     }
 
-    /// What becomes of a leader of yesterday that wakes up: the code with which it ends, or nothing when its first write came before
-    /// anybody had looked at the time, and was refused. Then the writer has gone, and there is nothing stale to end.
+    /// What becomes of a leader of yesterday that wakes up.
     #[track_caller]
-    pub(crate) fn ends_or_is_refused(mut self) -> Option<i32> {
+    pub(crate) fn wakes_up(mut self) -> Woken {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().expect("it is ours") {
-                return status.code();
+                return Woken::Ended(status.code());
             }
-            if self.told().iter().any(|it| it.what == "refused") {
-                return None;
+            if let Some(line) = self.told().into_iter().find(|it| it.what == "refused") {
+                return Woken::Refused(line.token);
             }
             std::thread::yield_now();
         }
         panic!("{} goes on", self.node);
+    }
+}
+
+/// What has become of a leader of yesterday.
+#[derive(Debug)]
+pub(crate) enum Woken {
+    /// It has ended, with this code.
+    Ended(Option<i32>),
+    /// It wrote with this token before anybody had looked at the time, and was refused: its writer has gone by itself, and
+    /// there is nothing stale to end.
+    Refused(u64),
+}
+
+impl Woken {
+    /// Fails the test unless nothing is left of who led with `token`.
+    #[track_caller]
+    pub(crate) fn is_stale(&self, token: u64) {
+        match *self {
+            Self::Ended(code) => assert_eq!(code, Some(71), "it is not stopped, but ended"),
+            Self::Refused(refused) => assert_eq!(refused, token),
+        }
     }
 }
 
