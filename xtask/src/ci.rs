@@ -17,7 +17,7 @@ use self::stage::{Outcome, STAGES, Stage};
 use crate::process::{exit_code, say};
 
 /// For the stages together, on two cores, from an empty target folder.
-const BUDGET: Duration = Duration::from_secs(3_060);
+const BUDGET: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,7 +1,7 @@
 //! `dist`: the programs as they are shipped, with what belongs beside them.
 //!
 //! What is written about the programs (list of parts, licences) comes from the same resolution as the
-//! build: these packages, their default features, this platform, no tests. Nothing in it depends on
+//! build: these packages, the same features, this platform, no tests. Nothing in it depends on
 //! the time, the folder or the order in which files are found, so that two machines with the same
 //! sources and toolchain write the same.
 
@@ -27,6 +27,10 @@ use crate::process::{exit_code, root, say, succeeds};
 /// What is shipped.
 const PROGRAMS: [&str; 3] = ["control-plane-host", "dispatcher", "lifecyclectl"];
 
+/// What is in the programs that a build of the sources leaves out unless it is asked for, since it needs `protoc`: leases for
+/// many machines.
+const FEATURES: [&str; 1] = ["etcd"];
+
 /// The name of the whole: in the list of parts, and of the archive.
 const NAME: &str = "lifecycle";
 
@@ -44,7 +48,7 @@ const PAGES: [&str; 8] = [
 
 const SHELLS: [&str; 3] = ["bash", "fish", "zsh"];
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Do not pack the folder into an archive
     #[arg(long)]
@@ -53,12 +57,13 @@ pub(crate) struct Args {
 
 /// Builds the programs and lays them out in `target/dist`.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let parts = Parts::resolve(&root(), &PROGRAMS)?;
+    // First, so that nobody takes programs of before for those of a build that fails.
+    let folder = Folder::new(root().join("target/dist"))?;
+    let parts = Parts::resolve(&root(), &PROGRAMS, &FEATURES)?;
     let standard = StandardLibrary::in_use()?;
-    let Some(built) = build::run(&PROGRAMS)? else {
+    let Some(built) = build::run(&PROGRAMS, &FEATURES)? else {
         return Ok(exit_code(false));
     };
-    let folder = Folder::new(root().join("target/dist"))?;
     lay_out(&folder, &built, &parts, &standard)?;
     sums::write(&folder)?;
     report(&folder, &parts)?;

@@ -25,9 +25,10 @@ pub(crate) struct Args {
     /// Smaller sizes, in about a minute
     #[arg(long)]
     quick: bool,
-    /// Take the programs from this folder, as they are, instead of building them
+    /// Take the programs from this folder, as they are, instead of building them (may be given more than once: the first one that has a
+    /// program)
     #[arg(long, value_name = "FOLDER")]
-    programs: Option<PathBuf>,
+    programs: Vec<PathBuf>,
     /// Only the cases whose name contains this
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let folder = root().join("target/hyperscale");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let programs = ["control-plane-host", "torture-host"];
-    let programs = Programs::of(args.programs.as_deref(), &programs)?;
+    let programs = Programs::of(&args.programs, &programs)?;
     let cases = if args.quick { quick() } else { whole() };
     let chosen = cases.iter().filter(|(name, _)| name.contains(&args.only));
     let mut rows = Vec::new();

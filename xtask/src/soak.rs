@@ -42,9 +42,10 @@ pub(crate) struct Args {
     /// What faults are drawn from
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Take the programs from this folder, as they are, instead of building them
+    /// Take the programs from this folder, as they are, instead of building them (may be given more than once: the first one that has a
+    /// program)
     #[arg(long, value_name = "FOLDER")]
-    programs: Option<PathBuf>,
+    programs: Vec<PathBuf>,
 }
 
 /// What is not as it should be, from whoever finds it.
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let programs = ["control-plane-host", "dispatcher", "lifecyclectl"];
-    let programs = Programs::of(args.programs.as_deref(), &programs)?;
+    let programs = Programs::of(&args.programs, &programs)?;
     let mut cast = Cast::start(programs, folder.clone())?;
     let stations = cast.stations();
     let (findings, over) = (Findings::new(), AtomicBool::new(false));

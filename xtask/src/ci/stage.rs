@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::ci::{Args, advisories, tools};
 use crate::process;
-use crate::{check_deploy, check_deps, check_docs, fuzz};
+use crate::{check_deploy, check_deps, check_docs, dist, fuzz};
 
 /// One stage of the gate. Its budget is for two cores and an empty target folder; the budgets
 /// together are that of the whole run.
@@ -36,7 +36,7 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-pub(crate) const NAMES: [&str; 13] = {
+pub(crate) const NAMES: [&str; 17] = {
     let mut names = [""; STAGES.len()];
     let mut at = 0;
     while at < STAGES.len() {
@@ -46,10 +46,10 @@ pub(crate) const NAMES: [&str; 13] = {
     names
 };
 
-/// Cheap stages first. All that compile use profile `ci`, so that they share what they build:
-/// clippy and docs the metadata of dependencies, tests and doctests the code.
+/// Cheap stages first, and the programs as they are shipped last. All that compile before these use profile `ci`, so that they share
+/// what they build: clippy and docs the metadata of dependencies, tests and doctests the code.
 pub(crate) const STAGES: &[Stage] = &[
-    stage("tools", 550, Work::Call(tools::check)),
+    stage("tools", 450, Work::Call(tools::check)),
     stage("fmt", 20, Work::Commands(FMT)),
     stage("check-deps", 20, Work::Call(check_boundary)),
     stage("check-docs", 10, Work::Call(check_documents)),
@@ -57,11 +57,15 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
-    stage("clippy", 220, Work::Commands(CLIPPY)),
+    stage("clippy", 240, Work::Commands(CLIPPY)),
     stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 1500, Work::Commands(TESTS)),
-    stage("doctests", 120, Work::Commands(DOCTESTS)),
-    stage("fuzz", 420, Work::Call(search_briefly)),
+    stage("tests", 1080, Work::Commands(TESTS)),
+    stage("doctests", 80, Work::Commands(DOCTESTS)),
+    stage("fuzz", 280, Work::Call(search_briefly)),
+    stage("dist", 640, Work::Call(build_what_is_shipped)),
+    stage("features", 420, Work::Commands(FEATURES)),
+    stage("hyperscale", 60, Work::Commands(HYPERSCALE)),
+    stage("chaos", 100, Work::Commands(CHAOS)),
 ];
 
 /// The fuzz targets are a workspace of their own.
@@ -76,9 +80,13 @@ const DENY: &[&str] = &[
     "cargo deny --offline --locked check --hide-inclusion-graph bans licenses sources",
 ];
 
+/// With every feature, with those that somebody has who asks for none, and with as few as there can be.
 const CLIPPY: &[&str] = &[
     "cargo clippy --workspace --all-targets --all-features --locked --profile ci \
      -- -D warnings",
+    "cargo clippy --workspace --locked --profile ci -- -D warnings",
+    "cargo clippy --package lifecycle-core --package lifecycle-adapters --package mesh \
+     --package control-plane-host --no-default-features --locked --profile ci -- -D warnings",
 ];
 
 const DOCS: &[&str] = &[
@@ -86,12 +94,23 @@ const DOCS: &[&str] = &[
      --profile ci",
 ];
 
-/// The programs that the feature tests start are those that the same command has just built: nobody has to look whether they are
-/// older than their sources, and cargo lists these after a plain build alone.
+/// The feature tests are built with all others, since cargo would build half of these anew for them alone, and have a stage of
+/// their own.
 const TESTS: &[&str] = &[
-    "FEATURE_TESTS_PROGRAMS=target/ci cargo nextest run --workspace --all-features --locked --cargo-profile ci \
-     --profile ci",
+    "cargo nextest run --workspace --all-features --locked --cargo-profile ci --profile ci \
+     -E !package(feature-tests)",
 ];
+
+/// What is started is what is shipped. The hosts that make trouble on purpose are not; cargo builds them with the tests.
+const FEATURES: &[&str] = &[
+    "FEATURE_TESTS_PROGRAMS=target/dist/bin cargo nextest run --workspace --all-features --locked \
+     --cargo-profile ci --profile ci -E package(feature-tests)",
+];
+
+const HYPERSCALE: &[&str] =
+    &["cargo xtask hyperscale --quick --programs target/dist/bin --programs target/ci"];
+
+const CHAOS: &[&str] = &["cargo xtask soak --minutes 1 --programs target/dist/bin"];
 
 const DOCTESTS: &[&str] = &["cargo test --doc --workspace --all-features --locked --profile ci"];
 
@@ -138,6 +157,11 @@ fn check_kit(_: &Args) -> Result<Outcome> {
     Ok(Outcome::of(code == ExitCode::SUCCESS))
 }
 
+fn build_what_is_shipped(_: &Args) -> Result<Outcome> {
+    let code = dist::run(&dist::Args::default())?;
+    Ok(Outcome::of(code == ExitCode::SUCCESS))
+}
+
 fn search_briefly(_: &Args) -> Result<Outcome> {
     const SECONDS_EACH: u64 = 5;
     let code = fuzz::run_for(SECONDS_EACH)?;
@@ -174,6 +198,24 @@ impl fmt::Display for Outcome {
 mod tests {
     use super::*;
     use crate::ci::BUDGET;
+
+    #[test]
+    fn contract_b27_whatever_starts_programs_starts_those_that_are_shipped_after_they_are_built() {
+        let place = |name| STAGES.iter().position(|it| it.name == name);
+        let built = place("dist").expect("there is such a stage");
+        for name in ["features", "hyperscale", "chaos"] {
+            let at = place(name).expect("there is such a stage");
+            assert!(at > built, "{name}");
+            let Work::Commands(lines) = STAGES[at].work else {
+                panic!("{name} is a command of its own");
+            };
+            assert!(
+                lines.iter().all(|it| it.contains("=target/dist/bin")
+                    || it.contains("--programs target/dist/bin")),
+                "{name}"
+            );
+        }
+    }
 
     #[test]
     fn the_budgets_add_up_to_the_whole() {

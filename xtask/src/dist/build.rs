@@ -17,8 +17,10 @@ pub(crate) struct Built {
     folder: PathBuf,
 }
 
-/// Builds the programs with their default features; `None` when cargo has said why it cannot.
-pub(crate) fn run(programs: &[&str]) -> Result<Option<Built>> {
+/// Builds the programs with their default features and those of `features` that they have; `None` when cargo has said why it
+/// cannot.
+pub(crate) fn run(programs: &[&str], features: &[&str]) -> Result<Option<Built>> {
+    let features = format!("--features={}", features.join(","));
     let flags = format!("CARGO_ENCODED_RUSTFLAGS={}", flags(&root(), &cargo_home()?));
     let mut line = vec![
         &flags,
@@ -28,6 +30,7 @@ pub(crate) fn run(programs: &[&str]) -> Result<Option<Built>> {
         "--profile",
         PROFILE,
         "--bins",
+        &features,
     ];
     for program in programs {
         line.extend(["--package", program]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use guppy::MetadataCommand;
 use guppy::graph::cargo::{CargoOptions, CargoSet};
-use guppy::graph::feature::{FeatureSet, StandardFeatures};
+use guppy::graph::feature::{FeatureSet, StandardFeatures, named_feature_filter};
 use guppy::graph::{DependencyDirection, PackageGraph, PackageMetadata};
 use guppy::platform::PlatformSpec;
 
@@ -59,8 +59,9 @@ pub(crate) enum Usage {
 }
 
 impl Parts {
-    /// Resolves what cargo builds of `programs` on this platform, with default features and without tests.
-    pub(crate) fn resolve(root: &Path, programs: &[&str]) -> Result<Self> {
+    /// Resolves what cargo builds of `programs` on this platform, with default features and those of
+    /// `features` that they have, and without tests.
+    pub(crate) fn resolve(root: &Path, programs: &[&str], features: &[&str]) -> Result<Self> {
         let lock = Lock::read(root)?;
         let graph = MetadataCommand::new()
             .manifest_path(root.join("Cargo.toml"))
@@ -68,7 +69,7 @@ impl Parts {
             .env("RUSTUP_AUTO_INSTALL", "0")
             .build_graph()
             .with_context(|| format!("cannot resolve {}", root.display()))?;
-        let built = built(&graph, programs)?;
+        let built = built(&graph, programs, features)?;
         let mut parts = Self {
             version: version(&graph, programs)?,
             ..Self::default()
@@ -116,12 +117,17 @@ impl Parts {
     }
 }
 
-fn built<'g>(graph: &'g PackageGraph, programs: &[&str]) -> Result<CargoSet<'g>> {
+fn built<'g>(
+    graph: &'g PackageGraph,
+    programs: &[&str],
+    features: &[&str],
+) -> Result<CargoSet<'g>> {
     let platform = PlatformSpec::build_target().context("this platform is unknown")?;
     let mut options = CargoOptions::new();
     options.set_platform(platform);
     let packages = graph.resolve_workspace_names(programs)?;
-    let features = packages.to_feature_set(StandardFeatures::Default);
+    let chosen = named_feature_filter(StandardFeatures::Default, features.iter().copied());
+    let features = packages.to_feature_set(chosen);
     Ok(features.into_cargo_set(&options)?)
 }
 
@@ -191,7 +197,7 @@ mod tests {
 
     fn fixture() -> Parts {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/legal");
-        Parts::resolve(&root, &["control-plane-host"]).expect("a graph")
+        Parts::resolve(&root, &["control-plane-host"], &["etcd"]).expect("a graph")
     }
 
     #[test]

@@ -112,7 +112,8 @@ mod tests {
 
     fn of_this_project() -> Value {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let parts = Parts::resolve(&root, &crate::dist::PROGRAMS).expect("a graph");
+        let parts =
+            Parts::resolve(&root, &crate::dist::PROGRAMS, &crate::dist::FEATURES).expect("a graph");
         let standard = StandardLibrary::in_use().expect("a toolchain");
         document("lifecycle", &parts, &standard)
     }

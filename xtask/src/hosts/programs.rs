@@ -1,39 +1,47 @@
 //! [`Programs`]: the files that are started.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 
 use crate::process::{root, succeeds};
 
 /// The profile of what is shipped.
 const PROFILE: &str = "shipped";
 
-/// A folder with programs.
+/// Programs, and where each of them is.
 #[derive(Debug)]
-pub(crate) struct Programs(PathBuf);
+pub(crate) struct Programs(BTreeMap<String, PathBuf>);
 
 impl Programs {
-    /// Takes them from `folder`, as they are; without one, builds them in the profile of what is shipped.
+    /// Takes each from the first of `folders` that has it, as it is; without any folder, builds them in the profile of what is
+    /// shipped.
     ///
     /// # Errors
     ///
     /// When one is missing, or cargo has said why it cannot be built.
-    pub(crate) fn of(folder: Option<&Path>, names: &[&str]) -> Result<Self> {
-        let programs = match folder {
-            Some(folder) => Self(root().join(folder)),
-            None => Self::build(names)?,
-        };
-        for name in names {
-            let path = programs.path(name);
-            ensure!(path.is_file(), "there is no {}", path.display());
+    pub(crate) fn of(folders: &[PathBuf], names: &[&str]) -> Result<Self> {
+        if folders.is_empty() {
+            return Self::build(names);
         }
-        Ok(programs)
+        let mut found = BTreeMap::new();
+        for name in names {
+            let places = folders.iter().map(|it| root().join(it).join(name));
+            let Some(path) = places.clone().find(|it| it.is_file()) else {
+                let places: Vec<_> = places.map(|it| it.display().to_string()).collect();
+                bail!("there is no {}", places.join(", nor "));
+            };
+            found.insert((*name).to_owned(), path);
+        }
+        Ok(Self(found))
     }
 
     /// One after the other: the test kit turns features of tokio on which nothing that is shipped may have.
     fn build(names: &[&str]) -> Result<Self> {
+        let folder = root().join("target").join(PROFILE);
+        let mut built = BTreeMap::new();
         for name in names {
             let mut line = vec!["cargo", "build", "--locked", "--profile", PROFILE];
             match *name {
@@ -45,12 +53,16 @@ impl Programs {
             if !succeeds(&line)? {
                 bail!("{name} cannot be built");
             }
+            built.insert((*name).to_owned(), folder.join(name));
         }
-        Ok(Self(root().join("target").join(PROFILE)))
+        Ok(Self(built))
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    /// # Panics
+    ///
+    /// For a program that was not asked for.
+    pub(crate) fn path(&self, name: &str) -> &Path {
+        self.0.get(name).expect("it was asked for by name")
     }
 
     pub(crate) fn command(&self, name: &str) -> Command {
