@@ -16,6 +16,7 @@ use axum::http::header::{CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use lifecycle_core::ComponentId;
 use lifecycle_core::engine::{ComponentState, DrainState, Health, Snapshot};
+use lifecycle_runtime::TaskCounts;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::router::Shared;
@@ -84,7 +85,11 @@ pub(crate) async fn scrape(State(surface): State<Shared>, headers: HeaderMap) ->
         .unwrap_or_default();
     let asked = tokio::time::timeout(SNAPSHOT_LIMIT, surface.handle.snapshot());
     if let Ok(Ok(snapshot)) = asked.await {
-        render_components(&mut text, &snapshot, surface.listed_components);
+        let listed = render_components(&mut text, &snapshot, surface.listed_components);
+        let asked = tokio::time::timeout(SNAPSHOT_LIMIT, surface.handle.tasks(listed.clone()));
+        if let Ok(Ok(counts)) = asked.await {
+            render_tasks(&mut text, &snapshot, &listed, &counts);
+        }
     }
     // A cache must not give one reader what another has asked for.
     let varies = (VARY, "accept");
@@ -95,17 +100,36 @@ pub(crate) async fn scrape(State(surface): State<Shared>, headers: HeaderMap) ->
 }
 
 /// Renders what is told of single components; above `limit` of them the sums of groups, and besides for `limit` of those
-/// in trouble their own.
-fn render_components(text: &mut String, snapshot: &Snapshot, limit: usize) {
+/// in trouble their own. Returns who has series of its own.
+fn render_components(text: &mut String, snapshot: &Snapshot, limit: usize) -> Vec<ComponentId> {
     let ids: Vec<ComponentId> = snapshot.plan.by_name().to_vec();
     if ids.len() <= limit {
         render_listed(text, snapshot, &ids);
-        return;
+        return ids;
     }
     let troubled = ids.iter().copied().filter(|id| is_troubled(snapshot, *id));
     let listed: Vec<ComponentId> = troubled.take(limit).collect();
     render_listed(text, snapshot, &listed);
     render_groups(text, snapshot, &ids);
+    listed
+}
+
+/// Tasks come and go without an event, so that they are no part of a snapshot.
+fn render_tasks(text: &mut String, snapshot: &Snapshot, ids: &[ComponentId], counts: &TaskCounts) {
+    let mut tasks = Family::gauge(
+        "lifecycle_tasks",
+        "Tasks of the component that are alive in its scope.",
+    );
+    for (&id, &count) in ids.iter().zip(&counts.components) {
+        tasks.add(&[("component", snapshot.name(id).as_str())], count.into());
+    }
+    tasks.render(text);
+    let mut all = Family::gauge(
+        "lifecycle_runtime_tasks",
+        "Tasks that are alive on the runtime of the orchestrator, whoever has spawned them.",
+    );
+    all.add(&[], counts.runtime as u64);
+    all.render(text);
 }
 
 fn render_listed(text: &mut String, snapshot: &Snapshot, ids: &[ComponentId]) {
@@ -229,7 +253,8 @@ impl Family {
             // Writing to a string cannot fail.
             let _ = write!(self.series, "{joint}{key}=\"{}\"", escaped(label));
         }
-        let _ = writeln!(self.series, "}} {value}");
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.series, "{end} {value}");
     }
 
     /// Nothing at all when there is no series.

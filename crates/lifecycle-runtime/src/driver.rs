@@ -33,7 +33,7 @@ use crate::handle::Link;
 use crate::observe::Observer;
 use crate::request::{
     Addition, GateChange, NodeReply, OperationReply, Order, REQUESTS, Request, Script, StartReply,
-    UnknownGate,
+    TaskCounts, UnknownGate,
 };
 use crate::scope::{AttemptScope, Emptiness, Subject};
 use crate::status::{Abandoned, Status};
@@ -563,6 +563,9 @@ impl Driver {
                 });
             }
             Request::Snapshot { reply } => self.snapshots.push(reply),
+            Request::Tasks { of, reply } => {
+                let _ = reply.send(self.count_tasks(&of));
+            }
             Request::Operate { order, reply } => self.ask_operation(id, order, reply),
             Request::Rehearse { order, reply } => {
                 let script = Script::of(&self.engine, self.now, order);
@@ -597,6 +600,17 @@ impl Driver {
             } => self.ask_gate(name, change, reply),
         }
         self.settle();
+    }
+
+    fn count_tasks(&self, of: &[ComponentId]) -> TaskCounts {
+        let alive = |id: &ComponentId| {
+            let scope = self.slots.get(id.index())?.scope.as_ref();
+            scope.map(|it| it.live_tasks())
+        };
+        TaskCounts {
+            components: of.iter().map(|id| alive(id).unwrap_or(0)).collect(),
+            runtime: self.executor.runtime.metrics().num_alive_tasks(),
+        }
     }
 
     fn ask_operation(&mut self, id: RequestId, order: Order, reply: OperationReply) {

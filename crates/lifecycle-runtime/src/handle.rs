@@ -6,7 +6,7 @@ use lifecycle_core::engine::{
     Cascade, Event, Intent, NodeCommand, NodeReport, Operation, OperationReport, Rehearsal,
     Snapshot, StartReport, StopMode, StopReport,
 };
-use lifecycle_core::{Plan, Registration};
+use lifecycle_core::{ComponentId, Plan, Registration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use crate::error::{
 };
 use crate::events::{Events, Subscription};
 use crate::isolated::Threads;
-use crate::request::{Addition, GateChange, Order, Request};
+use crate::request::{Addition, GateChange, Order, Request, TaskCounts};
 use crate::status::{Status, StatusWatch};
 
 /// Starts, stops and watches an orchestrator. Cheap to clone; works from any runtime and any thread.
@@ -192,6 +192,22 @@ impl Handle {
     /// Safe.
     pub async fn snapshot(&self) -> Result<Snapshot, DriverGone> {
         self.ask(|reply| Request::Snapshot { reply }).await
+    }
+
+    /// How many tasks are alive of each of these components, and on the runtime.
+    ///
+    /// It is no part of [`snapshot`](Self::snapshot): tasks come and go without an event. It costs the driver a lock for each that is
+    /// asked for, so ask for those alone that are to be shown. Who is not in the plan any more has none.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverGone`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn tasks(&self, of: Vec<ComponentId>) -> Result<TaskCounts, DriverGone> {
+        self.ask(|reply| Request::Tasks { of, reply }).await
     }
 
     /// The events from now on.

@@ -56,5 +56,5 @@ pub use host::{
     ExitStatus, Host, HostConfig, LogConfig, LogFilter, LogFilterError, LogFormat, Traces,
 };
 pub use orchestrator::Orchestrator;
-pub use request::{Order, UnknownGate};
+pub use request::{Order, TaskCounts, UnknownGate};
 pub use status::{Abandoned, Status, StatusWatch};

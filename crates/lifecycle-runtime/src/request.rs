@@ -96,6 +96,10 @@ pub(crate) enum Request {
     Snapshot {
         reply: oneshot::Sender<Snapshot>,
     },
+    Tasks {
+        of: Vec<ComponentId>,
+        reply: oneshot::Sender<TaskCounts>,
+    },
     Operate {
         order: Order,
         reply: OperationReply,
@@ -126,6 +130,16 @@ pub(crate) enum Request {
         change: GateChange,
         reply: oneshot::Sender<Result<(), UnknownGate>>,
     },
+}
+
+/// How many tasks are alive at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskCounts {
+    /// Of each component that was asked for, in that order: tasks that its present generation has spawned in its scope, the loop of a
+    /// service among them. Calls that are under way are not counted, nor is what a component has spawned by other means.
+    pub components: Vec<u32>,
+    /// On the runtime of the orchestrator, whoever has spawned them. Isolated components have runtimes of their own.
+    pub runtime: usize,
 }
 
 /// A copy of the engine, and what shall be played with it.

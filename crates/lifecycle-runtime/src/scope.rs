@@ -324,6 +324,10 @@ impl AttemptScope {
         emptiness
     }
 
+    pub(crate) fn live_tasks(&self) -> u32 {
+        self.state().tasks.live
+    }
+
     /// The names of the tasks that are alive although they were aborted: they hold a thread. What is asked about an
     /// isolated component is asked because its thread is held, and then none of its tasks can be dropped.
     pub(crate) fn survivors(&self) -> Vec<Cow<'static, str>> {

@@ -99,6 +99,9 @@ fn promtool_has_nothing_against_the_metrics_of_a_control_plane_host_that_was_ope
             "# TYPE mesh_gossip_members gauge",
             "# TYPE lifecycle_phase_duration_seconds",
             "lifecycle_drain_in_flight{component=\"control-plane:http\"} 0",
+            "# TYPE lifecycle_tasks gauge",
+            "lifecycle_tasks{component=\"mesh-gossip\"}",
+            "# TYPE lifecycle_runtime_tasks gauge",
         ],
     );
 }

@@ -51,6 +51,39 @@ async fn contract_b02_a_task_is_cancelled_by_the_run_token_and_joined_before_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_tasks_of_each_component_are_counted_while_they_are_alive() {
+    let two = starting(|cx| {
+        for name in ["one", "two"] {
+            let token = cx.run_token();
+            cx.spawn(name, async move { token.cancelled().await });
+        }
+    });
+    let serving = service(async |cx: ServiceContext| {
+        cx.ready();
+        cx.cancelled().await;
+    });
+    let handle = run([
+        Registration::new("two", two),
+        Registration::new("loop", serving),
+        Registration::new("idle", starting(|_| {})),
+    ]);
+    let plan = handle.snapshot().await.unwrap().plan;
+    let ids: Vec<_> = ["two", "loop", "idle"]
+        .map(|it| plan.find(it).unwrap())
+        .into();
+    let before = handle.tasks(ids.clone()).await.unwrap();
+    assert_eq!(before.components, [0, 0, 0]);
+
+    handle.start().await.unwrap();
+    let running = handle.tasks(ids.clone()).await.unwrap();
+    assert_eq!(running.components, [2, 1, 0]);
+    assert_eq!(running.runtime, before.runtime + 3);
+
+    handle.stop().await.unwrap();
+    assert_eq!(handle.tasks(ids).await.unwrap().components, [0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_ignores_the_token_is_aborted_and_reported() {
     let journal = Journal::default();
     let component = starting({
