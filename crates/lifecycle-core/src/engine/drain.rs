@@ -16,7 +16,7 @@ use super::limit::{earliest, timeout};
 use super::message::{
     AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason, RequestId, Response,
 };
-use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+use super::node::{NodeCommand, NodeEffect, NodeError, NodeReport, NodeSnapshot};
 use super::operation::Intent;
 use super::slot::{Phase, Standing};
 use super::state::{ComponentState, DrainState, OrchestratorState};
@@ -65,10 +65,14 @@ impl Engine {
     ) {
         match self.check_command(command) {
             Err(error) => self.respond(request, Response::Node(Err(Arc::new(error)))),
-            Ok(Next::Nothing) => self.answer_node(now, request, now),
+            Ok(Next::Nothing) => self.obeyed(now, request, NodeEffect::Nothing),
             Ok(Next::Cordon(cordoned)) => {
+                let effect = match self.node.cordoned == cordoned {
+                    true => NodeEffect::Nothing,
+                    false => NodeEffect::Cordon,
+                };
                 self.enter_node(now, cordoned, self.node.drain, intent);
-                self.answer_node(now, request, now);
+                self.obeyed(now, request, effect);
             }
             Ok(Next::Drain { deadline, forced }) => {
                 self.begin_drain(now, vec![request], deadline, forced, intent);
@@ -524,7 +528,7 @@ impl Engine {
         let intent = self.node.intent.clone();
         self.enter_node(now, cordoned, next, intent);
         for request in drain.requests {
-            self.answer_node(now, request, drain.began);
+            self.drain_ended(now, request, drain.began);
         }
         if self.is_draining_for_stop() {
             self.begin_closing(now);
@@ -609,7 +613,7 @@ impl Engine {
     fn force_drain(&mut self, now: Time, request: RequestId) {
         let deadline = now + self.plan.defaults().force_timeout;
         let Some(drain) = &mut self.drain else {
-            self.answer_node(now, request, now);
+            self.obeyed(now, request, NodeEffect::Nothing);
             return;
         };
         drain.forced = true;
@@ -655,24 +659,35 @@ impl Engine {
         }
     }
 
-    fn answer_node(&mut self, now: Time, request: RequestId, began: Time) {
+    /// Answers a command that needed no time; whether a drain has failed before is no matter of it.
+    fn obeyed(&mut self, now: Time, request: RequestId, effect: NodeEffect) {
+        let report = self.node_report(now, now, effect);
+        self.respond(request, Response::Node(Ok(report)));
+    }
+
+    /// Answers a command that was a drain, or took one back.
+    fn drain_ended(&mut self, now: Time, request: RequestId, began: Time) {
+        let report = self.node_report(now, began, NodeEffect::Drain);
+        let result = match report.drain {
+            DrainState::Failed => Err(Arc::new(NodeError::Failed { report })),
+            DrainState::Active | DrainState::Draining | DrainState::Drained => Ok(report),
+        };
+        self.respond(request, Response::Node(result));
+    }
+
+    fn node_report(&self, now: Time, began: Time, effect: NodeEffect) -> Arc<NodeReport> {
         let failures = self.participants_in(DrainState::Failed).filter_map(|id| {
             let extra = self.slots[id.index()].extra.as_ref()?;
             let failure = extra.drain_failure.clone()?;
             Some((self.plan.name(id).clone(), failure))
         });
-        let report = Arc::new(NodeReport {
+        Arc::new(NodeReport {
+            effect,
             cordoned: self.node.cordoned,
             drain: self.node.drain,
             failures: failures.collect(),
             took: now.since(began),
-        });
-        let result = if report.drain == DrainState::Failed {
-            Err(Arc::new(NodeError::Failed { report }))
-        } else {
-            Ok(report)
-        };
-        self.respond(request, Response::Node(result));
+        })
     }
 }
 

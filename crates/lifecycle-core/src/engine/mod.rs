@@ -45,7 +45,7 @@ pub use message::{
     AttemptKey, AwaitedStop, Call, CallOutcome, Cascade, Command, Event, EventKind, Input, Limit,
     Reason, RequestId, Response, StopMode, Verdict,
 };
-pub use node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+pub use node::{NodeCommand, NodeEffect, NodeError, NodeReport, NodeSnapshot};
 pub use operation::{Intent, Operation, OperationError, OperationReport};
 pub use rehearsal::{Move, Rehearsal};
 pub use report::{

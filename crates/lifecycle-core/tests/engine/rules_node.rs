@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::support::{Run, State, ms, participant, registration};
 use lifecycle_core::engine::{
-    Call, DrainState, EventKind, Health, Input, Intent, Limit, NodeCommand, NodeError, NodeReport,
-    Operation, OrchestratorState, RequestId, StopMode,
+    Call, DrainState, EventKind, Health, Input, Intent, Limit, NodeCommand, NodeEffect, NodeError,
+    NodeReport, Operation, OrchestratorState, RequestId, StopMode,
 };
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Failure, FailureKind, Gate, HealthCheck, Jitter, Nanos,
@@ -92,7 +92,14 @@ fn conflict(run: &mut Run, command: NodeCommand, remedy: &str) {
     run.node(command);
     let error = run.commanded.clone().expect("answered").expect_err("409");
     match &*error {
-        NodeError::Conflict { remedy: told, .. } => assert_eq!(*told, remedy),
+        NodeError::Conflict { remedy: told, .. } => {
+            assert_eq!(*told, remedy);
+            let text = error.to_string();
+            assert!(
+                text.starts_with("the node is "),
+                "its kind is no part of {text}"
+            );
+        }
         other => panic!("{other}"),
     }
     assert_eq!(node(run), before, "nothing has changed");
@@ -134,6 +141,49 @@ fn rule_27_cordoning_twice_changes_nothing() {
     let events = run.events.len();
     run.node(NodeCommand::Uncordon);
     assert_eq!(run.events.len(), events);
+}
+
+#[test]
+fn rule_27_a_node_whose_drain_has_failed_can_be_cordoned_again_without_being_told_of_that() {
+    let mut run = failed();
+    assert_eq!(run.node(NodeCommand::Cordon), "node failed");
+    let report = commanded(&run);
+    assert_eq!(
+        (report.cordoned, report.effect),
+        (true, NodeEffect::Nothing)
+    );
+    let failed: Vec<_> = report.failures.iter().map(|(it, _)| it.as_str()).collect();
+    assert_eq!(failed, ["a"]);
+}
+
+#[test]
+fn rule_27_the_answer_says_whether_something_was_done_and_whether_that_was_a_drain() {
+    let mut run = run_of(vec![participant("api")]);
+    let mut effect = |command, call: &str| {
+        let answer = run.node(command);
+        if !call.is_empty() {
+            assert_eq!(answer, call);
+            run.ok(call);
+        }
+        commanded(&run).effect
+    };
+    assert_eq!(effect(NodeCommand::Cordon, ""), NodeEffect::Cordon);
+    assert_eq!(effect(NodeCommand::Cordon, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Resume, ""), NodeEffect::Cordon);
+    assert_eq!(effect(NodeCommand::Resume, ""), NodeEffect::Nothing);
+    assert_eq!(effect(DRAIN, "drain api"), NodeEffect::Drain);
+    assert_eq!(effect(DRAIN, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Force, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Resume, "resume api"), NodeEffect::Drain);
+}
+
+#[test]
+fn rule_27_a_drain_in_which_nobody_takes_part_is_a_drain_all_the_same() {
+    let mut run = run_of(vec![degradable("api")]);
+    assert_eq!(run.drain(), "node drained");
+    assert_eq!(commanded(&run).effect, NodeEffect::Drain);
+    assert_eq!(run.node(NodeCommand::Resume), "node active");
+    assert_eq!(commanded(&run).effect, NodeEffect::Drain);
 }
 
 #[test]
