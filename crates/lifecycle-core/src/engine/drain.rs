@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::failure::Failure;
 use crate::plan::ComponentId;
-use crate::time::Time;
+use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::limit::{earliest, timeout};
@@ -310,6 +310,7 @@ impl Engine {
         slot.phase = Phase::Draining;
         slot.resuming = call == Call::Resume;
         slot.node_call_standing = standing;
+        slot.missed = None;
         slot.drain_call += 1;
         slot.call_began = now;
         let key = slot.drain_key(id);
@@ -320,7 +321,7 @@ impl Engine {
             deadline,
         });
         if call == Call::Drain {
-            self.enter_participant(now, id, DrainState::Draining, None);
+            self.enter_participant(now, id, DrainState::Draining, None, None);
             if forced {
                 self.cancel_node_call(now, id, None);
             }
@@ -332,6 +333,7 @@ impl Engine {
         now: Time,
         id: ComponentId,
         next: DrainState,
+        worked: Option<Nanos>,
         failure: Option<Arc<Failure>>,
     ) {
         let slot = self.slot(id);
@@ -347,6 +349,7 @@ impl Engine {
             key,
             from,
             to: next,
+            worked,
             failure,
         };
         self.emit(now, Reason::Settled, None, kind);
@@ -356,6 +359,7 @@ impl Engine {
     pub(super) fn cancel_node_call(&mut self, now: Time, id: ComponentId, limit: Option<Limit>) {
         let slot = self.slot(id);
         slot.phase = Phase::DrainCancelled;
+        slot.missed = limit;
         let (call, key) = (slot.node_call(), slot.drain_key(id));
         self.commands.push_back(Command::Cancel { call, key });
         let (deadline, grace) = self.grace(now, id);
@@ -390,8 +394,9 @@ impl Engine {
         let goes_down = slot.has_turn && slot.leaving;
         if slot.node_call_standing != Standing::GivenUp {
             if !goes_down {
-                let call = slot.node_call();
-                self.fail_participant(now, id, timeout(call.as_str(), Limit::AbortGrace));
+                let limit = slot.missed.unwrap_or(Limit::AbortGrace);
+                let failure = timeout(slot.node_call().as_str(), limit);
+                self.fail_participant(now, id, failure);
             }
             self.close_node_call(now, id);
             self.slot(id).node_call_standing = Standing::GivenUp;
@@ -452,14 +457,16 @@ impl Engine {
         if self.slot(id).leaving {
             return;
         }
+        let missed = self.slot(id).missed;
         let failure = match outcome {
-            Ok(()) if out_of_time => timeout(call.as_str(), Limit::DrainDeadline),
+            Ok(()) if out_of_time => timeout(call.as_str(), missed.unwrap_or(Limit::DrainDeadline)),
             Ok(()) => {
                 let next = match call {
                     Call::Resume => DrainState::Active,
                     _ => DrainState::Drained,
                 };
-                self.enter_participant(now, id, next, None);
+                let worked = now.since(self.slot(id).call_began);
+                self.enter_participant(now, id, next, Some(worked), None);
                 return;
             }
             Err(failure) => failure,
@@ -470,7 +477,8 @@ impl Engine {
     fn fail_participant(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
         let call = self.slot(id).node_call();
         self.emit_failed_attempt(now, id, call, Arc::clone(&failure));
-        self.enter_participant(now, id, DrainState::Failed, Some(failure));
+        let worked = now.since(self.slot(id).call_began);
+        self.enter_participant(now, id, DrainState::Failed, Some(worked), Some(failure));
     }
 
     /// One call of the drain less is in flight.
@@ -573,7 +581,7 @@ impl Engine {
                 self.call_node(now, id, Call::Resume);
             } else if slot.phase != Phase::DrainAborted {
                 // Its next generation takes in work from the start.
-                self.enter_participant(now, id, DrainState::Active, None);
+                self.enter_participant(now, id, DrainState::Active, None, None);
             }
         }
     }

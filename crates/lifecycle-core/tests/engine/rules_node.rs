@@ -321,6 +321,52 @@ fn rule_27_a_drain_may_have_a_deadline_for_all() {
 }
 
 #[test]
+fn rule_27_a_drain_that_ends_too_late_names_the_limit_that_it_was_told_to_end_at() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    assert_eq!(run.pass(1_000), "cancel drain api");
+    assert_eq!(
+        run.ok("drain api"),
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: attempt timeout;"
+    );
+    let deadline = Some(run.now + ms(500));
+    run.node(NodeCommand::Drain { deadline });
+    assert_eq!(run.pass(500), "cancel drain api");
+    assert_eq!(
+        run.ok("drain api"),
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: drain deadline;"
+    );
+}
+
+#[test]
+fn rule_27_a_participant_tells_how_long_its_call_took_and_nothing_when_it_was_not_asked() {
+    let mut run = run_of(vec![participant("api")]);
+    run.drain();
+    run.pass(12);
+    run.ok("drain api");
+    run.pass(100);
+    run.node(NodeCommand::Resume);
+    run.pass(7);
+    run.ok("resume api");
+    let worked: Vec<_> = run
+        .events
+        .iter()
+        .filter_map(|it| match it.kind {
+            EventKind::Participant { to, worked, .. } => Some((to, worked)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        worked,
+        [
+            (DrainState::Draining, None),
+            (DrainState::Drained, Some(ms(12))),
+            (DrainState::Active, Some(ms(7))),
+        ]
+    );
+}
+
+#[test]
 fn rule_27_the_failure_of_one_leaves_the_others_drained_and_the_node_failed() {
     let mut run = up();
     run.drain();
@@ -513,7 +559,7 @@ fn rule_27_a_blocked_drain_fails_its_participant_and_does_not_lose_it() {
     assert_eq!(run.pass(1_500), "cancel drain api, abort drain api");
     assert_eq!(
         run.pass(500),
-        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: abort grace;"
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: attempt timeout;"
     );
     assert_eq!(run.state("api"), State::Running);
     assert_eq!(node(&run), (true, DrainState::Failed));
@@ -534,7 +580,7 @@ fn rule_27_a_blocked_resume_of_what_had_failed_fails_it_again() {
     assert_eq!(run.pass(1_500), "cancel resume api, abort resume api");
     assert_eq!(
         run.pass(500),
-        "refused: the node failed to drain or resume: \"api\": resume was still at work at its limit: abort grace;"
+        "refused: the node failed to drain or resume: \"api\": resume was still at work at its limit: attempt timeout;"
     );
     assert_eq!(run.fails("resume api"), "");
     assert_eq!(run.drain(), "drain api");
