@@ -90,13 +90,18 @@ struct Document {
 
 impl From<Option<Snapshot>> for Document {
     fn from(snapshot: Option<Snapshot>) -> Self {
-        let (local_node_id, leaders) = match snapshot {
-            Some(it) => (Some(it.local_node_id), it.leaders),
-            None => (None, Vec::new()),
+        let now = Timestamp::now();
+        let (at, local_node_id, leaders) = match snapshot {
+            // The moment that its rows are true of.
+            Some(it) => {
+                let at = Timestamp::try_from(it.generated_at).unwrap_or(now);
+                (at, Some(it.local_node_id), it.leaders)
+            }
+            None => (now, None, Vec::new()),
         };
         Self {
             schema_version: SCHEMA,
-            generated_at: format!("{:.3}", Timestamp::now()),
+            generated_at: format!("{at:.3}"),
             local_node_id,
             leaders,
         }

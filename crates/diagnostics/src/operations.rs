@@ -19,7 +19,7 @@ use lifecycle_runtime::{OperationError, Order};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use crate::operations::ledger::{Ledger, Miss, Plea, Record, Work};
+pub(crate) use crate::operations::ledger::{Done, Ledger, Miss, Plea, Record, Work};
 
 use crate::audit::Entry;
 use crate::mutation::{Mutation, REASON, REASON_LIMIT};
@@ -139,7 +139,7 @@ async fn begin(surface: &Surface, order: Order, entry: Entry) -> Response {
         deadline: None,
         work: Box::pin(async move {
             let done = handle.operate(order).await;
-            done.map(drop).map_err(miss)
+            done.map(|_| Done::Worked).map_err(miss)
         }),
         alarm: None,
         entry,
@@ -264,7 +264,7 @@ pub(crate) fn document<'a>(
         component: record.component.as_deref(),
         state: match ended {
             None => "running",
-            Some(ended) if ended.error.is_some() => "failed",
+            Some(ended) if ended.done.is_err() => "failed",
             Some(_) => "succeeded",
         },
         by: record.intent.by.as_deref(),
@@ -272,7 +272,7 @@ pub(crate) fn document<'a>(
         started_at: timestamp(clock, record.started),
         ended_at: ended.map(|it| timestamp(clock, it.at)),
         deadline: deadline.map(|it| timestamp(clock, it)),
-        error: ended.and_then(|it| it.error.as_deref()),
+        error: ended.and_then(|it| it.done.as_ref().err().map(String::as_str)),
         blocked_by: match (running, record.component.as_deref()) {
             (Some(snapshot), Some(component)) => holding_up(snapshot, component),
             (Some(snapshot), None) => draining(snapshot),

@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use lifecycle_core::engine::{self, Event, EventKind, Intent, NodeCommand, Snapshot};
+use lifecycle_core::engine::{
+    self, Event, EventKind, Intent, NodeCommand, NodeEffect, NodeReport, Snapshot,
+};
 use lifecycle_core::{ComponentId, Time};
 use lifecycle_runtime::{Handle, NodeError};
 use schemars::JsonSchema;
@@ -18,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::audit::Entry;
 use crate::mutation::{Mutation, REASON, REASON_LIMIT};
-use crate::operations::{self, Miss, Plea, Work};
+use crate::operations::{self, Done, Miss, Plea, Work};
 use crate::problem::Problem;
 use crate::router::{Shared, Surface};
 use crate::snapshot::{SCHEMA, timestamp};
@@ -101,7 +103,7 @@ fn intent(mutation: &Mutation, entry: &mut Entry) -> Result<Intent, Problem> {
 fn work(handle: Handle, command: NodeCommand, intent: Intent) -> Work {
     Box::pin(async move {
         let done = handle.command(command, intent).await;
-        done.map(drop).map_err(miss)
+        done.map(|it| came_to(&it)).map_err(miss)
     })
 }
 
@@ -182,7 +184,7 @@ async fn drain_then_force(
     intent: Intent,
     alarm: Arc<Notify>,
     entry: Entry,
-) -> Result<(), Miss> {
+) -> Result<Done, Miss> {
     let mut draining = Box::pin(handle.command(command, intent.clone()));
     let ended = tokio::select! {
         biased;
@@ -190,12 +192,19 @@ async fn drain_then_force(
         () = alarm.notified() => None,
     };
     if let Some(ended) = ended {
-        return ended.map(drop).map_err(miss);
+        return ended.map(|it| came_to(&it)).map_err(miss);
     }
     entry.begun();
     // Whether it comes in time, or the drain has just ended or was cancelled: the drain tells what became of it.
     let _ = handle.command(NodeCommand::Force, intent).await;
-    draining.await.map(drop).map_err(miss)
+    draining.await.map(|it| came_to(&it)).map_err(miss)
+}
+
+fn came_to(report: &NodeReport) -> Done {
+    match report.effect {
+        NodeEffect::Drain => Done::Worked,
+        NodeEffect::Cordon | NodeEffect::Nothing => Done::AtOnce,
+    }
 }
 
 async fn begin(
@@ -230,10 +239,11 @@ async fn begin(
         return gone().into_response();
     };
     let upgrade = Document::of(surface, &snapshot);
-    // What was so already, and what needs no time, is so now.
-    if record.ended.as_ref().is_some_and(|it| it.error.is_none()) {
+    let ended = record.ended.as_ref();
+    if ended.is_some_and(|it| it.done == Ok(Done::AtOnce)) {
         return Json(upgrade).into_response();
     }
+    // Also what has ended by now: whoever follows it learns how long it took.
     let operation = operations::document(surface, &record, Some(&snapshot));
     let begun = Begun { operation, upgrade };
     let mut response = (StatusCode::ACCEPTED, Json(&begun)).into_response();

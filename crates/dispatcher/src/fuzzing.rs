@@ -5,6 +5,7 @@ pub use crate::http::fuzzing::{events, headers};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::call::Meta;
 use crate::headers::Headers;
 
 /// The lines `name: value` of `text` that a server could have taken for headers.
@@ -21,6 +22,18 @@ pub(crate) fn map(text: &[u8]) -> HeaderMap {
         }
     }
     map
+}
+
+/// What travels of `meta` as it is, beside its headers and by whatever is called.
+pub(crate) fn told(meta: &Meta) -> [Option<String>; 5] {
+    let texts = [
+        &meta.caller,
+        &meta.encoding,
+        &meta.shard_key,
+        &meta.routing_key,
+        &meta.routing_delegate,
+    ];
+    texts.map(Clone::clone)
 }
 
 /// What travels of `headers`, but for those of `left_out`, in an order that says nothing.

@@ -8,12 +8,16 @@
 //! default of the process: each configuration names its provider. Nothing trusts the roots of the system unless they are named as
 //! its CA, since a service is called by certificates of its operator, and a public authority can speak for any name.
 //!
+//! Until when certificates are good is a metric, `lifecycle_certificate_expiry_timestamp_seconds`, by the component and by what it is:
+//! the `certificate` that is presented, or the `ca`. Nothing here refuses what is over: who checks it is the other side.
+//!
 //! What is wrong is a [`TlsError`] with all faults at once. Neither keys nor what is in files are part of one, of a log line, or of
 //! what `Debug` shows.
 
 mod acceptor;
 mod client;
 mod error;
+mod expiry;
 mod live;
 mod pem;
 mod reading;

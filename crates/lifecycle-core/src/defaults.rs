@@ -40,6 +40,13 @@ pub struct Defaults {
     pub seed: u64,
 }
 
+impl Default for Policies {
+    /// Those of a component that says nothing, where no default is changed.
+    fn default() -> Self {
+        Arc::unwrap_or_clone(Defaults::default().unset())
+    }
+}
+
 impl Defaults {
     /// The built-in limit of one start attempt.
     pub const START_TIMEOUT: Nanos = Nanos::from_secs(30);

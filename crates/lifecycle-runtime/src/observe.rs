@@ -642,14 +642,7 @@ impl Meters {
                     self.backoff.record(delay.as_secs_f64());
                 }
             }
-            EventKind::Participant { from, to, .. } => {
-                let call = match (from, to) {
-                    (_, DrainState::Drained) => Call::Drain,
-                    (_, DrainState::Active) => Call::Resume,
-                    (_, DrainState::Draining | DrainState::Failed) => return,
-                };
-                self.attempt(call, None, None);
-            }
+            EventKind::Participant { to, worked, .. } => self.node_call(*to, *worked),
         }
     }
 
@@ -677,6 +670,18 @@ impl Meters {
             _ => return,
         };
         self.attempt(call, None, Some(lasted));
+    }
+
+    /// A drain or resume that succeeded; what was not asked because it does not run has made no attempt.
+    fn node_call(&mut self, to: DrainState, worked: Option<Nanos>) {
+        let call = match to {
+            DrainState::Drained => Call::Drain,
+            DrainState::Active => Call::Resume,
+            DrainState::Draining | DrainState::Failed => return,
+        };
+        if worked.is_some() {
+            self.attempt(call, None, worked);
+        }
     }
 
     fn attempt(&mut self, call: Call, failed: Option<FailureKind>, worked: Option<Nanos>) {
@@ -724,7 +729,7 @@ fn describe() {
     describe_histogram!(
         "lifecycle_phase_duration_seconds",
         Unit::Seconds,
-        "How long starts and stops took, by phase and outcome."
+        "How long starts, stops, drains and resumes took, by phase and outcome."
     );
     describe_histogram!(
         "lifecycle_backoff_seconds",

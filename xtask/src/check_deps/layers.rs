@@ -104,8 +104,9 @@ pub(crate) const TABLE: &[Row] = &[
             "axum",
             "hyper",
             "hyper-util",
-            // What became of spans, and what of them is sent to a collector; behind a feature.
+            // What became of spans, and until when certificates are good; behind features.
             "metrics",
+            // What of spans is sent to a collector; behind a feature.
             "opentelemetry-proto",
             "percent-encoding",
             "pin-project-lite",
@@ -120,6 +121,8 @@ pub(crate) const TABLE: &[Row] = &[
             "tracing",
             // Takes in spans, behind a feature.
             "tracing-subscriber",
+            // Until when certificates are good, behind the feature of TLS.
+            "x509-parser",
         ]),
         silent_about: &[HOSTS, MESH],
         leaves: &[],
@@ -177,6 +180,8 @@ pub(crate) const TABLE: &[Row] = &[
             "thiserror",
             "tokio",
             "tracing",
+            // Until when the certificates for etcd are good, behind its feature.
+            "x509-parser",
         ]),
         silent_about: &[],
         leaves: &[],

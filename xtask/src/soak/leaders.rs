@@ -19,9 +19,6 @@ const PACE: Duration = Duration::from_millis(200);
 /// An answer that took longer says nothing of now: the host slept in between.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// For so long after it woke up a host may tell of a lease that has ended by its own account meanwhile.
-const WAKING: Duration = Duration::from_millis(500);
-
 /// For so long after a greater token was seen the one before may still be told of.
 const OVERLAP: Duration = Duration::from_secs(1);
 
@@ -36,8 +33,6 @@ struct Seen {
     /// When anybody was seen to lead last.
     last: Option<Instant>,
     longest_gap: Duration,
-    /// Who told of a lease that had ended, by its own account too, and since when.
-    waking: BTreeMap<(String, u64), Instant>,
     looks: u64,
 }
 
@@ -92,7 +87,6 @@ impl Leaders {
         json!({
             "tokens": tokens,
             "longest_gap_s": seen.longest_gap.as_secs_f64(),
-            "told_of_a_lease_that_was_over": seen.waking.len(),
             "looks": seen.looks,
         })
     }
@@ -102,8 +96,10 @@ impl Seen {
     /// What is wrong with a claim of `who` at a moment that is not before `asked`, if anything.
     fn take(&mut self, who: &str, claim: Claim, asked: Instant) -> Option<String> {
         let token = claim.token;
-        if claim.is_over && self.is_waking(who, token, asked) {
-            return None;
+        if claim.is_over {
+            return Some(format!(
+                "{who} leads with token {token} by a lease that has ended by its own account"
+            ));
         }
         if let Some(last) = self.last {
             self.longest_gap = self.longest_gap.max(asked.saturating_duration_since(last));
@@ -119,13 +115,6 @@ impl Seen {
         let new = (who.to_owned(), asked);
         let (holder, _) = self.tokens.entry(token).or_insert(new);
         (holder != who).then(|| format!("{who} and {holder} both lead with token {token}"))
-    }
-
-    /// Whether it has slept and does not know yet: it says so for a moment, not again and again.
-    fn is_waking(&mut self, who: &str, token: u64, asked: Instant) -> bool {
-        let claim = (who.to_owned(), token);
-        let first = self.waking.entry(claim).or_insert(asked);
-        asked < *first + WAKING
     }
 }
 
@@ -174,16 +163,15 @@ mod tests {
     }
 
     #[test]
-    fn who_wakes_up_may_tell_of_a_lease_that_is_over_for_a_moment_and_no_longer() {
+    fn a_leader_by_a_lease_that_is_over_is_found_also_when_it_has_just_woken_up() {
         let now = Instant::now();
         let slept = Claim {
             token: 4,
             is_over: true,
         };
         let mut seen = Seen::default();
-        assert_eq!(seen.take("b", claim(7), now), None);
-        let awake = now + 3 * OVERLAP;
-        assert_eq!(seen.take("a", slept, awake), None);
-        assert!(seen.take("a", slept, awake + WAKING).is_some());
+        assert_eq!(seen.take("a", claim(4), now), None);
+        assert!(seen.take("a", slept, now).is_some());
+        assert_eq!(seen.last, Some(now), "it is not seen to lead");
     }
 }

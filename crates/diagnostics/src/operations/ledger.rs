@@ -32,6 +32,15 @@ pub(crate) enum Miss {
     Failed(String),
 }
 
+/// What has come of something that was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// It was worked on.
+    Worked,
+    /// It was so already, or needs no time: how it is now says it all.
+    AtOnce,
+}
+
 /// Something that somebody wants.
 pub(crate) struct Plea {
     pub(crate) operation: &'static str,
@@ -47,7 +56,7 @@ pub(crate) struct Plea {
 }
 
 /// What does something, wherever it is polled.
-pub(crate) type Work = Pin<Box<dyn Future<Output = Result<(), Miss>> + Send>>;
+pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Done, Miss>> + Send>>;
 
 /// What was let through, and what has become of it.
 #[derive(Clone, Debug)]
@@ -65,8 +74,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) at: Time,
-    /// Why it has failed, if it has.
-    pub(crate) error: Option<String>,
+    /// What has come of it, or why it has failed.
+    pub(crate) done: Result<Done, String>,
 }
 
 pub(crate) struct Ledger {
@@ -275,14 +284,14 @@ impl Records {
         number
     }
 
-    fn close(&self, number: u64, at: Time, done: Result<(), Miss>) -> Option<Record> {
-        let error = done.err().map(|miss| match miss {
+    fn close(&self, number: u64, at: Time, done: Result<Done, Miss>) -> Option<Record> {
+        let done = done.map_err(|miss| match miss {
             Miss::Refused(problem) => problem.detail().to_owned(),
             Miss::Failed(error) => error,
         });
         let mut book = self.book();
         let record = book.records.iter_mut().find(|it| it.number == number)?;
-        record.ended = Some(Ended { at, error });
+        record.ended = Some(Ended { at, done });
         Some(record.clone())
     }
 
@@ -341,7 +350,8 @@ mod tests {
         plea(Box::pin(async move {
             let order = Order::new(Operation::Restart, "worker");
             let done = handle.operate(order).await;
-            done.map(drop).map_err(|it| Miss::Failed(it.to_string()))
+            done.map(|_| Done::Worked)
+                .map_err(|it| Miss::Failed(it.to_string()))
         }))
     }
 
@@ -390,7 +400,7 @@ mod tests {
         let gone = Arc::clone(&go);
         let work = Box::pin(async move {
             gone.notified().await;
-            Ok(())
+            Ok(Done::Worked)
         });
         let record = ledger.begin(plea(work)).await.expect("it begins");
         assert!(record.ended.is_none());
@@ -412,7 +422,9 @@ mod tests {
             let never = plea(Box::pin(std::future::pending()));
             ledger.begin(never).await.expect("there is room");
         }
-        let refused = ledger.begin(plea(Box::pin(async { Ok(()) }))).await;
+        let refused = ledger
+            .begin(plea(Box::pin(async { Ok(Done::Worked) })))
+            .await;
         let refused = refused.expect_err("there is no room").status();
         assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(ledger.all().len(), KEPT);
@@ -426,7 +438,7 @@ mod tests {
         let rung = Arc::clone(&alarm);
         let work = Box::pin(async move {
             rung.notified().await;
-            Ok(())
+            Ok(Done::Worked)
         });
         let mut plea = plea(work);
         plea.alarm = Some((Instant::now() + Duration::from_millis(20), alarm));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lifecycle_core::{Backoff, Criticality, Registration, Retry};
 
+use crate::certificates::Authority;
 use crate::support::{Rig, failing, get, get_until, idle, send};
 
 #[test]
@@ -112,6 +113,9 @@ fn metrics_have_the_families_of_the_lifecycle() {
         it.metrics(recorder)
     });
     let address = rig.start();
+    let tls = Authority::new().asking();
+    let encrypted = Rig::with(Vec::new(), |it| it.tls(tls));
+    encrypted.start();
     let scraped = get(address, "/metrics");
     assert_eq!(
         scraped.header("content-type"),
@@ -125,6 +129,8 @@ fn metrics_have_the_families_of_the_lifecycle() {
         "lifecycle_phase_duration_seconds_bucket{phase=\"start\",outcome=\"succeeded\",le=\"+Inf\"} ",
         "lifecycle_transitions_total{from=\"starting\",to=\"running\",reason=\"succeeded\"} ",
         "lifecycle_component_state{component=\"worker\",state=\"running\"} 1",
+        "lifecycle_certificate_expiry_timestamp_seconds{component=\"diagnostics\",part=\"certificate\"} ",
+        "lifecycle_certificate_expiry_timestamp_seconds{component=\"diagnostics\",part=\"ca\"} ",
         "lifecycle_component_state{component=\"worker\",state=\"faulted\"} 0",
     ] {
         assert!(
@@ -133,5 +139,6 @@ fn metrics_have_the_families_of_the_lifecycle() {
             scraped.body
         );
     }
+    encrypted.stop();
     rig.stop();
 }

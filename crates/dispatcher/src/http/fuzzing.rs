@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::event_reader::EventReader;
 use super::{incoming, outgoing};
 use crate::code::Code;
-use crate::fuzzing::{map, passed};
+use crate::fuzzing::{map, passed, told};
 use crate::shape::Shape;
 
 /// The headers of a call, one a line.
@@ -38,16 +38,7 @@ pub fn headers(bytes: &[u8]) {
         }
     };
     let again = incoming::meta(request.headers(), now, clock).expect("it was written to be read");
-    let told = |it: &crate::call::Meta| {
-        let texts = [
-            &it.caller,
-            &it.encoding,
-            &it.shard_key,
-            &it.routing_key,
-            &it.routing_delegate,
-        ];
-        (it.procedure.clone(), texts.map(Clone::clone))
-    };
+    assert_eq!(again.procedure, meta.procedure);
     assert_eq!(told(&again), told(&meta));
     let ours = [ACCEPT.as_str(), ACCEPT_ENCODING.as_str()];
     assert_eq!(passed(&again.headers, &ours), passed(&meta.headers, &ours));

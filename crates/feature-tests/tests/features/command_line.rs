@@ -216,8 +216,7 @@ const ORDERS: [Orders; 5] = [
         "failed",
         &[("drain --deadline 1ms --wait", 1)],
         [
-            // It is cordoned already, and what is told is the failure.
-            ("cordon", 1, "failed*"),
+            ("cordon", 0, "failed*"),
             ("uncordon", 4, "failed*"),
             ("drain", 0, "draining*"),
             ("resume --wait", 0, "active"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lifecycle_core::Failure;
 
 use super::error::TlsError;
+use super::expiry::Meters;
 use super::reading::Read;
 
 /// How soon files are looked at again that were not in order: of two that belong together, one may have been written first.
@@ -33,6 +34,7 @@ pub(crate) struct Live<F: Files> {
     /// Whose they are, for the log.
     owner: String,
     tell: Tell,
+    expiry: Meters,
     /// Held while files are read and what they say is taken in: one after the other.
     turn: Mutex<()>,
     current: Mutex<Current<F::Config>>,
@@ -60,6 +62,7 @@ impl<F: Files> Live<F> {
             files,
             owner: owner.to_owned(),
             tell: Box::new(tell),
+            expiry: Meters::new(owner, read.ends),
             turn: Mutex::default(),
             current: Mutex::new(Current { read, fault: None }),
         }))
@@ -116,6 +119,7 @@ impl<F: Files> Live<F> {
         // The same files are the same configuration, with the sessions that clients may resume.
         let is_new = current.read.bytes != read.bytes;
         if is_new {
+            self.expiry.set(read.ends);
             current.read = read;
         }
         drop(current);

@@ -9,6 +9,7 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::error::{TlsError, TlsFault, TlsFlaw, TlsPart};
+use super::expiry::{Ends, first_end, last_end};
 use super::pem::Pem;
 
 /// A certificate and its key.
@@ -24,12 +25,14 @@ pub(super) struct Reading {
     faults: Vec<TlsFault>,
     /// Each file as it was: whether something has changed since.
     bytes: Vec<Vec<u8>>,
+    ends: Ends,
 }
 
 /// A configuration, and the bytes that it was made of.
 pub(crate) struct Read<C> {
     pub(super) config: Arc<C>,
     pub(super) bytes: Vec<Vec<u8>>,
+    pub(super) ends: Ends,
 }
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -41,7 +44,9 @@ impl Reading {
     pub(super) fn identity(&mut self, identity: &Identity) -> Option<Arc<SingleCertAndKey>> {
         let chain = self.certificates(TlsPart::Certificate, &identity.certificate);
         let key = self.key(&identity.key);
-        let certified = CertifiedKey::new(chain?, key?);
+        let (chain, key) = (chain?, key?);
+        self.ends.certificate = first_end(&chain);
+        let certified = CertifiedKey::new(chain, key);
         let (part, pem, flaw) = match certified.keys_match() {
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
                 return Some(Arc::new(SingleCertAndKey::from(certified)));
@@ -59,7 +64,9 @@ impl Reading {
     /// The certificates that others must come from.
     pub(super) fn roots(&mut self, pem: &Pem) -> Option<RootCertStore> {
         let mut roots = RootCertStore::empty();
-        for certificate in self.certificates(TlsPart::Ca, pem)? {
+        let certificates = self.certificates(TlsPart::Ca, pem)?;
+        self.ends.ca = last_end(&certificates);
+        for certificate in certificates {
             if let Err(error) = roots.add(certificate) {
                 self.blame(TlsPart::Ca, pem, TlsFlaw::Unusable(error.to_string()));
                 return None;
@@ -81,6 +88,7 @@ impl Reading {
         Ok(Read {
             config: Arc::new(config()),
             bytes: self.bytes,
+            ends: self.ends,
         })
     }
 

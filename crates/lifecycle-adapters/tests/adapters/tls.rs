@@ -1,6 +1,7 @@
 //! Servers over TLS, asked by the client of this crate.
 
 mod clients;
+mod expiring;
 mod handshakes;
 mod reloading;
 mod starting;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::failure::Failure;
 use crate::plan::ComponentId;
-use crate::time::Time;
+use crate::time::{Nanos, Time};
 
 use super::Engine;
 use super::limit::{earliest, timeout};
 use super::message::{
     AttemptKey, Call, CallOutcome, Command, EventKind, Limit, Reason, RequestId, Response,
 };
-use super::node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+use super::node::{NodeCommand, NodeEffect, NodeError, NodeReport, NodeSnapshot};
 use super::operation::Intent;
 use super::slot::{Phase, Standing};
 use super::state::{ComponentState, DrainState, OrchestratorState};
@@ -65,10 +65,14 @@ impl Engine {
     ) {
         match self.check_command(command) {
             Err(error) => self.respond(request, Response::Node(Err(Arc::new(error)))),
-            Ok(Next::Nothing) => self.answer_node(now, request, now),
+            Ok(Next::Nothing) => self.obeyed(now, request, NodeEffect::Nothing),
             Ok(Next::Cordon(cordoned)) => {
+                let effect = match self.node.cordoned == cordoned {
+                    true => NodeEffect::Nothing,
+                    false => NodeEffect::Cordon,
+                };
                 self.enter_node(now, cordoned, self.node.drain, intent);
-                self.answer_node(now, request, now);
+                self.obeyed(now, request, effect);
             }
             Ok(Next::Drain { deadline, forced }) => {
                 self.begin_drain(now, vec![request], deadline, forced, intent);
@@ -306,6 +310,7 @@ impl Engine {
         slot.phase = Phase::Draining;
         slot.resuming = call == Call::Resume;
         slot.node_call_standing = standing;
+        slot.missed = None;
         slot.drain_call += 1;
         slot.call_began = now;
         let key = slot.drain_key(id);
@@ -316,7 +321,7 @@ impl Engine {
             deadline,
         });
         if call == Call::Drain {
-            self.enter_participant(now, id, DrainState::Draining, None);
+            self.enter_participant(now, id, DrainState::Draining, None, None);
             if forced {
                 self.cancel_node_call(now, id, None);
             }
@@ -328,6 +333,7 @@ impl Engine {
         now: Time,
         id: ComponentId,
         next: DrainState,
+        worked: Option<Nanos>,
         failure: Option<Arc<Failure>>,
     ) {
         let slot = self.slot(id);
@@ -343,6 +349,7 @@ impl Engine {
             key,
             from,
             to: next,
+            worked,
             failure,
         };
         self.emit(now, Reason::Settled, None, kind);
@@ -352,6 +359,7 @@ impl Engine {
     pub(super) fn cancel_node_call(&mut self, now: Time, id: ComponentId, limit: Option<Limit>) {
         let slot = self.slot(id);
         slot.phase = Phase::DrainCancelled;
+        slot.missed = limit;
         let (call, key) = (slot.node_call(), slot.drain_key(id));
         self.commands.push_back(Command::Cancel { call, key });
         let (deadline, grace) = self.grace(now, id);
@@ -386,8 +394,9 @@ impl Engine {
         let goes_down = slot.has_turn && slot.leaving;
         if slot.node_call_standing != Standing::GivenUp {
             if !goes_down {
-                let call = slot.node_call();
-                self.fail_participant(now, id, timeout(call.as_str(), Limit::AbortGrace));
+                let limit = slot.missed.unwrap_or(Limit::AbortGrace);
+                let failure = timeout(slot.node_call().as_str(), limit);
+                self.fail_participant(now, id, failure);
             }
             self.close_node_call(now, id);
             self.slot(id).node_call_standing = Standing::GivenUp;
@@ -448,14 +457,16 @@ impl Engine {
         if self.slot(id).leaving {
             return;
         }
+        let missed = self.slot(id).missed;
         let failure = match outcome {
-            Ok(()) if out_of_time => timeout(call.as_str(), Limit::DrainDeadline),
+            Ok(()) if out_of_time => timeout(call.as_str(), missed.unwrap_or(Limit::DrainDeadline)),
             Ok(()) => {
                 let next = match call {
                     Call::Resume => DrainState::Active,
                     _ => DrainState::Drained,
                 };
-                self.enter_participant(now, id, next, None);
+                let worked = now.since(self.slot(id).call_began);
+                self.enter_participant(now, id, next, Some(worked), None);
                 return;
             }
             Err(failure) => failure,
@@ -466,7 +477,8 @@ impl Engine {
     fn fail_participant(&mut self, now: Time, id: ComponentId, failure: Arc<Failure>) {
         let call = self.slot(id).node_call();
         self.emit_failed_attempt(now, id, call, Arc::clone(&failure));
-        self.enter_participant(now, id, DrainState::Failed, Some(failure));
+        let worked = now.since(self.slot(id).call_began);
+        self.enter_participant(now, id, DrainState::Failed, Some(worked), Some(failure));
     }
 
     /// One call of the drain less is in flight.
@@ -524,7 +536,7 @@ impl Engine {
         let intent = self.node.intent.clone();
         self.enter_node(now, cordoned, next, intent);
         for request in drain.requests {
-            self.answer_node(now, request, drain.began);
+            self.drain_ended(now, request, drain.began);
         }
         if self.is_draining_for_stop() {
             self.begin_closing(now);
@@ -569,7 +581,7 @@ impl Engine {
                 self.call_node(now, id, Call::Resume);
             } else if slot.phase != Phase::DrainAborted {
                 // Its next generation takes in work from the start.
-                self.enter_participant(now, id, DrainState::Active, None);
+                self.enter_participant(now, id, DrainState::Active, None, None);
             }
         }
     }
@@ -609,7 +621,7 @@ impl Engine {
     fn force_drain(&mut self, now: Time, request: RequestId) {
         let deadline = now + self.plan.defaults().force_timeout;
         let Some(drain) = &mut self.drain else {
-            self.answer_node(now, request, now);
+            self.obeyed(now, request, NodeEffect::Nothing);
             return;
         };
         drain.forced = true;
@@ -655,24 +667,35 @@ impl Engine {
         }
     }
 
-    fn answer_node(&mut self, now: Time, request: RequestId, began: Time) {
+    /// Answers a command that needed no time; whether a drain has failed before is no matter of it.
+    fn obeyed(&mut self, now: Time, request: RequestId, effect: NodeEffect) {
+        let report = self.node_report(now, now, effect);
+        self.respond(request, Response::Node(Ok(report)));
+    }
+
+    /// Answers a command that was a drain, or took one back.
+    fn drain_ended(&mut self, now: Time, request: RequestId, began: Time) {
+        let report = self.node_report(now, began, NodeEffect::Drain);
+        let result = match report.drain {
+            DrainState::Failed => Err(Arc::new(NodeError::Failed { report })),
+            DrainState::Active | DrainState::Draining | DrainState::Drained => Ok(report),
+        };
+        self.respond(request, Response::Node(result));
+    }
+
+    fn node_report(&self, now: Time, began: Time, effect: NodeEffect) -> Arc<NodeReport> {
         let failures = self.participants_in(DrainState::Failed).filter_map(|id| {
             let extra = self.slots[id.index()].extra.as_ref()?;
             let failure = extra.drain_failure.clone()?;
             Some((self.plan.name(id).clone(), failure))
         });
-        let report = Arc::new(NodeReport {
+        Arc::new(NodeReport {
+            effect,
             cordoned: self.node.cordoned,
             drain: self.node.drain,
             failures: failures.collect(),
             took: now.since(began),
-        });
-        let result = if report.drain == DrainState::Failed {
-            Err(Arc::new(NodeError::Failed { report }))
-        } else {
-            Ok(report)
-        };
-        self.respond(request, Response::Node(result));
+        })
     }
 }
 

@@ -674,6 +674,8 @@ pub enum EventKind {
         from: DrainState,
         /// Its state now.
         to: DrainState,
+        /// How long the call took that has ended with it; unset when none has.
+        worked: Option<Nanos>,
         /// How its drain or resume failed, if it did.
         failure: Option<Arc<Failure>>,
     },

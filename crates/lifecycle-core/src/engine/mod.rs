@@ -45,7 +45,7 @@ pub use message::{
     AttemptKey, AwaitedStop, Call, CallOutcome, Cascade, Command, Event, EventKind, Input, Limit,
     Reason, RequestId, Response, StopMode, Verdict,
 };
-pub use node::{NodeCommand, NodeError, NodeReport, NodeSnapshot};
+pub use node::{NodeCommand, NodeEffect, NodeError, NodeReport, NodeSnapshot};
 pub use operation::{Intent, Operation, OperationError, OperationReport};
 pub use rehearsal::{Move, Rehearsal};
 pub use report::{
@@ -340,6 +340,7 @@ impl Engine {
             gated: slot.gates_closed > 0,
             gate_closed: self.is_gate_closed(id),
             leaving: slot.leaving,
+            down: slot.phase.is_down() && !slot.is_unconfirmed(),
             passed: slot.released,
             restarts: extra.map_or_else(Restarts::default, |it| it.restarts),
             charges: extra.map_or(0, |it| u32::try_from(it.charges.len()).unwrap_or(u32::MAX)),

@@ -45,9 +45,22 @@ impl NodeCommand {
     }
 }
 
+/// What a command to the node has brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeEffect {
+    /// Nothing: it was so already.
+    Nothing,
+    /// The cordon was set or taken away, which needs no time.
+    Cordon,
+    /// Participants were drained or resumed, however soon that was over.
+    Drain,
+}
+
 /// The node, as it was when a command was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeReport {
+    /// What the command has brought about.
+    pub effect: NodeEffect,
     /// Whether it is cordoned.
     pub cordoned: bool,
     /// How far the drain has gone.
@@ -78,7 +91,7 @@ pub enum NodeError {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// A participant has failed; the node is `failed`, and can be drained again, resumed or forced.
+    /// A participant of this drain or resume has failed; the node is `failed`, and can be drained again, resumed or forced.
     Failed {
         /// What it came to.
         report: Arc<NodeReport>,
@@ -101,7 +114,7 @@ impl fmt::Display for NodeError {
                 remedy,
             } => write!(
                 f,
-                "conflict: the node is {}, so {command} is refused; {remedy}",
+                "the node is {}, so {command} is refused; {remedy}",
                 drain.as_str()
             ),
             Self::Failed { report } => {

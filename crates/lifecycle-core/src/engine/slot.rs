@@ -163,6 +163,8 @@ pub(super) struct Slot {
     pub(super) drain_call: u32,
     /// Whether the call that it is in is a resume.
     pub(super) resuming: bool,
+    /// The limit at which that call was told to end; unset also when it was told so by somebody.
+    pub(super) missed: Option<Limit>,
     /// Who waits for the call that it is in.
     pub(super) node_call_standing: Standing,
     /// What only few components have.

@@ -84,6 +84,8 @@ pub struct ComponentRow {
     pub gate_closed: bool,
     /// Whether it is about to go down, and waits for its dependents to.
     pub leaving: bool,
+    /// Whether nothing of any generation of it is left, and that is certain: what was aborted, or is held, may go on.
+    pub down: bool,
     /// Whether edges that are not hard no longer wait for it in this run.
     pub passed: bool,
     /// How often it was started again.

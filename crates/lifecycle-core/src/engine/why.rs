@@ -94,7 +94,10 @@ impl<'a> Why<'a> {
                 ", and so on over {left_out} more to {name}, which {predicate}"
             ));
         }
-        if let (1, Some(blocker)) = (chain.len(), self.worst(&self.blockers(id))) {
+        // Only who waits to be stopped has named it.
+        let blocker = self.worst(&self.blockers(id));
+        let blocker = blocker.filter(|_| self.row(id).leaving && chain.len() == 1);
+        if let Some(blocker) = blocker {
             sentence.push_str(", which ");
             sentence.push_str(&self.predicate(blocker));
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::support::{Run, State, ms, participant, registration};
 use lifecycle_core::engine::{
-    Call, DrainState, EventKind, Health, Input, Intent, Limit, NodeCommand, NodeError, NodeReport,
-    Operation, OrchestratorState, RequestId, StopMode,
+    Call, DrainState, EventKind, Health, Input, Intent, Limit, NodeCommand, NodeEffect, NodeError,
+    NodeReport, Operation, OrchestratorState, RequestId, StopMode,
 };
 use lifecycle_core::{
     Backoff, Criticality, Defaults, Failure, FailureKind, Gate, HealthCheck, Jitter, Nanos,
@@ -92,7 +92,14 @@ fn conflict(run: &mut Run, command: NodeCommand, remedy: &str) {
     run.node(command);
     let error = run.commanded.clone().expect("answered").expect_err("409");
     match &*error {
-        NodeError::Conflict { remedy: told, .. } => assert_eq!(*told, remedy),
+        NodeError::Conflict { remedy: told, .. } => {
+            assert_eq!(*told, remedy);
+            let text = error.to_string();
+            assert!(
+                text.starts_with("the node is "),
+                "its kind is no part of {text}"
+            );
+        }
         other => panic!("{other}"),
     }
     assert_eq!(node(run), before, "nothing has changed");
@@ -134,6 +141,49 @@ fn rule_27_cordoning_twice_changes_nothing() {
     let events = run.events.len();
     run.node(NodeCommand::Uncordon);
     assert_eq!(run.events.len(), events);
+}
+
+#[test]
+fn rule_27_a_node_whose_drain_has_failed_can_be_cordoned_again_without_being_told_of_that() {
+    let mut run = failed();
+    assert_eq!(run.node(NodeCommand::Cordon), "node failed");
+    let report = commanded(&run);
+    assert_eq!(
+        (report.cordoned, report.effect),
+        (true, NodeEffect::Nothing)
+    );
+    let failed: Vec<_> = report.failures.iter().map(|(it, _)| it.as_str()).collect();
+    assert_eq!(failed, ["a"]);
+}
+
+#[test]
+fn rule_27_the_answer_says_whether_something_was_done_and_whether_that_was_a_drain() {
+    let mut run = run_of(vec![participant("api")]);
+    let mut effect = |command, call: &str| {
+        let answer = run.node(command);
+        if !call.is_empty() {
+            assert_eq!(answer, call);
+            run.ok(call);
+        }
+        commanded(&run).effect
+    };
+    assert_eq!(effect(NodeCommand::Cordon, ""), NodeEffect::Cordon);
+    assert_eq!(effect(NodeCommand::Cordon, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Resume, ""), NodeEffect::Cordon);
+    assert_eq!(effect(NodeCommand::Resume, ""), NodeEffect::Nothing);
+    assert_eq!(effect(DRAIN, "drain api"), NodeEffect::Drain);
+    assert_eq!(effect(DRAIN, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Force, ""), NodeEffect::Nothing);
+    assert_eq!(effect(NodeCommand::Resume, "resume api"), NodeEffect::Drain);
+}
+
+#[test]
+fn rule_27_a_drain_in_which_nobody_takes_part_is_a_drain_all_the_same() {
+    let mut run = run_of(vec![degradable("api")]);
+    assert_eq!(run.drain(), "node drained");
+    assert_eq!(commanded(&run).effect, NodeEffect::Drain);
+    assert_eq!(run.node(NodeCommand::Resume), "node active");
+    assert_eq!(commanded(&run).effect, NodeEffect::Drain);
 }
 
 #[test]
@@ -268,6 +318,52 @@ fn rule_27_a_drain_may_have_a_deadline_for_all() {
         _ => None,
     });
     assert_eq!(limit, Some(Some(Limit::DrainDeadline)));
+}
+
+#[test]
+fn rule_27_a_drain_that_ends_too_late_names_the_limit_that_it_was_told_to_end_at() {
+    let mut run = run_of(vec![participant("api").drain_timeout(ms(1_000))]);
+    run.drain();
+    assert_eq!(run.pass(1_000), "cancel drain api");
+    assert_eq!(
+        run.ok("drain api"),
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: attempt timeout;"
+    );
+    let deadline = Some(run.now + ms(500));
+    run.node(NodeCommand::Drain { deadline });
+    assert_eq!(run.pass(500), "cancel drain api");
+    assert_eq!(
+        run.ok("drain api"),
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: drain deadline;"
+    );
+}
+
+#[test]
+fn rule_27_a_participant_tells_how_long_its_call_took_and_nothing_when_it_was_not_asked() {
+    let mut run = run_of(vec![participant("api")]);
+    run.drain();
+    run.pass(12);
+    run.ok("drain api");
+    run.pass(100);
+    run.node(NodeCommand::Resume);
+    run.pass(7);
+    run.ok("resume api");
+    let worked: Vec<_> = run
+        .events
+        .iter()
+        .filter_map(|it| match it.kind {
+            EventKind::Participant { to, worked, .. } => Some((to, worked)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        worked,
+        [
+            (DrainState::Draining, None),
+            (DrainState::Drained, Some(ms(12))),
+            (DrainState::Active, Some(ms(7))),
+        ]
+    );
 }
 
 #[test]
@@ -463,7 +559,7 @@ fn rule_27_a_blocked_drain_fails_its_participant_and_does_not_lose_it() {
     assert_eq!(run.pass(1_500), "cancel drain api, abort drain api");
     assert_eq!(
         run.pass(500),
-        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: abort grace;"
+        "refused: the node failed to drain or resume: \"api\": drain was still at work at its limit: attempt timeout;"
     );
     assert_eq!(run.state("api"), State::Running);
     assert_eq!(node(&run), (true, DrainState::Failed));
@@ -484,7 +580,7 @@ fn rule_27_a_blocked_resume_of_what_had_failed_fails_it_again() {
     assert_eq!(run.pass(1_500), "cancel resume api, abort resume api");
     assert_eq!(
         run.pass(500),
-        "refused: the node failed to drain or resume: \"api\": resume was still at work at its limit: abort grace;"
+        "refused: the node failed to drain or resume: \"api\": resume was still at work at its limit: attempt timeout;"
     );
     assert_eq!(run.fails("resume api"), "");
     assert_eq!(run.drain(), "drain api");

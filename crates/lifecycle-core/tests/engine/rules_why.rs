@@ -371,6 +371,18 @@ fn a_drain_is_waited_for_by_everything_that_shall_stop() {
         "db waits to be stopped until the drain of inbound, which is draining (3 in flight)"
     );
 
+    let mut run = up(vec![
+        participant("outbound"),
+        participant("inbound").depends_on(["outbound"]),
+    ]);
+    run.stop();
+    run.ok("drain inbound");
+    assert_eq!(
+        sentence(&run, "outbound"),
+        "outbound is draining",
+        "who waits for it is no part of why"
+    );
+
     let mut run = up(vec![participant("inbound")]);
     run.drain();
     run.fails_with("drain inbound", Failure::error("a call hangs"));

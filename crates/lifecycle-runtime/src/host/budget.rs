@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lifecycle_core::{ComponentId, Nanos, Plan, WorstStop};
+use lifecycle_core::{ComponentId, Nanos, Plan, Policies, WorstStop};
 
 use super::HostConfig;
 
@@ -62,7 +62,8 @@ impl fmt::Display for Remedy {
 }
 
 /// Checks that a stop ends before the service manager kills, if it is known when that is; says in the log which components
-/// declare more than a stop may take.
+/// declare more than a stop may take. Where nobody has declared anything, the built-in limits of each are more than that
+/// of the whole in any graph that is a few components deep, and nothing is to be said.
 ///
 /// # Errors
 ///
@@ -137,6 +138,9 @@ enum Concern {
 
 fn concern(plan: &Plan, worst: &WorstStop, granted: Option<Nanos>) -> Concern {
     let total = worst.total();
+    if !is_declared(plan, worst) {
+        return Concern::None;
+    }
     if granted.is_some_and(|it| total > it) {
         return Concern::Killed;
     }
@@ -144,6 +148,16 @@ fn concern(plan: &Plan, worst: &WorstStop, granted: Option<Nanos>) -> Concern {
         return Concern::CutShort;
     }
     Concern::None
+}
+
+/// Whether anything on the longest paths is other than what is built in: said of a component, or of all of them.
+fn is_declared(plan: &Plan, worst: &WorstStop) -> bool {
+    let built_in = Policies::default();
+    let mut drains = worst.drain_path.iter().map(|it| plan.policies(*it));
+    let mut stops = worst.stop_path.iter().map(|it| plan.policies(*it));
+    drains.any(|it| it.drain_timeout != built_in.drain_timeout)
+        || stops
+            .any(|it| it.stop != built_in.stop || it.dispose_timeout != built_in.dispose_timeout)
 }
 
 /// The longest declared stop, for people.
@@ -228,12 +242,20 @@ mod tests {
 
     /// A chain of so many components, the last of which stops first; each takes 2 s to stop and 1 s to dispose.
     fn chain(count: usize, shutdown: u64) -> Arc<Plan> {
+        chain_of(count, shutdown, |it| {
+            it.stop_retry(Retry::none().with_attempt_timeout(Duration::from_secs(2)))
+                .dispose_timeout(Duration::from_secs(1))
+        })
+    }
+
+    fn chain_of(
+        count: usize,
+        shutdown: u64,
+        say: impl Fn(Registration) -> Registration,
+    ) -> Arc<Plan> {
         let registrations = (0..count).map(|number| {
             let below = number.checked_sub(1).map(|it| format!("c{it}"));
-            idle(format!("c{number}"))
-                .depends_on(below)
-                .stop_retry(Retry::none().with_attempt_timeout(Duration::from_secs(2)))
-                .dispose_timeout(Duration::from_secs(1))
+            say(idle(format!("c{number}")).depends_on(below))
         });
         let defaults = Defaults {
             shutdown_timeout: Nanos::from_secs(shutdown),
@@ -298,6 +320,22 @@ mod tests {
         let granted = Some(Nanos::from_secs(13));
         assert_eq!(concern_of(4, granted), Concern::CutShort);
         assert_eq!(concern_of(5, granted), Concern::Killed);
+    }
+
+    #[test]
+    fn nothing_is_told_of_limits_that_nobody_has_declared() {
+        let concern_of =
+            |plan: &Plan| concern(plan, &plan.worst_stop(), Some(Nanos::from_secs(50)));
+        // 15 s each, of 45 s.
+        let plan = chain_of(4, 45, |it| it);
+        assert_eq!(plan.worst_stop().total(), Nanos::from_secs(60));
+        assert_eq!(concern_of(&plan), Concern::None);
+        let short = Duration::from_millis(10);
+        let plan = chain_of(5, 45, |it| match it.name.as_str() {
+            "c0" => it.dispose_timeout(short),
+            _ => it,
+        });
+        assert_eq!(concern_of(&plan), Concern::Killed);
     }
 
     #[test]

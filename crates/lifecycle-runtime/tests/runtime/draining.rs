@@ -60,7 +60,7 @@ impl Lifecycle for Inbound {
     }
 }
 
-fn inbound(journal: &Journal) -> (Registration, watch::Sender<u64>) {
+pub(crate) fn inbound(journal: &Journal) -> (Registration, watch::Sender<u64>) {
     let (sender, in_flight) = watch::channel(0);
     let inbound = Inbound {
         journal: journal.clone(),

@@ -12,6 +12,7 @@ use metrics::{
 };
 use tracing::Level;
 
+use crate::draining::inbound;
 use crate::kit::*;
 
 thread_local! {
@@ -413,4 +414,27 @@ async fn contract_b08_metrics_count_what_happened_without_naming_components() {
             .iter()
             .all(|it| !it.contains("pool") && !it.contains("flaky"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_and_a_resume_that_succeed_are_counted_with_how_long_they_took() {
+    let meter = Meter::default();
+    let _guard = metrics::set_default_local_recorder(&meter);
+    let (inbound, _work) = inbound(&Journal::default());
+    let handle = run([inbound]);
+    handle.start().await.unwrap();
+    handle.drain().await.unwrap();
+    handle.resume().await.unwrap();
+    handle.stop().await.unwrap();
+    // The stop has drained too.
+    for (phase, times) in [("drain", 2.0), ("resume", 1.0)] {
+        for metric in [
+            "lifecycle_attempts_total",
+            "lifecycle_phase_duration_seconds",
+        ] {
+            let name = format!("{metric}{{phase={phase},outcome=succeeded}}");
+            let value = meter.value(&name);
+            assert!((value - times).abs() < f64::EPSILON, "{name} is {value}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod expiry;
 mod member;
 
 use std::collections::HashMap;
@@ -356,7 +357,9 @@ impl LeaseStore for EtcdStore {
     }
 
     fn tend(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.shared.watch())
+        Box::pin(async {
+            tokio::join!(self.shared.watch(), self.shared.members.watch_expiry());
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Gatekeeper`]: opens the gate of a scope while this node leads it, and says when all behind it is at rest.
 
-use lifecycle_core::engine::ComponentState;
+use lifecycle_core::engine::{ComponentRow, ComponentState};
 use lifecycle_runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -104,7 +104,7 @@ impl Gatekeeper {
             let at_rest = snapshot.plan.gated(gate).all(|(id, _)| {
                 let name = snapshot.name(id);
                 let is_abandoned = now.abandoned.iter().any(|it| it.component == *name);
-                !is_abandoned && is_down(snapshot.component(id).state)
+                !is_abandoned && is_at_rest(snapshot.component(id))
             });
             if at_rest || status.changed().await.is_err() {
                 return;
@@ -126,14 +126,15 @@ impl Closer {
     }
 }
 
-/// A component that has failed may still be on its way down; it is not waited for, and the lease runs out instead.
-fn is_down(state: ComponentState) -> bool {
-    match state {
+/// A component that has failed may still be on its way down, or have been aborted; where something of it may be left, the lease
+/// runs out instead.
+fn is_at_rest(row: &ComponentRow) -> bool {
+    match row.state {
+        ComponentState::Faulted => row.down,
         ComponentState::Created | ComponentState::Waiting | ComponentState::Stopped => true,
         ComponentState::Starting
         | ComponentState::Running
         | ComponentState::Stopping
-        | ComponentState::Faulted
         | ComponentState::BackingOff => false,
     }
 }

@@ -53,9 +53,10 @@ pub struct LeaderRow {
     pub scope_kind: ScopeKind,
     /// The parts of a shard's name.
     pub labels: BTreeMap<String, String>,
-    /// Who leads; `None` when nobody does, or this node does not know.
+    /// Who leads; `None` when nobody does, or this node does not know. A lease that has run out by now is nobody's, also when
+    /// this node has not noticed yet.
     pub leader_id: Option<String>,
-    /// Whether that is this node.
+    /// Whether that is this node. Then `expires_at` is not before the moment of the snapshot.
     pub is_local: bool,
     /// The term.
     pub term: Option<u64>,
@@ -127,8 +128,52 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 struct Seat {
     leader: Option<Leader>,
-    is_local: bool,
+    held: Option<Held>,
     issue: Option<String>,
+}
+
+impl Seat {
+    /// Who leads at `now`, and whether that is this node. A process that was paused finds leases run out that it has had no
+    /// time to give up.
+    fn at(&self, now: Time) -> (Option<&Leader>, bool) {
+        let leader = self.leader.as_ref();
+        let leader = leader.filter(|it| it.until.is_none_or(|until| until > now));
+        match self.held {
+            Some(held) if held.until > now => (leader, leader.is_some()),
+            // The store may count it for a little longer; so this node knows of no leader rather than of itself.
+            Some(_) => (None, false),
+            None => (leader, false),
+        }
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    wall: SystemTime,
+    time: Time,
+}
+
+impl Moment {
+    /// The wall clock is read first: what is ahead of the other reading is then ahead of it too, however long this process
+    /// sleeps in between.
+    fn now(clock: Clock) -> Self {
+        let wall = SystemTime::now();
+        Self {
+            wall,
+            time: clock.now(),
+        }
+    }
+
+    /// The wall-clock time of `time`, as the wall clock goes at this moment.
+    fn wall_time(self, time: Time) -> Option<SystemTime> {
+        let distance = |nanos: Nanos| Duration::from(nanos);
+        if time >= self.time {
+            self.wall.checked_add(distance(time.since(self.time)))
+        } else {
+            self.wall.checked_sub(distance(self.time.since(time)))
+        }
+    }
 }
 
 impl Observer {
@@ -204,7 +249,7 @@ impl Observer {
         self.take_seat(scope, held);
         if let Some(seat) = table.get_mut(scope) {
             seat.leader = leader.cloned();
-            seat.is_local = held.is_some();
+            seat.held = held;
             seat.issue = issue;
         }
         for occurrence in occurrences {
@@ -228,6 +273,7 @@ impl Observer {
 
     pub(crate) fn event(&self, scope: &Scope, occurrence: Occurrence) -> LeadershipEvent {
         let leader = occurrence.leader;
+        let now = Moment::now(self.shared.clock);
         LeadershipEvent {
             kind: match occurrence.kind {
                 OccurrenceKind::Observed => EventKind::Observed,
@@ -237,12 +283,12 @@ impl Observer {
                 OccurrenceKind::Expired => EventKind::Expired,
                 OccurrenceKind::SteppedDown => EventKind::SteppedDown,
             },
-            occurred_at: SystemTime::now(),
+            occurred_at: now.wall,
             scope: scope.clone(),
             scope_kind: scope.kind(),
             term: leader.as_ref().map(|it| it.term),
             fence_token: leader.as_ref().map(|it| it.token),
-            expires_at: leader.as_ref().and_then(|it| self.wall(it.until?)),
+            expires_at: leader.as_ref().and_then(|it| now.wall_time(it.until?)),
             correlation_id: leader.as_ref().map(|it| format!("{scope}@{}", it.token)),
             leader_id: leader.map(|it| it.holder),
             reason: occurrence.reason.map(Into::into),
@@ -250,41 +296,12 @@ impl Observer {
     }
 
     fn snapshot_of(&self, table: &BTreeMap<Scope, Seat>) -> Snapshot {
-        let rows = table.iter().map(|(scope, seat)| self.row(scope, seat));
+        let now = Moment::now(self.shared.clock);
+        let rows = table.iter().map(|(scope, seat)| row(now, scope, seat));
         Snapshot {
-            generated_at: SystemTime::now(),
+            generated_at: now.wall,
             local_node_id: self.shared.node.clone(),
             leaders: rows.collect(),
-        }
-    }
-
-    fn row(&self, scope: &Scope, seat: &Seat) -> LeaderRow {
-        let leader = seat.leader.as_ref();
-        let labels = scope.labels().into_iter();
-        LeaderRow {
-            scope: scope.clone(),
-            scope_kind: scope.kind(),
-            labels: labels
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect(),
-            leader_id: leader.map(|it| it.holder.clone()),
-            is_local: seat.is_local,
-            term: leader.map(|it| it.term),
-            fence_token: leader.map(|it| it.token),
-            issued_at: leader.and_then(|it| self.wall(it.since)),
-            expires_at: leader.and_then(|it| self.wall(it.until?)),
-            issue: seat.issue.clone(),
-        }
-    }
-
-    /// The wall-clock time of `time`, as the wall clock goes now.
-    fn wall(&self, time: Time) -> Option<SystemTime> {
-        let (wall, now) = (SystemTime::now(), self.shared.clock.now());
-        let distance = |nanos: Nanos| Duration::from(nanos);
-        if time >= now {
-            wall.checked_add(distance(time.since(now)))
-        } else {
-            wall.checked_sub(distance(now.since(time)))
         }
     }
 
@@ -294,8 +311,83 @@ impl Observer {
     }
 }
 
+fn row(now: Moment, scope: &Scope, seat: &Seat) -> LeaderRow {
+    let (leader, is_local) = seat.at(now.time);
+    let labels = scope.labels().into_iter();
+    LeaderRow {
+        scope: scope.clone(),
+        scope_kind: scope.kind(),
+        labels: labels
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        leader_id: leader.map(|it| it.holder.clone()),
+        is_local,
+        term: leader.map(|it| it.term),
+        fence_token: leader.map(|it| it.token),
+        issued_at: leader.and_then(|it| now.wall_time(it.since)),
+        expires_at: leader.and_then(|it| now.wall_time(it.until?)),
+        issue: seat.issue.clone(),
+    }
+}
+
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Observer").field(&self.snapshot()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Nanos = Nanos::from_secs(2);
+    const MARGIN: Nanos = Nanos::from_millis(500);
+
+    /// An observer whose process does nothing but look, and what it knows of a leader.
+    fn told(holder: &str, is_held: bool) -> Observer {
+        let scope: Scope = "global-control".parse().expect("a scope");
+        let clock = Clock::starting_now();
+        let observer = Observer::new("here".to_owned(), clock, std::slice::from_ref(&scope));
+        let (since, token) = (clock.now(), FencingToken::new(7));
+        let leader = Leader {
+            holder: holder.to_owned(),
+            term: 7,
+            token,
+            until: Some(since + LEASE),
+            since,
+        };
+        let held = is_held.then(|| Held {
+            term: 7,
+            token,
+            until: since + LEASE.saturating_sub(MARGIN),
+        });
+        observer.publish(&scope, Some(&leader), held, None, std::iter::empty());
+        observer
+    }
+
+    fn shown(observer: &Observer) -> (Option<String>, bool) {
+        let snapshot = observer.snapshot();
+        let row = snapshot.leaders[0].clone();
+        let is_over = row.expires_at.is_some_and(|it| it < snapshot.generated_at);
+        assert!(!is_over, "{row:?}");
+        (row.leader_id, row.is_local)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_slept_through_the_end_of_its_lease_is_not_shown_as_its_leader() {
+        let observer = told("here", true);
+        tokio::time::advance(Duration::from_millis(1_499)).await;
+        assert_eq!(shown(&observer), (Some("here".to_owned()), true));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(shown(&observer), (None, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_of_another_is_shown_until_it_has_run_out() {
+        let observer = told("there", false);
+        tokio::time::advance(Duration::from_millis(1_999)).await;
+        assert_eq!(shown(&observer), (Some("there".to_owned()), false));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(shown(&observer), (None, false));
     }
 }

@@ -16,6 +16,7 @@ use crate::certificates::{Authority, Issued, write};
 use crate::etcd::claim;
 use crate::etcd_server::{Etcd, Guard};
 use crate::kit::{Ledger, Node, global, within};
+use crate::metrics::Series;
 
 /// What etcd says, where it does not do what it is asked for.
 async fn refusal(store: &EtcdStore) -> EtcdError {
@@ -279,4 +280,43 @@ async fn a_leader_keeps_its_tenure_through_a_new_password_and_an_etcd_that_has_f
     assert_eq!(node.leads().await.token, first);
     node.handle.stop().await.expect("stops");
     assert_eq!(ledger.entries().len(), 1, "one tenure");
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_when_the_certificates_for_etcd_are_good_is_a_metric_that_follows_the_files() {
+    let series = Series::default();
+    let _guard = metrics::set_default_local_recorder(&series);
+    let (ours, place) = (Authority::new("ours"), folder());
+    let [ca, certificate, key] = shown(&ours, &ours.client_until("plane", 2040), place.path());
+    let options = EtcdOptions {
+        // Nobody listens there.
+        endpoints: vec!["https://127.0.0.1:9".to_owned()],
+        ca: Some(ca),
+        certificate: Some(certificate),
+        key: Some(key),
+        ..EtcdOptions::default()
+    };
+    let store = EtcdStore::new(&options).expect("files that can be read");
+    let end = |part: &str| {
+        let labels = format!("{{component=mesh-leadership,part={part}}}");
+        let end = series.gauge(&format!(
+            "lifecycle_certificate_expiry_timestamp_seconds{labels}"
+        ));
+        end.expect("it is shown").to_string()
+    };
+    let tended = async |length| {
+        let tended = tokio::time::timeout(length, store.tend()).await;
+        tended.expect_err("it goes on for ever");
+    };
+    tended(Duration::from_millis(1)).await;
+    assert_eq!(
+        (&*end("certificate"), &*end("ca")),
+        ("2208988800", "67090118400")
+    );
+    let replaced = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ours.client_until("plane", 2050).write(place.path());
+    };
+    tokio::join!(tended(Duration::from_secs(10 * 60)), replaced);
+    assert_eq!(end("certificate"), "2524608000");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lifecycle_core::engine::ComponentState;
+use lifecycle_core::{Criticality, Registration, component};
 use mesh::leadership::{EventKind, MemoryStore};
 use tokio::time::Instant;
 
@@ -115,6 +116,26 @@ async fn contract_b22_a_drain_gives_leadership_up_and_a_stop_too() {
     first.leads().await;
     writers(&first, ComponentState::Running).await;
     ledger.assert_one_at_a_time();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_behind_which_everything_has_failed_is_given_back_as_any_other() {
+    let store = MemoryStore::new();
+    let first = Node::start_with("a", store.clone(), |_| {
+        let broken = component::from_fn(async |_| Err("no disk".into()), async |_| Ok(()));
+        Registration::new("writer", broken).criticality(Criticality::Degradable)
+    });
+    let first = first.await;
+    writers(&first, ComponentState::Faulted).await;
+    let second = Node::start("b", store, &Ledger::default()).await;
+    let began = Instant::now();
+    first.handle.cordon().await.expect("cordoned");
+    second.leads().await;
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_millis(400),
+        "no lease had to run out: {took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

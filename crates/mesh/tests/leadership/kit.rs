@@ -35,13 +35,22 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(name: &'static str, store: impl LeaseStore, ledger: &Ledger) -> Self {
+        Self::start_with(name, store, |observer| writer(name, observer, ledger)).await
+    }
+
+    /// With another component that runs only while the node leads.
+    pub(crate) async fn start_with(
+        name: &str,
+        store: impl LeaseStore,
+        gated: impl FnOnce(&Observer) -> Registration,
+    ) -> Self {
         let mut builder = Orchestrator::builder();
         let leadership = Leadership::new(&options(name), Arc::new(store)).expect("valid options");
         let leadership = leadership.on(builder.handle());
         let observer = leadership.observer();
-        let writer = writer(name, &observer, ledger);
-        let writer = leadership.gated(&global(), writer);
-        builder.register(writer.expect("a configured scope"));
+        let gated = brief(gated(&observer));
+        let gated = leadership.gated(&global(), gated);
+        builder.register(gated.expect("a configured scope"));
         builder.register(leadership.registration());
         let handle = builder.build().expect("a valid plan").spawn();
         handle.start().await.expect("starts without a lease");
@@ -64,7 +73,15 @@ impl Node {
     }
 }
 
-/// A component that notes when it runs; half a second is all that its end may take.
+/// Half a second is all that its end may take.
+fn brief(registration: Registration) -> Registration {
+    registration
+        .stop_retry(Retry::none().with_attempt_timeout(Duration::from_millis(300)))
+        .abort_grace(Nanos::from_millis(50))
+        .dispose_timeout(Nanos::from_millis(100))
+}
+
+/// A component that notes when it runs.
 fn writer(node: &'static str, observer: &Observer, ledger: &Ledger) -> Registration {
     let (observer, ledger) = (observer.clone(), ledger.clone());
     let write = move |cx: ServiceContext| {
@@ -77,11 +94,7 @@ fn writer(node: &'static str, observer: &Observer, ledger: &Ledger) -> Registrat
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    Registration::new("writer", service(write))
-        .criticality(Criticality::Essential)
-        .stop_retry(Retry::none().with_attempt_timeout(Duration::from_millis(300)))
-        .abort_grace(Nanos::from_millis(50))
-        .dispose_timeout(Nanos::from_millis(100))
+    Registration::new("writer", service(write)).criticality(Criticality::Essential)
 }
 
 /// What ran when, with which token.

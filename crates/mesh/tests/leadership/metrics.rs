@@ -28,7 +28,7 @@ impl Series {
         series.get(name).map(|it| it.load(Ordering::Relaxed))
     }
 
-    fn gauge(&self, name: &str) -> Option<f64> {
+    pub(crate) fn gauge(&self, name: &str) -> Option<f64> {
         self.count(name).map(f64::from_bits)
     }
 }

@@ -112,6 +112,14 @@ impl Place {
         let candidate = Start::new(node, &resource).entering(by);
         candidate.sqlite(&self.leases())
     }
+
+    /// It stops well, and leaves a file that is in order.
+    #[track_caller]
+    fn is_left_by(&self, candidate: Candidate) {
+        candidate.signal("TERM");
+        assert_eq!(candidate.ends(), Some(0));
+        assert_sound(&self.leases());
+    }
 }
 
 /// It says what is wrong, leads nothing, and stops well.
@@ -174,9 +182,7 @@ fn a_file_that_only_another_user_may_use_gives_no_lease_until_it_is_ours_again()
     }
     mode(0o600);
     assert!(candidate.tells("writes").token > 1);
-    candidate.signal("TERM");
-    assert_eq!(candidate.ends(), Some(0));
-    assert_sound(&place.leases());
+    place.is_left_by(candidate);
 }
 
 #[test]
@@ -194,9 +200,7 @@ fn a_folder_in_place_of_the_file_ends_the_tenure_in_time_and_a_new_file_begins_a
     fs::remove_dir(place.leases()).expect("it is empty");
     // Its tokens begin anew; that is why nobody should do this.
     assert!(leader.tells("elected").token < old);
-    leader.signal("TERM");
-    assert_eq!(leader.ends(), Some(0));
-    assert_sound(&place.leases());
+    place.is_left_by(leader);
 }
 
 #[test]
@@ -210,7 +214,5 @@ fn a_file_that_is_deleted_while_it_is_used_ends_the_tenure_at_the_next_renewal()
     }
     assert_eq!(leader.tells("lost").token, old);
     assert!(leader.tells("elected").token < old);
-    leader.signal("TERM");
-    assert_eq!(leader.ends(), Some(0));
-    assert_sound(&place.leases());
+    place.is_left_by(leader);
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use etcd_client::{Client, Error};
 use tokio::sync::OnceCell;
@@ -12,6 +13,10 @@ use tokio::sync::OnceCell;
 use crate::leadership::config::{EtcdOptions, StoreFault};
 use crate::leadership::etcd::access::{Access, fault};
 use crate::leadership::etcd::error::{Age, EtcdError};
+use crate::leadership::etcd::expiry;
+
+/// How often it is looked until when certificates are good, as it is done with those of listeners.
+const LOOK: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct Members {
     members: Vec<Member>,
@@ -69,6 +74,14 @@ impl Members {
             current: AtomicUsize::new(0),
             access: Access::new(options)?,
         })
+    }
+
+    /// Shows until when certificates are good, also of files that no connection was made with yet; never ends.
+    pub(super) async fn watch_expiry(&self) {
+        loop {
+            expiry::show(self.access.options());
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The right to ask one member once.
