@@ -3,11 +3,12 @@
 //! A page that names its evidence is wrong after the first renamed test, and nobody notices. So a
 //! test says by its name which row it belongs to (`museum_07_…`, `contract_b14_…`,
 //! `contract_20_and_21_…`), `--write` puts the names into the tables, and the check fails when
-//! the two differ in either direction. Links, paths and the numbers of decisions are checked
-//! with it.
+//! the two differ in either direction. Links, paths, commands of cargo and the numbers of decisions are
+//! checked with it.
 
 mod adr;
 mod claim;
+mod commands;
 mod label;
 mod ledger;
 mod links;
@@ -78,6 +79,8 @@ fn check(tree: &Tree) -> Report {
     let links = links::check(tree);
     violations.extend(links.violations);
     violations.extend(adr::violations(tree));
+    let commands = commands::check(tree);
+    violations.extend(commands.violations);
     violations.sort();
     Report {
         violations,
@@ -86,6 +89,7 @@ fn check(tree: &Tree) -> Report {
         documents: tree.documents.len(),
         links: links.links,
         paths: links.paths,
+        commands: commands.commands,
     }
 }
 
@@ -98,6 +102,7 @@ struct Report {
     documents: usize,
     links: usize,
     paths: usize,
+    commands: usize,
 }
 
 impl Report {
@@ -118,12 +123,13 @@ impl Report {
             documents,
             links,
             paths,
+            commands,
             ..
         } = self;
         writeln!(
             out,
             "check-docs: {verdict}; checked documents: {documents}, links: {links}, paths: {paths}, \
-             tests that own a row: {tests}"
+             commands of cargo: {commands}, tests that own a row: {tests}"
         )?;
         Ok(())
     }

@@ -15,6 +15,7 @@ pub(crate) enum Rule {
     LinkBroken,
     PathMissing,
     AdrNumbering,
+    CommandUnknown,
 }
 
 /// What a rule prints about itself.
@@ -76,6 +77,11 @@ impl Rule {
                 id: "adr-numbering",
                 says: "decisions are numbered from 0001 without a gap, one file each",
                 remedy: "take the next free number, or add the decision that is missing",
+            },
+            Self::CommandUnknown => Wording {
+                id: "command-unknown",
+                says: "a command of cargo in a document is one that cargo, or xtask's own command line, takes here",
+                remedy: "correct the command; what is known of cargo is in xtask/src/check_docs/commands/cargo.rs",
             },
         }
     }

@@ -242,6 +242,23 @@ fn a_link_that_leads_nowhere_is_reported() {
 }
 
 #[test]
+fn a_command_that_neither_cargo_nor_xtask_takes_is_reported() {
+    let mut fixture = Fixture::legal();
+    fixture.write("crates/a/Cargo.toml", "[package]\nname = 'a'\n");
+    fixture.write(
+        "docs/adr/0001-one.md",
+        "`cargo xtask ci` `cargo xtask cii`\n```sh\ncargo test -p a\ncargo test -p b   # why\n```\n",
+    );
+    fixture.breaks(
+        Rule::CommandUnknown,
+        &[
+            "docs/adr/0001-one.md:1: `cargo xtask cii`: error: unrecognized subcommand 'cii'",
+            "docs/adr/0001-one.md:4: `cargo test -p b   # why`: there is no package `b`",
+        ],
+    );
+}
+
+#[test]
 fn a_path_that_does_not_exist_is_reported() {
     let mut fixture = Fixture::legal();
     fixture.write(

@@ -13,6 +13,8 @@ pub(crate) struct Tree {
     pub(crate) sources: Vec<Text>,
     /// The pages at the root and under `docs`.
     pub(crate) documents: Vec<Text>,
+    /// Those of the workspace and of its packages.
+    pub(crate) manifests: Vec<Text>,
     /// Every file and folder.
     paths: BTreeSet<String>,
 }
@@ -48,7 +50,7 @@ impl Tree {
                 self.paths.insert(path);
                 continue;
             }
-            let content = if is_source(&path) || is_document(&path) {
+            let content = if is_source(&path) || is_document(&path) || is_manifest(&path) {
                 fs::read_to_string(entry.path()).with_context(|| format!("cannot read {path}"))?
             } else {
                 String::new()
@@ -65,6 +67,8 @@ impl Tree {
             self.sources.push(Text { path, content });
         } else if is_document(&path) {
             self.documents.push(Text { path, content });
+        } else if is_manifest(&path) {
+            self.manifests.push(Text { path, content });
         }
     }
 
@@ -94,6 +98,15 @@ impl Tree {
 fn is_source(path: &str) -> bool {
     let ours = path.starts_with("crates/") || path.starts_with("xtask/");
     ours && path.ends_with(".rs") && !path.contains("/fixtures/")
+}
+
+fn is_manifest(path: &str) -> bool {
+    let folder = path.strip_suffix("Cargo.toml");
+    folder.is_some_and(|it| match it.strip_prefix("crates/") {
+        // No deeper: what is there is of another workspace.
+        Some(package) => package.matches('/').count() == 1,
+        None => matches!(it, "" | "xtask/"),
+    })
 }
 
 fn is_document(path: &str) -> bool {

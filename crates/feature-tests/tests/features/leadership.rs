@@ -16,15 +16,15 @@ const LEASE: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(4);
 
 /// An etcd of one member, which keeps its data when it is killed.
-struct Etcd {
+pub(crate) struct Etcd {
     folder: TempDir,
-    client: String,
+    pub(crate) client: String,
     peer: String,
     process: Process,
 }
 
 impl Etcd {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         programs::knows_etcd();
         let folder = tempfile::tempdir().expect("a folder for data");
         let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));

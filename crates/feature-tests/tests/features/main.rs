@@ -14,6 +14,7 @@ mod leadership;
 mod load;
 mod metrics;
 mod page;
+mod pages;
 mod planes;
 mod process;
 mod programs;

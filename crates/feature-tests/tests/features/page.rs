@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use std::{fs, panic};
 
 use crate::golden;
+use crate::process::Process;
 use crate::runbook::RUNBOOK;
 use crate::shell::{Outcome, Shell};
 use crate::transcript::says_the_same;
 
 /// A page of the documents.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Page(pub(crate) &'static str);
+pub(crate) struct Page {
+    path: &'static str,
+    /// Whether blocks of `console` are among its commands.
+    has_consoles: bool,
+}
 
 /// A test for each section with commands, and the list of them: `SECTIONS`.
 macro_rules! sections {
@@ -23,7 +28,7 @@ macro_rules! sections {
             }
         )*
 
-        const SECTIONS: &[&str] = &[$($heading),*];
+        pub(super) const SECTIONS: &[&str] = &[$($heading),*];
     };
 }
 pub(crate) use sections;
@@ -42,10 +47,30 @@ pub(crate) struct Listed {
 }
 
 impl Page {
+    /// A page, by its path from the root.
+    pub(crate) const fn of(path: &'static str) -> Self {
+        Self {
+            path,
+            has_consoles: true,
+        }
+    }
+
+    /// The same, but for its blocks of `console`: they are what tests of another crate have seen.
+    pub(crate) const fn without_consoles(path: &'static str) -> Self {
+        Self {
+            path,
+            has_consoles: false,
+        }
+    }
+
     /// All commands of the page, in order: the lines of its blocks of `sh`, those of its blocks of `console` that begin with a
-    /// prompt, and for each block of `toml` that begins with the name of a file as a comment, one that writes it.
+    /// prompt, for each block of `toml` that begins with the name of a file as a comment, one that writes it, and for each of
+    /// `python` one that runs it.
     pub(crate) fn commands(self) -> Vec<Listed> {
-        read(&fs::read_to_string(self.path()).expect("there is such a page"))
+        let page = fs::read_to_string(self.path()).expect("there is such a page");
+        let mut commands = read(&page);
+        commands.retain(|it| self.has_consoles || it.printed.is_none());
+        commands
     }
 
     /// Fails the test when there are other sections with commands than these.
@@ -57,19 +82,24 @@ impl Page {
         assert_eq!(with_commands, played);
     }
 
+    /// Its path from the root.
+    pub(crate) const fn name(self) -> &'static str {
+        self.path
+    }
+
     fn path(self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../..")
-            .join(self.0)
+            .join(self.path)
     }
 }
 
 impl Listed {
-    /// What writes the file of that name, as far as its first line; more are added, and then what ends it.
-    fn file(heading: &str, name: &str, line: &str) -> Self {
+    /// What hands a document to `program`, as far as its first lines; more are added, and then what ends it.
+    fn document(heading: &str, program: &str, name: &str, lines: &str) -> Self {
         Self {
             heading: heading.to_owned(),
-            command: format!("cat > {name} <<'END-OF-{name}'\n{line}\n"),
+            command: format!("{program} <<'END-OF-{name}'\n{lines}"),
             text: String::new(),
             printed: None,
         }
@@ -79,7 +109,11 @@ impl Listed {
     fn write(&self, page: Page, expected: &str, printed: &str) {
         let path = page.path();
         let page = fs::read_to_string(&path).expect("it was read");
-        let section = page.find(&format!("## {}\n", self.heading));
+        let section = match self.heading.as_str() {
+            // Before the first one.
+            "" => Some(0),
+            heading => page.find(&format!("## {heading}\n")),
+        };
         let section = section.expect("it was found");
         // The same command may be there with more below it.
         let ends = ["```", "$ "].map(|end| format!("{}{end}", self.text));
@@ -95,19 +129,23 @@ impl Listed {
 fn read(page: &str) -> Vec<Listed> {
     let mut commands: Vec<Listed> = Vec::new();
     let (mut heading, mut block) = (String::new(), None);
-    let (mut goes_on, mut file) = (false, None);
+    let (mut goes_on, mut document) = (false, None);
     for line in page.lines() {
         if let Some(language) = line.strip_prefix("```") {
-            if let Some(name) = file.take() {
-                let last: &mut Listed = commands.last_mut().expect("it began with its name");
+            if let Some(name) = document.take() {
+                let last: &mut Listed = commands.last_mut().expect("it has begun");
                 last.command.push_str(&format!("END-OF-{name}"));
             }
             block = block.is_none().then_some(language);
             goes_on = false;
+            if block == Some("python") {
+                commands.push(Listed::document(&heading, "python3 -", "python", ""));
+                document = Some("python");
+            }
             continue;
         }
-        if let (Some("toml"), Some(_)) = (block, &file) {
-            let last = commands.last_mut().expect("it began with its name");
+        if document.is_some() {
+            let last = commands.last_mut().expect("it has begun");
             last.command.push_str(&format!("{line}\n"));
             continue;
         }
@@ -115,9 +153,12 @@ fn read(page: &str) -> Vec<Listed> {
             Some("sh") => Some(line),
             Some("console") => line.strip_prefix("$ "),
             Some("toml") => {
-                file = line.strip_prefix("# ").filter(|it| it.ends_with(".toml"));
-                match file {
-                    Some(name) => commands.push(Listed::file(&heading, name, line)),
+                document = line.strip_prefix("# ").filter(|it| it.ends_with(".toml"));
+                match document {
+                    Some(name) => {
+                        let (writes, line) = (format!("cat > {name}"), format!("{line}\n"));
+                        commands.push(Listed::document(&heading, &writes, name, &line));
+                    }
                     // A piece of a file.
                     None => block = Some("text"),
                 }
@@ -185,12 +226,31 @@ impl Play {
         assert!(left.is_empty(), "nobody has run {left:#?} of {heading:?}");
     }
 
+    /// The next command, which the scene runs in a way of its own.
+    #[track_caller]
+    pub(crate) fn take(&mut self) -> Listed {
+        let heading = self.heading;
+        let next = self.left.pop_front();
+        next.unwrap_or_else(|| panic!("{heading:?} has no further command"))
+    }
+
+    /// Begins the next command, which goes on until it is interrupted.
+    #[track_caller]
+    pub(crate) fn begin(&mut self, shell: &Shell) -> Process {
+        shell.begin(&self.take().command)
+    }
+
+    /// Leaves the next command to `xtask`: it builds or measures for minutes, and `check-docs` holds it against what cargo takes.
+    #[track_caller]
+    pub(crate) fn leave_to_xtask(&mut self) {
+        let command = self.take().command;
+        assert!(command.starts_with("cargo xtask "), "{command}");
+    }
+
     /// Runs the next command, and compares what it prints with the page.
     #[track_caller]
     pub(crate) fn next(&mut self, shell: &Shell) -> Outcome {
-        let heading = self.heading;
-        let next = self.left.pop_front();
-        let listed = next.unwrap_or_else(|| panic!("{heading:?} has no further command"));
+        let (heading, listed) = (self.heading, self.take());
         let outcome = shell.run(&listed.command);
         let Some(expected) = &listed.printed else {
             return outcome.ended(0);
@@ -218,7 +278,7 @@ impl Play {
 
 #[test]
 fn a_command_is_a_line_of_its_block_or_several_that_go_on_or_a_file() {
-    let page = "## One\n\n```sh\na b\nc \\\n    d\n```\n\ntext\n\n```toml\n# f.toml\n[g]\n```\n\n```toml\n[h]\n# i.toml\n```\n\n## Two\n\n```console\n$ e \\\n    f\nsays\nmuch\n$ g\n```\n\n```\n$ h\n```\n";
+    let page = "## One\n\n```sh\na b\nc \\\n    d\n```\n\ntext\n\n```toml\n# f.toml\n[g]\n```\n\n```toml\n[h]\n# i.toml\n```\n\n## Two\n\n```console\n$ e \\\n    f\nsays\nmuch\n$ g\n```\n\n```\n$ h\n```\n\n```python\ni(\n)\n```\n";
     let read = read(page);
     let commands: Vec<_> = read
         .iter()
@@ -242,6 +302,11 @@ fn a_command_is_a_line_of_its_block_or_several_that_go_on_or_a_file() {
             ),
             ("Two", "e f", Some("says\nmuch\n")),
             ("Two", "g", Some("")),
+            (
+                "Two",
+                "python3 - <<'END-OF-python'\ni(\n)\nEND-OF-python",
+                None
+            ),
         ]
     );
     assert_eq!(read[3].text, "$ e \\\n    f\nsays\nmuch\n");

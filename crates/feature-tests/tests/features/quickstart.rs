@@ -4,7 +4,7 @@ mod scenes;
 
 use crate::page::{Page, sections};
 
-const QUICKSTART: Page = Page("docs/quickstart.md");
+pub(crate) const QUICKSTART: Page = Page::of("docs/quickstart.md");
 
 sections! {
     QUICKSTART;

@@ -4,7 +4,7 @@ mod scenes;
 
 use crate::page::{Page, sections};
 
-pub(crate) const RUNBOOK: Page = Page("docs/operations.md");
+pub(crate) const RUNBOOK: Page = Page::of("docs/operations.md");
 
 sections! {
     RUNBOOK;

@@ -104,31 +104,48 @@ impl Shell {
         tools
     }
 
-    /// Runs a command line to its end. What it leaves in the background ends with the shell.
-    #[track_caller]
-    pub(crate) fn run(&self, line: &str) -> Outcome {
-        let meant = self
-            .names
+    /// Begins a command line that goes on until it is interrupted, as from the keyboard by `SIGINT`: bash becomes the one program
+    /// of the line.
+    pub(crate) fn begin(&self, line: &str) -> Process {
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &self.meant(line)]);
+        self.surround(&mut bash);
+        Process::start(bash)
+    }
+
+    /// The line, with what stands for its names here.
+    fn meant(&self, line: &str) -> String {
+        self.names
             .iter()
             .fold(line.to_owned(), |line, (name, meant)| {
                 line.replace(name.as_str(), meant)
-            });
+            })
+    }
+
+    /// Gives a command the folder and the variables of the shell, and no others.
+    fn surround(&self, command: &mut Command) {
+        let path = format!("{}:{}", self.tools().display(), programs::path());
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", path)
+            .envs(&self.variables);
+    }
+
+    /// Runs a command line to its end. What it leaves in the background ends with the shell.
+    #[track_caller]
+    pub(crate) fn run(&self, line: &str) -> Outcome {
+        let meant = self.meant(line);
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let out = self.folder.path().join(format!("out-{run}"));
         let file = || File::options().append(true).create(true).open(&out);
         let mut timeout = Command::new("timeout");
         timeout
             .args([&DEADLINE.as_secs().to_string(), "sh", "-c", &meant])
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env(
-                "PATH",
-                format!("{}:{}", self.tools().display(), programs::path()),
-            )
-            .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(file().expect("a file"))
             .stderr(file().expect("a file"));
+        self.surround(&mut timeout);
         let mut child = timeout.spawn().expect("timeout is there");
         let status = child.wait().expect("it is ours");
         // It makes a group of its own, which is called as it is.
