@@ -115,10 +115,12 @@ fn is_near(cell: &Cell) -> Result<bool> {
     Ok(passed)
 }
 
-fn cells(args: &Args, programs: &[Program]) -> Vec<Cell> {
-    let wanted = |name: &str| {
+fn cells(args: &Args, programs: &[Program; 2]) -> Vec<Cell> {
+    let [_, peers] = programs;
+    let is_wanted = |name: &str| {
         args.contender.is_empty() || name == RAW || args.contender.iter().any(|it| it == name)
     };
+    let is_peer = |name: &str| peers.contenders.iter().any(|it| it.name == name);
     let is_asked = |shape: &str, count: usize| {
         let by_shape = args.shape.is_empty() || args.shape.iter().any(|it| it == shape);
         by_shape && (args.count.is_empty() || args.count.contains(&count))
@@ -128,12 +130,10 @@ fn cells(args: &Args, programs: &[Program]) -> Vec<Cell> {
         .flat_map(|(shape, counts)| counts.iter().map(move |count| (*shape, *count)))
         .filter(|(shape, count)| is_asked(shape, *count))
         .map(|(shape, count)| {
-            let asked = if plan::asks_peers(shape, count) {
-                programs
-            } else {
-                &programs[..1]
+            let takes_part = |name: &str| {
+                is_wanted(name) && (!is_peer(name) || plan::asks_peer(name, shape, count))
             };
-            Cell::new(shape, count, asked, &wanted)
+            Cell::new(shape, count, programs, &takes_part)
         })
         .collect()
 }

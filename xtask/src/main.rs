@@ -59,7 +59,7 @@ enum Command {
     Test,
     /// Runs the model checker on the orchestrator
     Model(example::Args),
-    /// Measures what a relayed request costs, beside nginx and `HAProxy`
+    /// Measures what a relayed request costs, beside nginx, `HAProxy` and Envoy
     RelayCost(relay_cost::Args),
     /// Prints the tables of the rules, or writes them with --write
     Semantics(example::Args),

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// The root of this checkout.
 ///
@@ -65,6 +65,16 @@ pub(crate) fn succeeds(words: &[&str]) -> Result<bool> {
         .status()
         .with_context(|| format!("cannot run {line}"))?;
     Ok(status.success())
+}
+
+/// Fails with the remedy when a program is not there.
+pub(crate) fn need(program: &str, version: &str, package: &str) -> Result<()> {
+    let is_there = succeeds(&[program, version]).unwrap_or(false);
+    ensure!(
+        is_there,
+        "{program} is missing; on Debian: apt-get install {package}"
+    );
+    Ok(())
 }
 
 /// What the process ends with.

@@ -1,9 +1,10 @@
-//! `relay-cost`: what a relayed request costs the dispatcher in processor time, beside nginx and HAProxy with the same
+//! `relay-cost`: what a relayed request costs the dispatcher in processor time, beside nginx, HAProxy and Envoy with the same
 //! duties, in one run.
 //!
 //! All are processes of this machine, on loopback. The upstream is the dispatcher's echo service, the load is `h2load`'s;
 //! neither is counted. Each round asks every relay once, so that a machine that becomes slower does so for all.
 
+mod envoy;
 mod figures;
 mod load;
 mod processes;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::process::{say, succeeds};
+use crate::process::say;
 
 use figures::Figures;
 use load::{Load, Sample};
@@ -62,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         contestants.push(relays::dispatcher(&program, &folder, &upstream, protocol)?);
         contestants.push(relays::nginx(&folder, &upstream, protocol)?);
         contestants.push(relays::haproxy(&folder, &upstream, protocol)?);
+        contestants.push(envoy::envoy(&folder, &upstream, protocol)?);
     }
     let load = Load::new(&folder, args.requests, args.connections)?;
     measure(args.rounds, &load, &mut contestants)?;
@@ -109,15 +111,5 @@ fn tell(args: &Args, contestants: &[Contestant]) -> Result<()> {
             ))?;
         }
     }
-    Ok(())
-}
-
-/// Fails with the remedy when a program is not there.
-fn need(program: &str, version: &str, package: &str) -> Result<()> {
-    let is_there = succeeds(&[program, version]).unwrap_or(false);
-    ensure!(
-        is_there,
-        "{program} is missing; on Debian: apt-get install {package}"
-    );
     Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::RAW;
 use super::figures::Figures;
+use super::plan;
 use super::program::{self, Listed, Program, Ran};
 
 /// A shape of one size, and who runs it.
@@ -44,7 +45,8 @@ impl Cell {
         wanted: &dyn Fn(&str) -> bool,
     ) -> Self {
         let entry = |program: &Program, it: &Listed| {
-            let refused = it.refuses(shape).map(|it| Outcome::Refused(it.to_owned()));
+            let reason = it.refuses(shape).or_else(|| plan::beyond(&it.name, count));
+            let refused = reason.map(|it| Outcome::Refused(it.to_owned()));
             Entry {
                 name: it.name.clone(),
                 keeps: it.keeps.clone(),

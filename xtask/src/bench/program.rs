@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::figures::Figures;
-use crate::process::{root, succeeds};
+use crate::process::{need, root, succeeds};
 
 /// A program and who is in it.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ impl Program {
 
     /// The peers, with their own lock file and in a target folder of their own.
     pub(super) fn peers() -> Result<Self> {
+        // One of them compresses, with what is built from C.
+        need("cmake", "--version", "cmake")?;
         let line = "cargo build --release --locked --manifest-path crates/bench/peers/Cargo.toml \
              --target-dir target/bench-peers";
         Self::built(line, "target/bench-peers/release/bench-peers")

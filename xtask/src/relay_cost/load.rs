@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::need;
 use super::relays::Protocol;
+use crate::process::need;
 
 /// How large a message is, in bytes.
 const MESSAGE: usize = 1_024;

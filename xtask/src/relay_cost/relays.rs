@@ -11,9 +11,9 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Contestant;
 use super::processes::{Running, free_port};
-use super::{Contestant, need};
-use crate::process::{self, succeeds};
+use crate::process::{self, need, succeeds};
 
 /// What is spoken, to the relay and by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Upstream {
         })
     }
 
-    fn port(&self, protocol: Protocol) -> u16 {
+    pub(super) fn port(&self, protocol: Protocol) -> u16 {
         match protocol {
             Protocol::Http => self.http,
             Protocol::Grpc => self.grpc,
@@ -185,7 +185,12 @@ pub(super) fn haproxy(
     Ok(contestant("haproxy", protocol, running, port))
 }
 
-fn contestant(name: &'static str, protocol: Protocol, running: Running, port: u16) -> Contestant {
+pub(super) fn contestant(
+    name: &'static str,
+    protocol: Protocol,
+    running: Running,
+    port: u16,
+) -> Contestant {
     Contestant {
         name,
         protocol,
@@ -195,13 +200,13 @@ fn contestant(name: &'static str, protocol: Protocol, running: Running, port: u1
     }
 }
 
-fn written(folder: &Path, name: &str, settings: &str) -> Result<PathBuf> {
+pub(super) fn written(folder: &Path, name: &str, settings: &str) -> Result<PathBuf> {
     let file = folder.join(name);
     fs::write(&file, settings).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 
-fn threads() -> Result<usize> {
+pub(super) fn threads() -> Result<usize> {
     Ok(available_parallelism()?.get())
 }
 

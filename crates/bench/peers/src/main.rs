@@ -5,7 +5,9 @@
 
 mod appcore_supervisor;
 mod kameo;
+mod pingora_core;
 mod ractor;
+mod rust_tokio_supervisor;
 mod supervised;
 mod task_supervisor;
 mod tokio_graceful_shutdown;
@@ -21,6 +23,8 @@ const CONTENDERS: &[Contender] = &[
     ractor::CONTENDER,
     kameo::CONTENDER,
     appcore_supervisor::CONTENDER,
+    rust_tokio_supervisor::CONTENDER,
+    pingora_core::CONTENDER,
 ];
 
 fn main() -> ExitCode {
