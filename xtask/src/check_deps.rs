@@ -8,6 +8,8 @@ mod core_tree;
 mod edges;
 mod layers;
 mod manifests;
+#[cfg(test)]
+mod page;
 mod rule;
 #[cfg(test)]
 mod tests;

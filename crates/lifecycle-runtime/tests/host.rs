@@ -8,6 +8,8 @@ use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lifecycle_runtime::ExitStatus;
+
 /// A running example. Killed when dropped, so that no failed test leaves one behind.
 struct Process {
     child: Child,
@@ -514,6 +516,26 @@ fn a_host_whose_log_nobody_reads_stops_all_the_same() {
     assert_eq!(process.end().0, Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3));
     drop(reader);
+}
+
+#[test]
+fn contract_b28_the_architecture_page_has_the_exit_codes_of_a_host() {
+    let page = include_str!("../../../docs/architecture.md");
+    let (_, told) = page.split_once("Exit codes: ").expect("it tells them");
+    let (told, _) = told.split_once('.').expect("a sentence");
+    let told: Vec<_> = told
+        .split(", ")
+        .filter_map(|it| it.split_whitespace().next())
+        .collect();
+    let statuses = [
+        ExitStatus::Clean,
+        ExitStatus::EssentialLost,
+        ExitStatus::Usage,
+        ExitStatus::StartFailed,
+        ExitStatus::StopFailed,
+        ExitStatus::Configuration,
+    ];
+    assert_eq!(told, statuses.map(|it| it.code().to_string()));
 }
 
 #[test]

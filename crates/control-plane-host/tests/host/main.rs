@@ -10,6 +10,7 @@ mod configuration;
 mod draining;
 mod gossip;
 mod leadership;
+mod page;
 mod processes;
 mod recovery;
 #[path = "../../../mesh/tests/gossip/relay.rs"]

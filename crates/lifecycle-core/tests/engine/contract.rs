@@ -487,6 +487,21 @@ fn contract_41_the_states_of_a_component_keep_name_and_order() {
 }
 
 #[test]
+fn contract_b28_the_architecture_page_has_the_states_of_a_component_in_their_order() {
+    let page = include_str!("../../../../docs/architecture.md");
+    let names = ComponentState::ALL.map(ComponentState::as_str);
+    let list = format!("names on the wire: `{}`.", names.join(", "));
+    assert!(page.contains(&list), "not on the page: {list}");
+    let (_, picture) = page
+        .split_once("## The states of a component\n\n```\n")
+        .expect("a picture");
+    let (picture, _) = picture.split_once("```").expect("it ends");
+    for name in names {
+        assert!(picture.contains(name), "not in the picture: {name}");
+    }
+}
+
+#[test]
 fn contract_42_a_snapshot_has_every_component_by_name_with_state_error_and_time() {
     let mut run = run_of(vec![
         registration("Zoo"),

@@ -58,7 +58,7 @@ fn every_example_of_the_documentation_is_what_a_test_has_seen() {
         examples.push(example);
         rest = after;
     }
-    for verb in verbs() {
+    for verb in commands_in(&help_of(&[])) {
         let shown = examples
             .iter()
             .any(|it| it.starts_with(&format!("$ lifecyclectl {verb}")));
@@ -68,11 +68,11 @@ fn every_example_of_the_documentation_is_what_a_test_has_seen() {
     assert!(examples.len() >= 20, "{} examples", examples.len());
 }
 
-/// The commands that the program names in its help.
-fn verbs() -> Vec<String> {
-    let help = kit::command().arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let (_, commands) = help.split_once("Commands:\n").unwrap();
+/// The commands that a help names.
+fn commands_in(help: &str) -> Vec<String> {
+    let Some((_, commands)) = help.split_once("Commands:\n") else {
+        return Vec::new();
+    };
     let (commands, _) = commands.split_once("\n\n").unwrap();
     let words = commands
         .lines()
@@ -82,4 +82,48 @@ fn verbs() -> Vec<String> {
         .filter(|it| *it != "help")
         .map(str::to_owned)
         .collect()
+}
+
+#[test]
+fn every_flag_of_every_command_is_in_the_documentation_and_no_other_is() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/lifecyclectl.md");
+    let document = fs::read_to_string(document).unwrap();
+    // What cargo takes is for others to know.
+    let lines = document.lines().filter(|it| !it.starts_with("cargo "));
+    let told = lines.flat_map(flags_in).collect::<BTreeSet<_>>();
+    let mut taken = BTreeSet::new();
+    let mut left = vec![Vec::new()];
+    while let Some(words) = left.pop() {
+        let help = help_of(&words);
+        let (_, options) = help.split_once("Options:\n").unwrap();
+        // What a flag is for may name another one.
+        let lines = options.lines().map(str::trim_start);
+        let flags = lines.filter(|it| it.starts_with('-') || it.starts_with("[alias"));
+        taken.extend(flags.flat_map(|it| flags_in(it).into_iter().take(1)));
+        let deeper = commands_in(&help).into_iter();
+        left.extend(deeper.map(|it| [&words[..], &[it]].concat()));
+    }
+    // Everybody knows these, and those are of other programs.
+    for flag in ["help", "version"] {
+        assert!(taken.remove(flag));
+    }
+    assert_eq!(told, taken);
+}
+
+/// The long flags that a text names.
+fn flags_in(text: &str) -> BTreeSet<String> {
+    let begins = text.split("--").skip(1);
+    let words = begins.filter_map(|it| {
+        let end = it.find(|it: char| !it.is_ascii_lowercase() && it != '-');
+        it.get(..end.unwrap_or(it.len()))
+    });
+    words
+        .filter(|it| it.starts_with(|it: char| it.is_ascii_lowercase()))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn help_of(words: &[String]) -> String {
+    let help = kit::command().args(words).arg("--help").output().unwrap();
+    String::from_utf8(help.stdout).unwrap()
 }
