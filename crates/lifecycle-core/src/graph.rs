@@ -1,14 +1,19 @@
 //! Checked registrations: names resolved, edges in both directions, every fault reported at once.
 
+mod directory;
+
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{Hash, Hasher};
 
 use crate::fault::GraphFault;
 use crate::name::ComponentName;
 use crate::plan::ComponentId;
 use crate::registration::{Dependency, EdgeKind, OnLoss, Registration};
 use crate::topology;
+
+use directory::{Directory, Search};
+
+/// How many registrations are taken at a time, so that what each needs from memory is waited for together.
+const BATCH: usize = 32;
 
 /// How many unknown names are compared with the known ones for a suggestion; the rest are reported without.
 const SUGGESTIONS: usize = 16;
@@ -197,35 +202,11 @@ impl Graph {
     }
 }
 
-/// A name as a key: bytes compared without regard to ASCII case, borrowed.
-#[derive(Clone, Copy, Debug)]
-struct FoldedName<'a>(&'a str);
-
-impl PartialEq for FoldedName<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
-    }
-}
-
-impl Eq for FoldedName<'_> {}
-
-impl Hash for FoldedName<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut buffer = [0_u8; 64];
-        for chunk in self.0.as_bytes().chunks(buffer.len()) {
-            let folded = &mut buffer[..chunk.len()];
-            folded.copy_from_slice(chunk);
-            folded.make_ascii_lowercase();
-            state.write(folded);
-        }
-    }
-}
-
 /// Which component has which name; several registrations of one instance are one component.
 struct Catalogue<'a> {
     names: Vec<ComponentName>,
     aliases: Vec<(ComponentName, ComponentId)>,
-    ids: HashMap<FoldedName<'a>, ComponentId>,
+    directory: Directory<'a>,
     /// The component of each registration; `None` when its name is at fault.
     components: Vec<Option<ComponentId>>,
     sources: Vec<usize>,
@@ -233,40 +214,57 @@ struct Catalogue<'a> {
 
 impl<'a> Catalogue<'a> {
     fn of(registrations: &'a [Registration], faults: &mut Vec<GraphFault>) -> Self {
+        let names = registrations.iter().map(|it| 1 + it.aliases.len()).sum();
         let mut catalogue = Self {
             names: Vec::with_capacity(registrations.len()),
             aliases: Vec::new(),
-            ids: HashMap::with_capacity(registrations.len()),
+            directory: Directory::with_room(names),
             components: Vec::with_capacity(registrations.len()),
             sources: Vec::with_capacity(registrations.len()),
         };
-        let mut instances = HashMap::with_capacity(registrations.len());
-        for (source, registration) in registrations.iter().enumerate() {
-            let address = registration.component.address();
-            let earlier = address.and_then(|it| instances.get(&it).copied());
-            let id = match earlier {
-                Some(id) => catalogue.merge(id, source, registrations, faults),
-                None => catalogue.insert(source, registration, faults),
-            };
-            if let (Some(address), Some(id)) = (address, id) {
-                instances.insert(address, id);
-            }
-            catalogue.components.push(id);
-            if let Some(id) = id {
-                catalogue.insert_aliases(id, source, &registration.aliases, faults);
+        let mut instances = Instances::of(registrations);
+        let mut hashes = Vec::with_capacity(BATCH);
+        for (batch, begin) in registrations.chunks(BATCH).zip((0..).step_by(BATCH)) {
+            let names = batch.iter().map(|it| it.name.trim());
+            hashes.extend(names.map(|it| catalogue.directory.hash(it)));
+            hashes.iter().for_each(|it| catalogue.directory.fetch(*it));
+            for (source, hash) in (begin..).zip(hashes.drain(..)) {
+                catalogue.enter(source, hash, registrations, &mut instances, faults);
             }
         }
         catalogue
     }
 
-    fn insert(
+    /// Takes in one registration; `hash` is that of its name.
+    fn enter(
         &mut self,
         source: usize,
-        registration: &'a Registration,
+        hash: u64,
+        registrations: &'a [Registration],
+        instances: &mut Instances,
         faults: &mut Vec<GraphFault>,
-    ) -> Option<ComponentId> {
+    ) {
+        let registration = &registrations[source];
+        let name = Claim {
+            source,
+            name: &registration.name,
+            hash,
+        };
+        let id = match instances.earlier(registration) {
+            Some(id) => self.merge(id, name, registrations, faults),
+            None => self.insert(name, faults),
+        };
+        self.components.push(id);
+        if let Some(id) = id {
+            instances.note(registration, id);
+            self.insert_aliases(id, source, &registration.aliases, faults);
+        }
+    }
+
+    fn insert(&mut self, name: Claim<'a>, faults: &mut Vec<GraphFault>) -> Option<ComponentId> {
         let id = ComponentId::at(self.names.len());
-        let name = self.claim(id, source, &registration.name, faults)?;
+        let source = name.source;
+        let name = self.claim(id, name, faults)?;
         self.names.push(name);
         self.sources.push(source);
         Some(id)
@@ -276,12 +274,12 @@ impl<'a> Catalogue<'a> {
     fn merge(
         &mut self,
         id: ComponentId,
-        source: usize,
+        name: Claim<'a>,
         registrations: &'a [Registration],
         faults: &mut Vec<GraphFault>,
     ) -> Option<ComponentId> {
-        let registration = &registrations[source];
-        let name = self.claim(id, source, &registration.name, faults)?;
+        let registration = &registrations[name.source];
+        let name = self.claim(id, name, faults)?;
         let first = &registrations[self.sources[id.index()]];
         if !registration.has_no_policies() || registration.criticality != first.criticality {
             faults.push(GraphFault::ContradictoryInstance {
@@ -301,20 +299,25 @@ impl<'a> Catalogue<'a> {
         faults: &mut Vec<GraphFault>,
     ) {
         for alias in aliases {
-            if let Some(name) = self.claim(id, source, alias, faults) {
+            let claim = Claim {
+                source,
+                name: alias,
+                hash: self.directory.hash(alias.trim()),
+            };
+            if let Some(name) = self.claim(id, claim, faults) {
                 self.aliases.push((name, id));
             }
         }
     }
 
-    /// Checks `name` and gives it to `id`.
+    /// Checks the name and gives it to `id`.
     fn claim(
         &mut self,
         id: ComponentId,
-        source: usize,
-        name: &'a str,
+        claim: Claim<'a>,
         faults: &mut Vec<GraphFault>,
     ) -> Option<ComponentName> {
+        let Claim { source, name, hash } = claim;
         let position = source + 1;
         let checked = match ComponentName::new(name) {
             Ok(checked) => checked,
@@ -323,25 +326,16 @@ impl<'a> Catalogue<'a> {
                 return None;
             }
         };
-        match self.ids.entry(FoldedName(name.trim())) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(id);
-                Some(checked)
-            }
-            Entry::Occupied(taken) => {
-                let taken_by = self
-                    .names
-                    .get(taken.get().index())
-                    .unwrap_or(&checked)
-                    .clone();
-                faults.push(GraphFault::DuplicateName {
-                    position,
-                    name: checked,
-                    taken_by,
-                });
-                None
-            }
-        }
+        let Err(taken) = self.directory.claim(name.trim(), hash, id) else {
+            return Some(checked);
+        };
+        let taken_by = self.names.get(taken.index()).unwrap_or(&checked).clone();
+        faults.push(GraphFault::DuplicateName {
+            position,
+            name: checked,
+            taken_by,
+        });
+        None
     }
 
     /// Resolves every edge of every registration whose name is good, so that a bad name hides no cycle among the others.
@@ -361,9 +355,15 @@ impl<'a> Catalogue<'a> {
         }
         begins.push(0);
         let mut unknown = 0;
-        for (registration, id) in registrations.iter().zip(&self.components) {
+        let mut targets = Targets::default();
+        for (source, (registration, id)) in registrations.iter().zip(&self.components).enumerate() {
+            if source % BATCH == 0 {
+                let end = registrations.len().min(source + BATCH);
+                targets.look_up(&self.directory, &registrations[source..end]);
+            }
             let before = edges.len();
-            self.resolve_one(registration, *id, &mut edges, &mut unknown, faults);
+            let found = targets.take(registration.dependencies.len());
+            self.resolve_one(registration, *id, found, &mut edges, &mut unknown, faults);
             if let Some(id) = *id
                 && !registration.before_all
                 && !firsts.is_empty()
@@ -437,22 +437,23 @@ impl<'a> Catalogue<'a> {
         &self,
         registration: &Registration,
         id: Option<ComponentId>,
+        found: &[Option<ComponentId>],
         edges: &mut Vec<Edge>,
         unknown: &mut usize,
         faults: &mut Vec<GraphFault>,
     ) {
         let Some(id) = id else { return };
-        for dependency in &registration.dependencies {
+        for (dependency, found) in registration.dependencies.iter().zip(found) {
             let name = dependency.name.trim();
             if name.is_empty() {
                 continue;
             }
             faults.extend(pointless_reaction(&self.names[id.index()], dependency));
-            match self.ids.get(&FoldedName(name)) {
-                Some(&found) if found == id => faults.push(GraphFault::SelfDependency {
+            match *found {
+                Some(found) if found == id => faults.push(GraphFault::SelfDependency {
                     component: self.names[id.index()].clone(),
                 }),
-                Some(&found) => edges.push(Edge::declared(found, dependency)),
+                Some(found) => edges.push(Edge::declared(found, dependency)),
                 None => {
                     *unknown += 1;
                     let search = *unknown <= SUGGESTIONS;
@@ -488,6 +489,74 @@ impl<'a> Catalogue<'a> {
                 second: second.describe(),
             }
         }));
+    }
+}
+
+/// A name that is to be given to a component.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    source: usize,
+    /// As it was written.
+    name: &'a str,
+    hash: u64,
+}
+
+/// Which values are registered more than once, and as which component. Mostly none, and then nothing is looked up.
+struct Instances {
+    known: HashMap<usize, Option<ComponentId>>,
+}
+
+impl Instances {
+    fn of(registrations: &[Registration]) -> Self {
+        let addresses = registrations.iter().filter_map(|it| it.component.address());
+        let mut addresses: Vec<usize> = addresses.collect();
+        addresses.sort_unstable();
+        let repeated = addresses.windows(2).filter(|it| it[0] == it[1]);
+        Self {
+            known: repeated.map(|it| (it[0], None)).collect(),
+        }
+    }
+
+    fn earlier(&self, registration: &Registration) -> Option<ComponentId> {
+        if self.known.is_empty() {
+            return None;
+        }
+        *self.known.get(&registration.component.address()?)?
+    }
+
+    fn note(&mut self, registration: &Registration, id: ComponentId) {
+        if self.known.is_empty() {
+            return;
+        }
+        let address = registration.component.address();
+        if let Some(known) = address.and_then(|it| self.known.get_mut(&it)) {
+            *known = Some(id);
+        }
+    }
+}
+
+/// Whom the dependencies of a batch of registrations name, in their order.
+#[derive(Default)]
+struct Targets<'a> {
+    search: Search<'a>,
+    found: Vec<Option<ComponentId>>,
+    taken: usize,
+}
+
+impl<'a> Targets<'a> {
+    fn look_up(&mut self, directory: &Directory<'a>, batch: &'a [Registration]) {
+        self.found.clear();
+        self.taken = 0;
+        let dependencies = batch.iter().flat_map(|it| &it.dependencies);
+        let names = dependencies.map(|it| it.name.trim());
+        directory.find_all(&mut self.search, names, &mut self.found);
+    }
+
+    /// Those of the next `count` dependencies.
+    fn take(&mut self, count: usize) -> &[Option<ComponentId>] {
+        let begin = self.taken;
+        self.taken += count;
+        &self.found[begin..self.taken]
     }
 }
 

@@ -64,6 +64,23 @@ pub(crate) fn compare(left: &str, right: &str) -> Ordering {
         .cmp(right.bytes().map(|it| it.to_ascii_lowercase()))
 }
 
+/// How many bytes both begin with, without regard to ASCII case.
+pub(crate) fn shared(left: &[u8], right: &[u8]) -> usize {
+    let pairs = left.iter().zip(right);
+    pairs
+        .take_while(|(left, right)| left.eq_ignore_ascii_case(right))
+        .count()
+}
+
+/// The first eight bytes as a number, which is ordered as [`compare`] orders them.
+pub(crate) fn leading(bytes: &[u8]) -> u64 {
+    let mut leading = [0; 8];
+    let length = bytes.len().min(leading.len());
+    leading[..length].copy_from_slice(&bytes[..length]);
+    leading.make_ascii_lowercase();
+    u64::from_be_bytes(leading)
+}
+
 impl fmt::Display for ComponentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

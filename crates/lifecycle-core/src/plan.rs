@@ -716,18 +716,24 @@ fn ranks(order: &[ComponentId], capacity: usize) -> Box<[u32]> {
     ranks.into()
 }
 
-/// All components by name. The names are folded once into one run of bytes, since sorting compares each many times.
+/// All components by name. Most differ within a few bytes behind what all begin with, which are compared as a number.
 fn by_name(ids: &[Option<ComponentId>], names: &[ComponentName]) -> Box<[ComponentId]> {
-    let mut folded = Vec::with_capacity(names.iter().map(|it| it.as_str().len()).sum());
-    let mut sorted = Vec::with_capacity(names.len());
-    for id in ids.iter().copied().flatten() {
-        let begin = folded.len();
-        let name = names[id.index()].as_str().bytes();
-        folded.extend(name.map(|it| it.to_ascii_lowercase()));
-        sorted.push((begin, folded.len(), id));
-    }
-    sorted.sort_unstable_by(|left, right| folded[left.0..left.1].cmp(&folded[right.0..right.1]));
-    sorted.into_iter().map(|(_, _, id)| id).collect()
+    let live = || ids.iter().copied().flatten();
+    let text = |id: ComponentId| names[id.index()].as_str();
+    let Some(first) = live().next().map(text) else {
+        return Box::default();
+    };
+    let shared = live().fold(first.len(), |shared, id| {
+        name::shared(&first.as_bytes()[..shared], text(id).as_bytes())
+    });
+    let mut sorted: Vec<(u64, ComponentId)> = live()
+        .map(|id| (name::leading(&text(id).as_bytes()[shared..]), id))
+        .collect();
+    sorted.sort_unstable_by(|(left_leading, left), (right_leading, right)| {
+        let leading = left_leading.cmp(right_leading);
+        leading.then_with(|| name::compare(text(*left), text(*right)))
+    });
+    sorted.into_iter().map(|(_, id)| id).collect()
 }
 
 /// The gates of a plan, and what is behind each.
@@ -834,4 +840,28 @@ fn tails(
         tails[id.index()] = below.max().unwrap_or(Nanos::ZERO);
     }
     tails.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn names_are_in_the_same_order_however_much_they_begin_alike(
+            texts in prop::collection::btree_set("[aB]{0,10}[a-bA-B0.~é]{1,10}", 1..40)
+        ) {
+            let names = texts.iter().map(|it| ComponentName::new(it).expect("it is printable"));
+            let names: Vec<ComponentName> = names.collect();
+            let mut expected: Vec<ComponentId> = ComponentId::all(names.len()).collect();
+            expected.sort_by(|left, right| names[left.index()].cmp(&names[right.index()]));
+            let ids: Vec<Option<ComponentId>> =
+                ComponentId::all(names.len()).map(Some).collect();
+            let sorted = by_name(&ids, &names);
+            let sorted = sorted.iter().map(|it| &names[it.index()]);
+            prop_assert!(sorted.eq(expected.iter().map(|it| &names[it.index()])));
+        }
+    }
 }
