@@ -493,6 +493,7 @@ impl<'a> Catalogue<'a> {
 }
 
 /// A name that is to be given to a component.
+#[derive(Clone, Copy)]
 struct Claim<'a> {
     source: usize,
     /// As it was written.

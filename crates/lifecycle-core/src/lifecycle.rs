@@ -20,6 +20,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - `dispose` releases whatever `start` acquired, also after a `start` that failed half-way. After it, the value can be
 ///   started again.
 /// - `drain` returns when it takes in no new work and nothing is in flight; `resume` undoes it.
+/// - A call may begin in one task of the executor and go on in another: nothing relies on which one it is.
 /// - No method blocks its thread, unless the component is registered as
 ///   [isolated](crate::Registration::isolated).
 ///

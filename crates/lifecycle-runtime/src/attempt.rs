@@ -1,4 +1,4 @@
-//! One call of start, stop or dispose, as a task.
+//! One call of start, stop, drain, resume or dispose.
 //!
 //! Invariants:
 //!
@@ -6,11 +6,12 @@
 //! 5. The answer is sent after the call's future has been dropped.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use lifecycle_core::engine::{AttemptKey, Call, CallOutcome, Input};
 use lifecycle_core::{Component, DrainContext, ErasedLifecycle, Failure, StopContext};
+use tokio::runtime;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,16 +20,12 @@ use crate::scope::AttemptScope;
 use crate::user_future::{UserFuture, Work};
 
 /// Calls start with a scope of its own; a factory makes its value in the task.
-pub(crate) fn start(
-    scope: Arc<AttemptScope>,
-    key: AttemptKey,
-    component: Component,
-) -> AbortHandle {
+pub(crate) fn start(scope: Arc<AttemptScope>, key: AttemptKey, component: Component) -> Attempt {
     let work = match scope.refusal() {
         None => Work::Start(component, Arc::clone(&scope)),
         Some(error) => Work::Future(Box::pin(std::future::ready(Err(error)))),
     };
-    spawn(scope, Call::Start, key, work)
+    Attempt::new(scope, Call::Start, key, work)
 }
 
 /// Calls stop on `value`.
@@ -36,9 +33,9 @@ pub(crate) fn stop(
     scope: Arc<AttemptScope>,
     key: AttemptKey,
     value: Arc<dyn ErasedLifecycle>,
-) -> AbortHandle {
+) -> Attempt {
     let cx = StopContext::new(Arc::clone(&scope) as _, key.attempt);
-    spawn(scope, Call::Stop, key, Work::Stop(value, cx))
+    Attempt::new(scope, Call::Stop, key, Work::Stop(value, cx))
 }
 
 /// Calls drain or resume on `value`; `token` tells it to end early.
@@ -48,39 +45,101 @@ pub(crate) fn node(
     key: AttemptKey,
     value: Arc<dyn ErasedLifecycle>,
     token: CancellationToken,
-) -> AbortHandle {
+) -> Attempt {
     let cx = DrainContext::new(Arc::clone(&scope) as _, token);
     let work = match call {
         Call::Resume => Work::Resume(value, cx),
         _ => Work::Drain(value, cx),
     };
-    spawn(scope, call, key, work)
+    Attempt::new(scope, call, key, work)
 }
 
 /// Runs the dispose that `work` is.
-pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> AbortHandle {
-    spawn(scope, Call::Dispose, key, work)
+pub(crate) fn dispose(scope: Arc<AttemptScope>, key: AttemptKey, work: Work) -> Attempt {
+    Attempt::new(scope, Call::Dispose, key, work)
 }
 
-fn spawn(scope: Arc<AttemptScope>, call: Call, key: AttemptKey, work: Work) -> AbortHandle {
-    let runtime = scope.runtime().clone();
-    let span = scope.call_span(call, key);
-    let attempt = Attempt {
-        future: UserFuture::new(work, span),
-        guard: AnswerGuard {
-            scope,
-            call,
-            key,
-            outcome: None,
-        },
-    };
-    runtime.spawn(attempt).abort_handle()
-}
-
-/// A call as tokio runs it. The order of the fields is the order of their drops: invariant 5.
-struct Attempt {
+/// A call, to be polled until it has ended. The order of the fields is the order of their drops: invariant 5.
+pub(crate) struct Attempt {
     future: UserFuture,
     guard: AnswerGuard,
+    reins: Arc<Reins>,
+}
+
+impl Attempt {
+    fn new(scope: Arc<AttemptScope>, call: Call, key: AttemptKey, work: Work) -> Self {
+        let span = scope.call_span(call, key);
+        Self {
+            future: UserFuture::new(work, span),
+            guard: AnswerGuard {
+                scope,
+                call,
+                key,
+                outcome: None,
+            },
+            reins: Arc::default(),
+        }
+    }
+
+    /// Makes it a task of its own.
+    pub(crate) fn spawn(self, runtime: &runtime::Handle) {
+        let reins = self.reins();
+        // Without the lock: on a runtime that shuts down, the task ends here and now.
+        let task = runtime.spawn(self);
+        reins.hold(task.abort_handle());
+    }
+
+    /// How to end it early, wherever it is.
+    pub(crate) fn reins(&self) -> Arc<Reins> {
+        Arc::clone(&self.reins)
+    }
+
+    /// Whether it was told to end before it was a task.
+    pub(crate) fn is_aborted(&self) -> bool {
+        matches!(*self.reins.state(), Rein::Aborted)
+    }
+
+    /// The component's own runtime, if it has one.
+    pub(crate) fn own_runtime(&self) -> Option<&runtime::Handle> {
+        self.guard.scope.own_runtime()
+    }
+}
+
+/// Ends a call early: its future is dropped as soon as it holds no thread.
+#[derive(Default)]
+pub(crate) struct Reins(Mutex<Rein>);
+
+#[derive(Default)]
+enum Rein {
+    /// It is no task yet.
+    #[default]
+    Loose,
+    Aborted,
+    Task(AbortHandle),
+}
+
+impl Reins {
+    pub(crate) fn abort(&self) {
+        let before = std::mem::replace(&mut *self.state(), Rein::Aborted);
+        if let Rein::Task(task) = before {
+            task.abort();
+        }
+    }
+
+    fn hold(&self, task: AbortHandle) {
+        let mut state = self.state();
+        match *state {
+            Rein::Loose | Rein::Task(_) => *state = Rein::Task(task),
+            Rein::Aborted => {
+                drop(state);
+                task.abort();
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Rein> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Future for Attempt {

@@ -27,7 +27,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt;
+use crate::attempt::{self, Attempt, Reins};
+use crate::crew::Crew;
 use crate::executor::Executor;
 use crate::handle::Link;
 use crate::observe::Observer;
@@ -41,6 +42,9 @@ use crate::user_future::{Work, drop_in_tasks};
 
 /// How many completions are taken in at once before requests and the timer get their turn.
 const BATCH: usize = 1_024;
+
+/// How many calls are gathered at most before they begin: others work while the driver goes on.
+const GATHERED: usize = 64;
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -57,6 +61,11 @@ pub(crate) struct Parts {
 pub(crate) struct Driver {
     engine: Engine,
     executor: Arc<Executor>,
+    crew: Arc<Crew>,
+    /// Calls of this turn that have not begun.
+    calls: Vec<Attempt>,
+    /// How many calls have not ended.
+    flights: usize,
     link: Arc<Link>,
     completions: mpsc::UnboundedReceiver<Input>,
     inbox: mpsc::Receiver<Request>,
@@ -98,7 +107,7 @@ struct Slot {
 struct CallInFlight {
     call: Call,
     key: AttemptKey,
-    abort: AbortHandle,
+    reins: Arc<Reins>,
     /// Of a drain or a resume.
     token: Option<CancellationToken>,
 }
@@ -136,6 +145,9 @@ impl Driver {
         let status = parts.status.borrow().clone();
         Self {
             engine: Engine::new(parts.plan),
+            crew: Crew::new(executor.runtime.clone()),
+            calls: Vec::with_capacity(GATHERED),
+            flights: 0,
             executor: Arc::new(executor),
             link: parts.link,
             completions,
@@ -211,6 +223,10 @@ impl Driver {
         // Looked at in every turn, so that a flood of completions cannot keep either waiting.
         self.take_requests();
         self.take_timeout();
+        self.crew.begin(&mut self.calls);
+        if self.flights == 0 {
+            self.crew.dismiss();
+        }
         self.publish();
         self.respond();
     }
@@ -344,13 +360,35 @@ impl Driver {
                 return;
             }
         };
-        let slot = &mut self.slots[key.component.index()];
-        slot.call = begun.map(|abort| CallInFlight {
+        match begun {
+            Some(attempt) => self.begin(call, key, attempt, None),
+            None => drop(self.put_flight(key, None)),
+        }
+    }
+
+    /// Has a call begun, at the end of this turn at the latest.
+    fn begin(
+        &mut self,
+        call: Call,
+        key: AttemptKey,
+        attempt: Attempt,
+        token: Option<CancellationToken>,
+    ) {
+        let flight = CallInFlight {
             call,
             key,
-            abort,
-            token: None,
-        });
+            reins: attempt.reins(),
+            token,
+        };
+        self.put_flight(key, Some(flight));
+        if let Some(runtime) = attempt.own_runtime().cloned() {
+            attempt.spawn(&runtime);
+            return;
+        }
+        self.calls.push(attempt);
+        if self.calls.len() == GATHERED {
+            self.crew.begin(&mut self.calls);
+        }
     }
 
     fn call_node(&mut self, call: Call, key: AttemptKey, deadline: Time) {
@@ -362,13 +400,8 @@ impl Driver {
         };
         scope.set_deadline(deadline);
         let token = CancellationToken::new();
-        let abort = attempt::node(scope, call, key, value, token.clone());
-        self.slots[key.component.index()].call = Some(CallInFlight {
-            call,
-            key,
-            abort,
-            token: Some(token),
-        });
+        let attempt = attempt::node(scope, call, key, value, token.clone());
+        self.begin(call, key, attempt, Some(token));
     }
 
     fn check(&mut self, key: AttemptKey, check: u32) {
@@ -409,7 +442,7 @@ impl Driver {
         self.status.halted.get_or_insert(name);
     }
 
-    fn call_start(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
+    fn call_start(&mut self, key: AttemptKey, deadline: Time) -> Option<Attempt> {
         let index = key.component.index();
         let Some(component) = self.values[index].clone() else {
             return self.answer(Call::Start, key, Err(Arc::new(Failure::lost())));
@@ -427,7 +460,7 @@ impl Driver {
         Some(attempt::start(scope, key, component))
     }
 
-    fn call_stop(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
+    fn call_stop(&mut self, key: AttemptKey, deadline: Time) -> Option<Attempt> {
         let Some(scope) = self.scope_of_generation(key) else {
             return self.answer(Call::Stop, key, Err(Arc::new(Failure::lost())));
         };
@@ -442,7 +475,7 @@ impl Driver {
         Some(attempt::stop(scope, key, value))
     }
 
-    fn call_dispose(&mut self, key: AttemptKey, deadline: Time) -> Option<AbortHandle> {
+    fn call_dispose(&mut self, key: AttemptKey, deadline: Time) -> Option<Attempt> {
         let Some(scope) = self.scope_of_generation(key) else {
             return self.answer(Call::Dispose, key, Ok(()));
         };
@@ -460,7 +493,7 @@ impl Driver {
     }
 
     /// Answers a call that needs no task.
-    fn answer(&mut self, call: Call, key: AttemptKey, outcome: CallOutcome) -> Option<AbortHandle> {
+    fn answer(&mut self, call: Call, key: AttemptKey, outcome: CallOutcome) -> Option<Attempt> {
         if call == Call::Dispose {
             self.release_scope(key);
         }
@@ -471,9 +504,9 @@ impl Driver {
 
     /// Forgets the call that has ended, and the scope when that was the last call of its generation.
     fn call_ended(&mut self, call: Call, key: AttemptKey) {
-        let slot = &mut self.slots[key.component.index()];
+        let slot = &self.slots[key.component.index()];
         if slot.call_in_flight(call, key).is_some() {
-            slot.call = None;
+            self.put_flight(key, None);
         }
         if call == Call::Dispose {
             self.release_scope(key);
@@ -509,7 +542,7 @@ impl Driver {
     fn abort(&self, call: Call, key: AttemptKey) {
         let slot = &self.slots[key.component.index()];
         if let Some(flight) = slot.call_in_flight(call, key) {
-            flight.abort.abort();
+            flight.reins.abort();
         }
     }
 
@@ -524,11 +557,22 @@ impl Driver {
 
     /// Forgets the call; its task, should it ever let go of its thread, was told to drop itself.
     fn abandon(&mut self, key: AttemptKey) {
-        let slot = &mut self.slots[key.component.index()];
-        let flight = slot.call.take();
-        if let Some(flight) = flight {
-            flight.abort.abort();
+        if let Some(flight) = self.put_flight(key, None) {
+            flight.reins.abort();
         }
+    }
+
+    /// Notes what the component of `key` has in flight from now on, and gives back what it had.
+    fn put_flight(
+        &mut self,
+        key: AttemptKey,
+        flight: Option<CallInFlight>,
+    ) -> Option<CallInFlight> {
+        self.flights += usize::from(flight.is_some());
+        let slot = &mut self.slots[key.component.index()];
+        let before = std::mem::replace(&mut slot.call, flight);
+        self.flights -= usize::from(before.is_some());
+        before
     }
 
     fn scope_of_generation(&self, key: AttemptKey) -> Option<Arc<AttemptScope>> {
@@ -894,12 +938,14 @@ impl Drop for Driver {
         self.outlet = None;
         for slot in &self.slots {
             if let Some(flight) = &slot.call {
-                flight.abort.abort();
+                flight.reins.abort();
             }
             if let Some(scope) = &slot.scope {
                 scope.abort();
             }
         }
+        self.crew.begin(&mut self.calls);
+        self.crew.dismiss();
         // Values are the user's, and so is their `Drop`.
         for scope in self.slots.drain(..).filter_map(|it| it.scope) {
             let runtime = scope.runtime().clone();

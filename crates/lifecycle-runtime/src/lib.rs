@@ -27,6 +27,7 @@ mod attempt;
 mod blocked;
 mod builder;
 mod clock;
+mod crew;
 mod driver;
 mod error;
 mod events;

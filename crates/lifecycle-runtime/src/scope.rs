@@ -143,8 +143,12 @@ impl AttemptScope {
 
     /// Where calls and tasks of this scope run.
     pub(crate) fn runtime(&self) -> &runtime::Handle {
-        let isolated = self.isolated.as_ref().and_then(|it| it.runtime());
-        isolated.unwrap_or(&self.executor.runtime)
+        self.own_runtime().unwrap_or(&self.executor.runtime)
+    }
+
+    /// That of an isolated component.
+    pub(crate) fn own_runtime(&self) -> Option<&runtime::Handle> {
+        self.isolated.as_ref().and_then(|it| it.runtime())
     }
 
     /// Why the component has no thread of its own although it wants one.
@@ -727,7 +731,7 @@ impl TaskTable {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::future;
 
     use lifecycle_core::{BoxFuture, Defaults, Plan, Registration, component};
@@ -738,13 +742,17 @@ mod tests {
     use crate::clock::Clock;
     use crate::handle::Link;
 
-    struct Bench {
-        scope: Arc<AttemptScope>,
-        told: mpsc::UnboundedReceiver<Input>,
+    pub(crate) struct Bench {
+        pub(crate) scope: Arc<AttemptScope>,
+        pub(crate) told: mpsc::UnboundedReceiver<Input>,
     }
 
     impl Bench {
         fn new() -> Self {
+            Self::on(runtime::Handle::current())
+        }
+
+        pub(crate) fn on(runtime: runtime::Handle) -> Self {
             let idle = component::from_fn(async |_| Ok(()), async |_| Ok(()));
             let registrations = vec![Registration::new("a", idle)];
             let plan = Plan::compile(registrations, Defaults::default())
@@ -756,7 +764,6 @@ mod tests {
                 attempt: 1,
             };
             let (sender, told) = mpsc::unbounded_channel();
-            let runtime = runtime::Handle::current();
             let link = Link::new(Clock::starting_now());
             let executor = Executor::new(&link, runtime, sender);
             let subject = Subject {

@@ -1,6 +1,6 @@
 //! Components that block their thread, on real threads and in real time. Every wait is bounded.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use lifecycle_core::engine::{ComponentState, StopOutcome};
 use lifecycle_core::{
     BoxError, Component, Criticality, Lifecycle, Registration, Retry, StartContext, StopContext,
 };
-use lifecycle_runtime::{ExitStatus, Handle, Host, HostConfig};
+use lifecycle_runtime::{ExitStatus, Handle, Host, HostConfig, StopError};
 
 use crate::kit::*;
 use crate::observing::Meter;
@@ -116,6 +116,69 @@ fn a_task_that_blocks_its_thread_is_abandoned_by_name_and_the_stop_keeps_its_dea
         assert_eq!(journal.count("stopped pool"), 1);
         drop(release);
     });
+}
+
+/// Counts down, and lets wait until nothing is left.
+struct Countdown(std::sync::Mutex<usize>, std::sync::Condvar);
+
+impl Countdown {
+    fn count(&self) {
+        *self.0.lock().unwrap() -= 1;
+        self.1.notify_all();
+    }
+
+    /// Blocks the thread.
+    fn wait(&self) -> Result<(), BoxError> {
+        let left = self.0.lock().unwrap();
+        let waited = self.1.wait_timeout_while(left, ms(8_000), |it| *it > 0);
+        let (left, timeout) = waited.unwrap();
+        if timeout.timed_out() {
+            return Err(format!("{left} others were held up").into());
+        }
+        Ok(())
+    }
+}
+
+/// Stops two hundred components at once; the stops of the first `blocking` block their threads, by `block`, until all others
+/// have stopped.
+fn stop_beside(
+    blocking: usize,
+    block: fn(&Countdown) -> Result<(), BoxError>,
+) -> Result<(), StopError> {
+    const ALL: usize = 200;
+    let others = Arc::new(Countdown(
+        std::sync::Mutex::new(ALL - blocking),
+        std::sync::Condvar::new(),
+    ));
+    let registrations = (0..ALL).map(|index| {
+        let others = Arc::clone(&others);
+        let stop = move |_: StopContext| {
+            let stopped = if index < blocking {
+                block(&others)
+            } else {
+                others.count();
+                Ok(())
+            };
+            std::future::ready(stopped)
+        };
+        let component = from_fn(async |_| Ok(()), stop);
+        Registration::new(format!("c{index}"), component)
+            .stop_retry(Retry::attempts(1).with_attempt_timeout(ms(9_000)))
+    });
+    on_real_threads(registrations.collect(), async |handle| {
+        handle.start().await.unwrap();
+        handle.stop().await.map(drop)
+    })
+}
+
+#[test]
+fn a_stop_that_blocks_its_thread_holds_up_none_of_many_that_begin_with_it() {
+    stop_beside(1, Countdown::wait).unwrap();
+}
+
+#[test]
+fn stops_that_block_in_place_hold_up_none_of_many_however_few_threads_there_are() {
+    stop_beside(9, |others| tokio::task::block_in_place(|| others.wait())).unwrap();
 }
 
 /// Blocks a thread by its task, and another by its dispose.
