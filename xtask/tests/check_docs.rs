@@ -64,7 +64,7 @@ docs/museum.md: 0 rows proved, 0 in part, 38 open
 docs/parity.md: 0 rows proved, 0 in part, 106 open
 docs/requirements.md: 0 rows proved, 0 in part, 0 open
 docs/security.md: 0 rows proved, 0 in part, 0 open
-check-docs: 2 violations; checked documents: 4, links: 0, paths: 0, tests that own a row: 1
+check-docs: 2 violations; checked documents: 4, links: 0, paths: 0, commands of cargo: 0, tests that own a row: 1
 "
     );
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lifecycle_core::{ComponentId, Nanos, Plan, Policies, WorstStop};
+use lifecycle_core::{ComponentId, Defaults, Nanos, Plan, Policies, WorstStop};
 
 use super::HostConfig;
 
@@ -150,8 +150,12 @@ fn concern(plan: &Plan, worst: &WorstStop, granted: Option<Nanos>) -> Concern {
     Concern::None
 }
 
-/// Whether anything on the longest paths is other than what is built in: said of a component, or of all of them.
+/// Whether the limit of the whole, or anything on the longest paths, is other than what is built in: said of a component, or
+/// of all of them.
 fn is_declared(plan: &Plan, worst: &WorstStop) -> bool {
+    if plan.defaults().shutdown_timeout != Defaults::default().shutdown_timeout {
+        return true;
+    }
     let built_in = Policies::default();
     let mut drains = worst.drain_path.iter().map(|it| plan.policies(*it));
     let mut stops = worst.stop_path.iter().map(|it| plan.policies(*it));
@@ -231,7 +235,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use lifecycle_core::{Defaults, Registration, Retry, component};
+    use lifecycle_core::{Registration, Retry, component};
 
     use super::*;
 
@@ -330,6 +334,8 @@ mod tests {
         let plan = chain_of(4, 45, |it| it);
         assert_eq!(plan.worst_stop().total(), Nanos::from_secs(60));
         assert_eq!(concern_of(&plan), Concern::None);
+        let plan = chain_of(4, 46, |it| it);
+        assert_eq!(concern_of(&plan), Concern::Killed);
         let short = Duration::from_millis(10);
         let plan = chain_of(5, 45, |it| match it.name.as_str() {
             "c0" => it.dispose_timeout(short),

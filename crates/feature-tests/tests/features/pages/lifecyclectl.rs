@@ -51,8 +51,9 @@ mod scenes {
         let mut host = Process::control_plane(&["--config", &place("host.toml")]);
         let port = host.address("diagnostics").port();
         let shell = shell.stands_for("node-1:9180", &format!("localhost:{port}"));
-        play.next(&shell).says("drain succeeded");
+        play.next(&shell);
         host.logged(&["cert:alice", "a new disk"]);
+        host.logged(&["node.drained"]);
     }
 
     pub(super) fn its_completions_are_taken_by_bash(play: &mut Play) {
