@@ -4,15 +4,21 @@
 //! then has needed no task; what is not becomes a task of its own, which is polled again at once. Hands without work wait for
 //! more.
 //!
+//! After each call a hand gives way. What a call has woken or spawned last, the driver or a task of a component, waits where no
+//! other thread of the runtime finds it, until the task that runs is polled to its end: were that a hand that goes on with a call
+//! that blocks, it would wait as long.
+//!
 //! Invariants:
 //!
 //! 1. A call that blocks its thread holds up no other while a thread of the runtime is free: while calls wait, a hand is ready
 //!    to be run by any thread, or no thread is free.
 //! 2. Calls of a runtime that shuts down are dropped, and so answered, with the first hand that is.
-//! 3. A hand is parked or counted as ready or at work, and never two of that. It may be polled while it is parked: a call that it
-//!    has polled once may wake it late.
+//! 3. A hand is parked or counted as ready or at work, and never two of that. No call knows the waker of a hand: one that was left
+//!    behind would wake it late, and where nobody finds it.
+//! 4. A hand outlives its calls, whatever they do.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -20,9 +26,6 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime;
 
 use crate::attempt::Attempt;
-
-/// How many calls a hand polls before other tasks have their turn.
-const TURN: usize = 32;
 
 /// The hands of one runtime, and what they have to do.
 pub(crate) struct Crew {
@@ -38,15 +41,12 @@ struct Queue {
     /// How many hands are scheduled and not at work.
     ready: usize,
     /// Hands without work.
-    parked: Vec<(HandId, Waker)>,
-    next: HandId,
+    parked: Vec<Waker>,
     /// Whether hands without work shall go.
     is_dismissed: bool,
     /// Whether the runtime runs nothing any more.
     is_stranded: bool,
 }
-
-type HandId = u64;
 
 /// What a hand has to do.
 enum Order {
@@ -94,43 +94,31 @@ impl Crew {
         let parked = std::mem::take(&mut queue.parked);
         queue.ready += parked.len();
         drop(queue);
-        parked.into_iter().for_each(|(_, waker)| waker.wake());
+        parked.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes a hand that is counted as ready already, or makes one.
     fn call_hand(self: &Arc<Self>) {
-        let mut queue = self.queue();
-        if let Some((_, waker)) = queue.parked.pop() {
-            drop(queue);
+        let parked = self.queue().parked.pop();
+        if let Some(waker) = parked {
             return waker.wake();
         }
-        let id = queue.next;
-        queue.next += 1;
-        drop(queue);
         let crew = Arc::clone(self);
         self.runtime.spawn(Hand {
             crew,
-            id,
             is_done: false,
         });
     }
 
-    /// Whether the hand is to work, and not woken by mistake.
-    fn step_in(&self, id: HandId) -> bool {
+    /// What a hand that was ready does next. Keeps invariant 1, should all other hands be held.
+    fn order(self: &Arc<Self>, cx: &Context<'_>) -> Order {
         let mut queue = self.queue();
-        let is_parked = queue.parked.iter().any(|it| it.0 == id);
-        queue.ready -= usize::from(!is_parked);
-        !is_parked
-    }
-
-    /// What the hand, which is at work, does next. Keeps invariant 1, should all other hands be held.
-    fn order(self: &Arc<Self>, id: HandId, cx: &Context<'_>) -> Order {
-        let mut queue = self.queue();
+        queue.ready -= 1;
         let Some(attempt) = queue.waiting.pop_front() else {
             if queue.is_dismissed || queue.parked.len() >= self.size {
                 return Order::Go;
             }
-            queue.parked.push((id, cx.waker().clone()));
+            queue.parked.push(cx.waker().clone());
             return Order::Wait;
         };
         let is_last = queue.ready == 0 && !queue.waiting.is_empty();
@@ -162,7 +150,6 @@ impl Crew {
 /// A task that runs calls.
 struct Hand {
     crew: Arc<Crew>,
-    id: HandId,
     is_done: bool,
 }
 
@@ -171,26 +158,35 @@ impl Future for Hand {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let crew = Arc::clone(&self.crew);
-        if !crew.step_in(self.id) {
-            return Poll::Pending;
-        }
-        for _ in 0..TURN {
-            let mut attempt = match crew.order(self.id, cx) {
-                Order::Run(attempt) => attempt,
-                Order::Wait => return Poll::Pending,
-                Order::Go => {
-                    self.is_done = true;
-                    return Poll::Ready(());
-                }
-            };
-            if !attempt.is_aborted() && Pin::new(&mut attempt).poll(cx).is_pending() {
-                attempt.spawn(&crew.runtime);
+        match crew.order(cx) {
+            Order::Run(attempt) => {
+                run(attempt, &crew.runtime);
+                crew.queue().ready += 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Order::Wait => Poll::Pending,
+            Order::Go => {
+                self.is_done = true;
+                Poll::Ready(())
             }
         }
-        crew.queue().ready += 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
+}
+
+/// Polls the call once, and has it go on as a task.
+fn run(mut attempt: Attempt, runtime: &runtime::Handle) {
+    // What the user does is caught and answered already; this is for what is done around it, such as by who takes in spans. Whoever
+    // panics has been heard by the hook.
+    let _ = catch_unwind(AssertUnwindSafe(move || {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if attempt.is_aborted() || Pin::new(&mut attempt).poll(&mut nobody).is_ready() {
+            return;
+        }
+        if !attempt.is_aborted() {
+            attempt.spawn(runtime);
+        }
+    }));
 }
 
 impl Drop for Hand {
@@ -205,10 +201,13 @@ impl Drop for Hand {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, poll_fn, ready};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use lifecycle_core::FailureKind;
     use lifecycle_core::engine::{CallOutcome, Input};
     use tokio::runtime::Runtime;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
 
     use super::*;
     use crate::attempt;
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_that_is_woken_by_a_call_that_it_has_left_takes_that_for_no_order() {
+    fn a_call_does_not_know_the_waker_of_the_hand_and_is_polled_at_once_with_its_own() {
         let mut yard = Yard::new();
         let wakers = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&wakers);
@@ -336,18 +335,51 @@ mod tests {
         }));
         yard.begin([call]);
         yard.run();
-        let of_hand = wakers.lock().unwrap()[0].clone();
-        assert_eq!(wakers.lock().unwrap().len(), 2, "by the hand and a task");
-        for _ in 0..3 {
-            of_hand.wake_by_ref();
-            yard.run();
-        }
+        let seen = wakers.lock().unwrap().clone();
+        assert_eq!(seen.len(), 2, "by the hand and a task");
+        assert!(seen[0].will_wake(Waker::noop()));
         assert_eq!(yard.answers(), []);
-        yard.begin((0..100).map(|_| yard.call(ready(()))));
-        of_hand.wake_by_ref();
+        seen[1].wake_by_ref();
         yard.run();
-        assert_eq!(yard.answers(), vec![Ok(()); 100]);
+        assert_eq!(yard.answers(), [Ok(())]);
         assert_eq!(yard.crew.queue().ready, 0);
+    }
+
+    /// Takes in spans, and panics when the first one is entered.
+    struct Trap(AtomicBool);
+
+    impl Subscriber for Trap {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {}
+        fn enter(&self, _: &Id) {
+            assert!(self.0.swap(true, Ordering::Relaxed), "a planted panic");
+        }
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn what_panics_around_a_call_costs_that_call_and_no_other() {
+        let mut yard = Yard::new();
+        let trapped = tracing::subscriber::with_default(Trap(AtomicBool::new(false)), || {
+            yard.call(ready(()))
+        });
+        yard.begin([trapped, yard.call(ready(())), yard.call(ready(()))]);
+        yard.run();
+        let answers = yard.answers();
+        assert!(
+            matches!(&answers[..], [lost, Ok(()), Ok(())] if is_lost(lost)),
+            "{answers:?}"
+        );
+        yard.begin([yard.call(ready(()))]);
+        yard.run();
+        assert_eq!(yard.answers(), [Ok(())]);
     }
 
     #[test]

@@ -84,6 +84,67 @@ fn museum_24_a_component_that_blocks_its_thread_is_abandoned_and_named_while_oth
     });
 }
 
+/// As [`on_real_threads`], with the driver on the two threads of its components.
+fn on_shared_threads<T>(
+    registrations: Vec<Registration>,
+    course: impl AsyncFnOnce(Handle) -> T,
+) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let outcome = runtime.block_on(async {
+        let handle = run_with(registrations, |_| {});
+        let limited = tokio::time::timeout(Duration::from_secs(10), course(handle));
+        limited.await.expect("the course takes no ten seconds")
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// A component whose start blocks its thread for longer than a test may take, and is given up after a moment.
+fn given_up() -> (Registration, Release) {
+    let (component, release) = blocking();
+    let registration = Registration::new("blocked", component)
+        .criticality(Criticality::Degradable)
+        .start_retry(Retry::attempts(1).with_attempt_timeout(ms(50)))
+        .abort_grace(ms(50));
+    (registration, release)
+}
+
+/// Whom a call wakes last waits for the thread that the call was on, unless that is given way at once.
+#[test]
+fn a_call_that_blocks_after_one_that_is_over_keeps_no_driver_waiting_that_shares_its_threads() {
+    for _ in 0..20 {
+        let (blocked, release) = given_up();
+        let first = plain("first", &Journal::default());
+        on_shared_threads(vec![first, blocked], async |handle| {
+            assert_eq!(handle.start().await.unwrap().running, 1);
+            drop(release);
+        });
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_is_not_kept_waiting_by_one_that_blocks_after_it() {
+    for _ in 0..20 {
+        let (blocked, release) = given_up();
+        let sleeping = from_fn(
+            async |_| {
+                tokio::time::sleep(ms(10)).await;
+                Ok(())
+            },
+            async |_| Ok(()),
+        );
+        let first = Registration::new("first", sleeping);
+        on_real_threads(vec![first, blocked], async |handle| {
+            assert_eq!(handle.start().await.unwrap().running, 1);
+            drop(release);
+        });
+    }
+}
+
 #[test]
 fn a_task_that_blocks_its_thread_is_abandoned_by_name_and_the_stop_keeps_its_deadline() {
     let journal = Journal::default();
