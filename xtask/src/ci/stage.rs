@@ -49,7 +49,7 @@ pub(crate) const NAMES: [&str; 17] = {
 /// Cheap stages first, and the programs as they are shipped last. All that compile before these use profile `ci`, so that they share
 /// what they build: clippy and docs the metadata of dependencies, tests and doctests the code.
 pub(crate) const STAGES: &[Stage] = &[
-    stage("tools", 450, Work::Call(tools::check)),
+    stage("tools", 250, Work::Call(tools::check)),
     stage("fmt", 20, Work::Commands(FMT)),
     stage("check-deps", 20, Work::Call(check_boundary)),
     stage("check-docs", 10, Work::Call(check_documents)),
@@ -57,15 +57,15 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("deny", 20, Work::Commands(DENY)),
     stage("advisories", 60, Work::Call(advisories::check)),
     stage("unused-deps", 20, Work::Commands(&["cargo machete"])),
-    stage("clippy", 240, Work::Commands(CLIPPY)),
-    stage("docs", 80, Work::Commands(DOCS)),
-    stage("tests", 1080, Work::Commands(TESTS)),
-    stage("doctests", 80, Work::Commands(DOCTESTS)),
-    stage("fuzz", 280, Work::Call(search_briefly)),
-    stage("dist", 640, Work::Call(build_what_is_shipped)),
-    stage("features", 420, Work::Commands(FEATURES)),
+    stage("clippy", 320, Work::Commands(CLIPPY)),
+    stage("docs", 40, Work::Commands(DOCS)),
+    stage("tests", 1380, Work::Commands(TESTS)),
+    stage("doctests", 30, Work::Commands(DOCTESTS)),
+    stage("fuzz", 380, Work::Call(search_briefly)),
+    stage("dist", 600, Work::Call(build_what_is_shipped)),
+    stage("features", 260, Work::Commands(FEATURES)),
     stage("hyperscale", 60, Work::Commands(HYPERSCALE)),
-    stage("chaos", 100, Work::Commands(CHAOS)),
+    stage("chaos", 110, Work::Commands(CHAOS)),
 ];
 
 /// The fuzz targets are a workspace of their own.
