@@ -385,10 +385,19 @@ impl Driver {
             attempt.spawn(&runtime);
             return;
         }
+        if call == Call::Start && self.is_service(key) {
+            attempt.spawn(&self.executor.runtime);
+            return;
+        }
         self.calls.push(attempt);
         if self.calls.len() == GATHERED {
             self.crew.begin(&mut self.calls);
         }
+    }
+
+    /// Its start waits until its loop is ready, and so is never over at once. What a factory makes is not known before.
+    fn is_service(&self, key: AttemptKey) -> bool {
+        self.shared_value(key).is_some_and(|it| !it.stops())
     }
 
     fn call_node(&mut self, call: Call, key: AttemptKey, deadline: Time) {
