@@ -130,14 +130,14 @@ fn a_call_that_blocks_after_one_that_is_over_keeps_no_driver_waiting_that_shares
 fn a_call_that_goes_on_is_not_kept_waiting_by_one_that_blocks_after_it() {
     for _ in 0..20 {
         let (blocked, release) = given_up();
-        let sleeping = from_fn(
+        let going_on = from_fn(
             async |_| {
-                tokio::time::sleep(ms(10)).await;
+                tokio::task::yield_now().await;
                 Ok(())
             },
             async |_| Ok(()),
         );
-        let first = Registration::new("first", sleeping);
+        let first = Registration::new("first", going_on);
         on_real_threads(vec![first, blocked], async |handle| {
             assert_eq!(handle.start().await.unwrap().running, 1);
             drop(release);
