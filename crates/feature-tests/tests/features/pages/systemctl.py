@@ -5,11 +5,11 @@ sockets that were opened for it. It is told when it is ready, and keeps what it 
 import fcntl
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 ROOT = pathlib.Path(os.environ["ROOT"])
 UNITS = ROOT / "etc/systemd/system"
@@ -88,13 +88,11 @@ def start(unit):
 
 
 def stop():
-    process = int((STATE / "process").read_text())
-    os.kill(process, signal.SIGTERM)
-    end = time.monotonic() + PATIENCE
-    while is_there(process):
-        if time.monotonic() > end:
-            sys.exit("it does not stop")
-        time.sleep(0.02)
+    process = os.pidfd_open(int((STATE / "process").read_text()))
+    signal.pidfd_send_signal(process, signal.SIGTERM)
+    ended, _, _ = select.select([process], [], [], PATIENCE)
+    if not ended:
+        sys.exit("it does not stop")
 
 
 def is_there(process):
